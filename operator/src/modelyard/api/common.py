@@ -1,0 +1,76 @@
+"""What all kinds share: the base model, references, resources, conditions and the marks that become CRD schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class ApiModel(BaseModel):
+    """camelCase outside, snake_case inside; unknown fields are refused; instances are values."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_enum_values=True
+    )
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-ready dictionary with API names, without unset (None) values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class StatusModel(ApiModel):
+    """A status: fields of newer operators are ignored, not refused."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def cel(*rules: tuple[str, str]) -> dict[str, Any]:
+    """`json_schema_extra` for a model: CEL rules as (rule, message); a message names field and what is allowed."""
+    return {"x-kubernetes-validations": [{"rule": r, "message": m} for r, m in rules]}
+
+
+Task = Literal["text-classification"]
+
+DnsLabel = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+S3Uri = Annotated[str, Field(max_length=1024, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$")]
+Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(s|m|h)$")]
+Memory = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)$")]
+
+
+class Resources(ApiModel):
+    """What a pod may use; CPU and memory are both request and limit."""
+
+    cpu: float = Field(default=2, gt=0, le=1024, description="CPU cores, 0.5 for half of one.")
+    memory: Memory = Field(default="4Gi", description="Memory, for example 4Gi.")
+    gpu: int = Field(default=0, ge=0, le=64, description="NVIDIA GPUs (nvidia.com/gpu).")
+
+
+class Condition(StatusModel):
+    """metav1.Condition."""
+
+    type: str = Field(max_length=316)
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=1024)
+    message: str = Field(default="", max_length=32768)
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    observed_generation: int | None = None
+
+
+class CommonStatus(StatusModel):
+    """Status fields that every kind has."""
+
+    observed_generation: int = Field(default=-1, description="The generation of the spec this status is about.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Ready is always present; Reconciling and Stalled only while True.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    phase: str | None = Field(default=None, description="One word for people, derived from the conditions.")
+
+
+def seconds(duration: str) -> int:
+    """Seconds of a Duration such as 90s, 10m or 2h."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]

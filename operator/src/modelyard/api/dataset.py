@@ -1,0 +1,148 @@
+"""Dataset: what to learn from. Prepared once per spec by a Job of its own; its digest is of content only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from modelyard.api.common import ApiModel, CommonStatus, ObjectName, Resources, S3Uri, StatusModel, Task, cel
+from modelyard.names import DEFAULT_PROFILE
+
+
+class Columns(ApiModel):
+    """Which columns of the source hold what the task needs."""
+
+    text: str = Field(default="text", min_length=1, max_length=253, description="Column with the text.")
+    label: str = Field(default="label", min_length=1, max_length=253, description="Column with the class.")
+
+
+class S3Source(ApiModel):
+    """Rows in an object store: one object, or all objects below a prefix that ends in '/'."""
+
+    uri: S3Uri = Field(description="s3://bucket/key or s3://bucket/prefix/.")
+    endpoint: str | None = Field(
+        default=None,
+        max_length=512,
+        pattern=r"^https?://[^\s/]+$",
+        description="Endpoint of another store than the installation's, for example https://s3.example.com.",
+    )
+    secret: ObjectName | None = Field(
+        default=None,
+        description="Secret in this namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the source; "
+        "default: the profile's store Secret. Read only by the pod.",
+    )
+
+
+class InlineRow(ApiModel):
+    """One row written in the object itself."""
+
+    text: str = Field(min_length=1, max_length=4096)
+    label: str = Field(min_length=1, max_length=256)
+
+
+class Source(ApiModel):
+    """Where the rows come from: exactly one of s3 and inline."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("has(self.s3) != has(self.inline)", "source: give exactly one of s3 and inline"),
+        )
+    )
+    s3: S3Source | None = None
+    inline: list[InlineRow] | None = Field(default=None, min_length=1, max_length=200)
+    format: Literal["jsonl", "csv"] = Field(
+        default="jsonl",
+        description="Format of s3 objects: JSON lines, or CSV with a header line (.gz allowed).",
+    )
+    columns: Columns = Field(default_factory=Columns)
+
+
+class Clean(ApiModel):
+    """Normalise text and drop rows that are too short or have no class."""
+
+    min_chars: int = Field(default=1, ge=1, le=10000, description="Drop rows with fewer characters.")
+    normalize: Literal["nfc", "nfkc", "none"] = Field(default="nfkc", description="Unicode normalisation form.")
+
+
+class Dedupe(ApiModel):
+    """Keep one of equal texts; texts that appear with different classes are dropped altogether."""
+
+    method: Literal["exact"] = Field(default="exact", description="exact: equal after cleaning, case ignored.")
+
+
+class Split(ApiModel):
+    """Sides of a row follow from a hash of its content (or group) and the seed: it never changes side."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(("self.test + self.validation < 0.9", "split: test + validation must be below 0.9"))
+    )
+    test: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the test side.")
+    validation: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the validation side.")
+    seed: int = Field(default=7, ge=0, le=2147483647)
+    group_by: str | None = Field(
+        default=None,
+        max_length=253,
+        description="Column whose equal values must stay on one side (s3 sources).",
+    )
+
+
+class Step(ApiModel):
+    """One preparation step: exactly one of clean, dedupe, split."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "[has(self.clean), has(self.dedupe), has(self.split)].filter(x, x).size() == 1",
+                "prepare: each step is exactly one of clean, dedupe, split",
+            )
+        )
+    )
+    clean: Clean | None = None
+    dedupe: Dedupe | None = None
+    split: Split | None = None
+
+
+DEFAULT_STEPS = [Step(clean=Clean()), Step(dedupe=Dedupe()), Step(split=Split())]
+
+
+class DatasetSpec(ApiModel):
+    """What to learn from and how it is prepared."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.prepare.filter(s, has(s.split)).size() == 1 && has(self.prepare[self.prepare.size() - 1].split)",
+                "prepare: needs exactly one split step, as the last one",
+            ),
+            (
+                "!has(self.source.inline) || !self.prepare.exists(s, has(s.split) && has(s.split.groupBy))",
+                "prepare: split.groupBy needs an s3 source",
+            ),
+        )
+    )
+    task: Task = Field(description="What the rows are for.")
+    source: Source
+    prepare: list[Step] = Field(default_factory=lambda: list(DEFAULT_STEPS), min_length=1, max_length=16)
+    revision: int = Field(default=1, ge=1, description="Raise it to prepare again from a changed source.")
+    profile: ObjectName = Field(default=DEFAULT_PROFILE, description="TrainingProfile of the preparation pod.")
+    resources: Resources = Field(default_factory=lambda: Resources(cpu=1, memory="1Gi"))
+
+
+class Rows(StatusModel):
+    """Number of rows per side."""
+
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+
+class DatasetStatus(CommonStatus):
+    """What preparation gave."""
+
+    prepare_id: str | None = Field(default=None, description="Hash of the spec fields that decide the content.")
+    prefix: str | None = Field(default=None, description="Where the prepared rows lie in the artifact store.")
+    digest: str | None = Field(default=None, description="sha256 of the prepared rows, of content only.")
+    rows: Rows | None = None
+    classes: dict[str, int] | None = Field(default=None, description="Rows per class over all sides.")
+    removed: dict[str, int] | None = Field(default=None, description="Rows removed, by reason.")

@@ -1,0 +1,218 @@
+"""FineTuneJob: one way to make a model. Changing a hashed field starts a new run; a run's end is final."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from modelyard.api.common import (
+    ApiModel,
+    CommonStatus,
+    DnsLabel,
+    Duration,
+    ObjectName,
+    Resources,
+    S3Uri,
+    StatusModel,
+    Task,
+    cel,
+)
+from modelyard.api.dataset import DatasetSpec
+from modelyard.names import DEFAULT_PROFILE
+
+
+Format = Literal["safetensors", "onnx"]
+
+
+def _all_formats() -> list[Format]:
+    return ["safetensors", "onnx"]
+
+
+class ModelName(ApiModel):
+    """What is made."""
+
+    name: DnsLabel | None = Field(default=None, description="Name of the model; default: the job's name.")
+
+
+class From(ApiModel):
+    """What it starts from."""
+
+    base: S3Uri = Field(
+        description="Folder in the installation's store with config.json, tokenizer.json and *.safetensors, "
+        "for example s3://base/minilm/."
+    )
+
+
+class DatasetRef(ApiModel):
+    """The data: a Dataset of this namespace, or one written in place."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(("has(self.ref) != has(self.inline)", "dataset: give exactly one of ref and inline"))
+    )
+    ref: ObjectName | None = Field(default=None, description="Name of a Dataset in this namespace.")
+    inline: DatasetSpec | None = Field(default=None, description="Becomes a Dataset owned by this job.")
+
+
+class Method(ApiModel):
+    """How weights are adapted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.type == 'lora' || (!has(self.rank) && !has(self.alpha) && !has(self.dropout) && !has(self.targets))",
+                "method: rank, alpha, dropout and targets need type lora",
+            )
+        )
+    )
+    type: Literal["full", "lora"] = Field(default="lora")
+    rank: int | None = Field(default=None, ge=1, le=512, description="Rank of LoRA, default 8.")
+    alpha: float | None = Field(default=None, gt=0, le=4096, description="Scale of LoRA, default 2 x rank.")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout inside LoRA, default 0.")
+    targets: Literal["all-linear", "attention"] | None = Field(
+        default=None, description="Layers that LoRA adapts, default all-linear."
+    )
+
+
+class Train(ApiModel):
+    """Hyper-parameters."""
+
+    epochs: int = Field(default=1, ge=1, le=1000)
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="Peak rate. Default: 1e-4 for full, 3e-3 for lora."
+    )
+    batch_size: int = Field(default=32, ge=1, le=4096, description="Rows per step and device.")
+    gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Batches per optimizer step.")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="auto: bf16 where the CPU or GPU has it in hardware, else fp32."
+    )
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    warmup: float = Field(default=0.06, ge=0, lt=1, description="Share of the steps that warm up linearly.")
+    max_length: int = Field(default=128, ge=8, le=8192, description="Tokens per row; longer rows are cut.")
+    seed: int = Field(default=7, ge=0, le=2147483647)
+
+
+class Requirement(ApiModel):
+    """One number that the version must reach on the test rows."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.metric in ['macro_f1', 'accuracy'] ? !has(self.class) : has(self.class)",
+                "gate.require: precision, recall and f1 need `class`; macro_f1 and accuracy take none",
+            )
+        )
+    )
+    metric: Literal["macro_f1", "accuracy", "precision", "recall", "f1"]
+    class_: str | None = Field(default=None, alias="class", min_length=1, max_length=256)
+    min: float = Field(ge=0, le=1, description="Least value that passes.")
+
+
+class Gate(ApiModel):
+    """What a version must reach to be `passed`; re-judged from the report when it changes, without training."""
+
+    require: list[Requirement] = Field(default_factory=list, max_length=32)
+    max_export_difference: float = Field(
+        default=0.001, gt=0, le=10, description="Largest logit difference allowed between torch and ONNX."
+    )
+
+
+class Evaluate(ApiModel):
+    """How the result is judged."""
+
+    gate: Gate = Field(default_factory=Gate)
+
+
+class Checkpoint(ApiModel):
+    """When the state of the run is saved to the store."""
+
+    every: Duration = Field(default="10m", description="Time between checkpoints, for example 90s, 10m or 1h.")
+    keep: int = Field(default=2, ge=1, le=20, description="Complete checkpoints kept while the run lasts.")
+
+
+class FineTuneJobSpec(ApiModel):
+    """One way to make a model."""
+
+    model: ModelName = Field(default_factory=ModelName)
+    from_: From = Field(alias="from")
+    profile: ObjectName = Field(default=DEFAULT_PROFILE, description="Name of a TrainingProfile.")
+    task: Task
+    dataset: DatasetRef
+    method: Method = Field(default_factory=Method)
+    train: Train = Field(default_factory=Train)
+    resources: Resources = Field(default_factory=Resources)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    export: list[Format] = Field(
+        default_factory=_all_formats,
+        min_length=1,
+        max_length=2,
+        description="Formats of the version; ModelDeployment serves onnx.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+    suspend: bool = Field(default=False, description="Pause: pods go, checkpoints stay; false goes on from there.")
+    attempt: int = Field(default=1, ge=1, description="Raise it to run a failed run again.")
+
+
+class BasePin(StatusModel):
+    """The base model as it was when the run started."""
+
+    uri: str
+    digest: str
+
+
+class DatasetPin(StatusModel):
+    """The prepared rows that the run reads."""
+
+    name: str
+    prefix: str
+    digest: str
+
+
+class Pinned(StatusModel):
+    """Inputs resolved when the run started; later changes outside do not touch it."""
+
+    image: str
+    base: BasePin
+    dataset: DatasetPin
+    store_secret: str
+    retries: int = 3
+    disruptions: int = 20
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: list[dict[str, str]] = Field(default_factory=list)
+
+
+class Run(StatusModel):
+    """The current run."""
+
+    id: str
+    state: Literal["Running", "Succeeded", "Failed"] = "Running"
+    model: str = ""
+    pinned: Pinned | None = None
+    adopted: bool = Field(default=False, description="The store already held the result: nothing was trained.")
+    resources: Resources | None = Field(default=None, description="Resources of the Job as it was created.")
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class Progress(StatusModel):
+    """Where training is."""
+
+    percent: int = Field(default=0, ge=0, le=100)
+    step: int = 0
+    steps: int = 0
+    epoch: float | None = None
+    eta: str | None = Field(default=None, description="Time left, for example 12m.")
+    loss: float | None = None
+    stage: str | None = Field(default=None, description="Stage of the trainer, for example train.")
+
+
+class FineTuneJobStatus(CommonStatus):
+    """The current run and what it made."""
+
+    run: Run | None = None
+    progress: Progress | None = None
+    resumes: int = Field(default=0, description="How often the run went on in a new pod.")
+    version: str | None = Field(default=None, description="ModelVersion that the current run made.")
+    gate: Literal["passed", "failed", "unjudged"] | None = None
+    metric: str | None = Field(default=None, description="Main metric on the test rows.")

@@ -1,0 +1,89 @@
+"""Every key in the artifact store, pure. A tree of one installation's bucket:
+
+ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validation|test.jsonl
+ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
+ns/<namespace>/models/<model>/runs/<run id>/
+    progress.json  report.json  history.jsonl  tensorboard/
+    checkpoints/<step>/                           manifest.json last: the complete marker
+    version/                                      manifest.json last, never overwritten
+"""
+
+from __future__ import annotations
+
+MANIFEST = "manifest.json"
+
+
+def dataset_prefix(namespace: str, dataset: str, prepare_id: str) -> str:
+    """Where prepared rows lie."""
+    return f"ns/{namespace}/datasets/{dataset}/{prepare_id}/"
+
+
+def model_prefix(namespace: str, model: str) -> str:
+    """Everything of one model."""
+    return f"ns/{namespace}/models/{model}/"
+
+
+def numbers_prefix(namespace: str, model: str) -> str:
+    """Claims of version numbers."""
+    return f"{model_prefix(namespace, model)}numbers/"
+
+
+def number_key(namespace: str, model: str, number: int) -> str:
+    """Claim of one version number."""
+    return f"{numbers_prefix(namespace, model)}{number}"
+
+
+def run_prefix(namespace: str, model: str, run: str) -> str:
+    """Everything that one run writes."""
+    return f"{model_prefix(namespace, model)}runs/{run}/"
+
+
+def version_prefix(run: str) -> str:
+    """The published artifacts below a run's prefix."""
+    return f"{run}version/"
+
+
+def checkpoints_prefix(run: str) -> str:
+    """All checkpoints below a run's prefix."""
+    return f"{run}checkpoints/"
+
+
+def checkpoint_prefix(run: str, step: int) -> str:
+    """One checkpoint; ten digits so that names sort as numbers."""
+    return f"{checkpoints_prefix(run)}{step:010d}/"
+
+
+def manifest_key(prefix: str) -> str:
+    """The manifest that makes a prefix complete."""
+    return f"{prefix}{MANIFEST}"
+
+
+def progress_key(run: str) -> str:
+    """Latest progress, one small JSON object (run.Progress)."""
+    return f"{run}progress.json"
+
+
+def report_key(run: str) -> str:
+    """Full RunReport of the last attempt, also of a failed one."""
+    return f"{run}report.json"
+
+
+def history_key(run: str) -> str:
+    """JSON lines: one object per logged step."""
+    return f"{run}history.jsonl"
+
+
+def tensorboard_prefix(run: str) -> str:
+    """TensorBoard event files."""
+    return f"{run}tensorboard/"
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def folder_uri(uri: str) -> str:
+    """The URI with exactly one '/' at its end, so that run-1 never matches run-10."""
+    return uri.rstrip("/") + "/"

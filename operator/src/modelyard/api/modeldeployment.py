@@ -1,0 +1,63 @@
+"""ModelDeployment: what serves a model's versions, and under which stable address."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, cel
+
+
+class Follow(ApiModel):
+    """Which version: `follow: latest-passed`, or one number, which pins it (the rollback)."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("has(self.follow) != has(self.version)", "model: give exactly one of follow and version"),
+        )
+    )
+    name: DnsLabel = Field(description="Name of the model.")
+    follow: Literal["latest-passed"] | None = Field(
+        default=None, description="latest-passed: the highest Ready version whose gate passed."
+    )
+    version: int | None = Field(default=None, ge=1, description="Serve this number, whatever comes later.")
+
+
+class Replicas(ApiModel):
+    """Number of server pods."""
+
+    min: int = Field(default=1, ge=1, le=100, description="Pods of the serving version.")
+
+
+class ServeResources(ApiModel):
+    """What a server pod may use."""
+
+    cpu: float = Field(default=1, gt=0, le=256)
+    memory: Memory = "1Gi"
+
+
+class Serve(ApiModel):
+    """The server."""
+
+    replicas: Replicas = Field(default_factory=Replicas)
+    resources: ServeResources = Field(default_factory=ServeResources)
+
+
+class ModelDeploymentSpec(ApiModel):
+    """What serves a model."""
+
+    model: Follow
+    serve: Serve = Field(default_factory=Serve)
+
+
+class ModelDeploymentStatus(CommonStatus):
+    """What is served."""
+
+    serving: int | None = Field(default=None, description="Version that gets all traffic.")
+    candidate: int | None = Field(default=None, description="Version that is being started and probed.")
+    failed: int | None = Field(default=None, description="Last candidate that failed; not tried again as it is.")
+    failed_generation: int | None = Field(default=None, description="Generation in which it failed.")
+    candidate_since: str | None = None
+    url: str | None = Field(default=None, description="Stable address inside the cluster.")
+    backend: Literal["deployment"] | None = Field(default=None, description="What runs the servers.")

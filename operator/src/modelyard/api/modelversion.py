@@ -1,0 +1,89 @@
+"""ModelVersion: the immutable result of a run, made by the operator; its artifacts lie under the run id."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Task, cel
+
+Digest = str
+
+
+class Lineage(ApiModel):
+    """What the version was made from."""
+
+    run: str = Field(max_length=64, description="Run id.")
+    job: str = Field(max_length=253, description="FineTuneJob.")
+    dataset: Digest = Field(max_length=80, description="Digest of the prepared rows.")
+    base: Digest = Field(max_length=80, description="Digest of the base model.")
+    image: str = Field(max_length=1024, description="Trainer image.")
+
+
+class ClassMetrics(ApiModel):
+    """Quality for one class on the test rows."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Metrics(ApiModel):
+    """Quality on the test rows."""
+
+    macro_f1: float = Field(alias="macro_f1")
+    accuracy: float
+    per_class: dict[str, ClassMetrics] = Field(default_factory=dict)
+    export_difference: float | None = Field(
+        default=None, description="Largest logit difference between torch and ONNX."
+    )
+
+
+class ModelVersionSpec(ApiModel):
+    """The version; immutable but for deletionPolicy."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            *(
+                (
+                    f"self.{name} == oldSelf.{name}",
+                    f"spec.{name} is immutable: make a new version instead",
+                )
+                for name in (
+                    "model",
+                    "number",
+                    "task",
+                    "uri",
+                    "digest",
+                    "formats",
+                    "lineage",
+                    "metrics",
+                    "size",
+                )
+            )
+        )
+    )
+    model: DnsLabel
+    number: int = Field(ge=1)
+    task: Task
+    uri: str = Field(max_length=1024, description="s3://bucket/prefix/ of the artifacts.")
+    digest: Digest = Field(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$", description="Digest of the manifest.")
+    size: int = Field(ge=0, description="Bytes of all files.")
+    formats: list[Literal["safetensors", "onnx"]] = Field(min_length=1, max_length=2)
+    lineage: Lineage
+    metrics: Metrics
+    deletion_policy: Literal["retain", "delete"] = Field(
+        default="retain", description="delete: the artifacts go with this object, once nothing serves it."
+    )
+
+
+class ModelVersionStatus(CommonStatus):
+    """Verification and the gate's verdict."""
+
+    gate: Literal["passed", "failed", "unjudged"] | None = None
+    gate_message: str | None = Field(default=None, description="What the gate asked and what was reached.")
+    metric: str | None = Field(default=None, description="Main metric, for the column.")
+    size: str | None = Field(default=None, description="Size for people.")
+    deployed_by: list[str] = Field(default_factory=list, description="ModelDeployments that serve it.")

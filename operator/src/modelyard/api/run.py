@@ -1,0 +1,220 @@
+"""What a run's pod reads (RunConfig), what it leaves (RunReport, manifests) and its table of exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import IntEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modelyard import names
+from modelyard.api.common import ApiModel, StatusModel, Task
+from modelyard.api.dataset import Source, Step
+from modelyard.api.finetunejob import Method, Train
+from modelyard.api.modelversion import Metrics
+
+CONFIG_PATH = "/etc/modelyard/run.json"
+"""Where the pod finds its RunConfig; the environment variable MODELYARD_CONFIG names another path."""
+WORK_PATH = "/work"
+"""Scratch folder of the pod (emptyDir), the only place it may write to; MODELYARD_WORK names another."""
+TERMINATION_PATH = "/dev/termination-log"
+TERMINATION_LIMIT = 4096
+
+
+class ExitCode(IntEnum):
+    """Exit codes of a run's pod. 10-29 end the run at once: trying again would give the same."""
+
+    PUBLISHED = 0
+    INTERNAL = 1
+    BAD_CONFIG = 10
+    BAD_DATA = 11
+    BASE_INVALID = 12
+    NOT_A_NUMBER = 13
+    EXPORT_DIFFERS = 14
+    SOURCE_NOT_FOUND = 15
+    CORRUPT = 16
+    STORE_DENIED = 17
+    STORE_UNAVAILABLE = 30
+    INTERRUPTED = 143
+
+
+FINAL_EXIT_CODES: tuple[int, ...] = tuple(int(code) for code in ExitCode if 10 <= code < 30)
+REASONS: dict[ExitCode, str] = {
+    ExitCode.INTERNAL: names.TRAINER_FAILED,
+    ExitCode.BAD_CONFIG: names.BAD_CONFIG,
+    ExitCode.BAD_DATA: names.BAD_DATA,
+    ExitCode.BASE_INVALID: names.BASE_INVALID,
+    ExitCode.NOT_A_NUMBER: names.NOT_A_NUMBER,
+    ExitCode.EXPORT_DIFFERS: names.EXPORT_DIFFERS,
+    ExitCode.SOURCE_NOT_FOUND: names.SOURCE_NOT_FOUND,
+    ExitCode.CORRUPT: names.CORRUPT,
+    ExitCode.STORE_DENIED: names.STORE_DENIED,
+    ExitCode.STORE_UNAVAILABLE: names.STORE_UNAVAILABLE,
+    ExitCode.INTERRUPTED: names.DISRUPTED,
+}
+
+
+class StoreLocation(ApiModel):
+    """The installation's artifact store; the scheme of the endpoint decides about TLS."""
+
+    endpoint: str
+    region: str = "us-east-1"
+    bucket: str
+
+
+class BaseModelInput(ApiModel):
+    """Base model and the digest of its listing when the run was pinned."""
+
+    uri: str
+    digest: str
+
+
+class DatasetInput(ApiModel):
+    """Prepared rows: prefix in the artifact store and content digest."""
+
+    prefix: str
+    digest: str
+
+
+class PrepareConfig(ApiModel):
+    """A Dataset's Job: stages fetch, prepare, publish. The source's key comes in SOURCE_AWS_* variables."""
+
+    kind: Literal["prepare"] = "prepare"
+    name: str
+    prefix: str = Field(description="Prefix of the prepared rows; ends in '/'.")
+    store: StoreLocation
+    task: Task
+    source: Source
+    steps: list[Step]
+
+
+class TrainConfig(ApiModel):
+    """A FineTuneJob's Job: stages fetch, load, adapt, train, evaluate, export, publish."""
+
+    kind: Literal["train"] = "train"
+    name: str
+    run: str
+    model: str
+    prefix: str = Field(description="Prefix of the run; ends in '/'.")
+    store: StoreLocation
+    task: Task
+    base: BaseModelInput
+    dataset: DatasetInput
+    method: Method
+    train: Train
+    export: list[Literal["safetensors", "onnx"]]
+    checkpoint_every: int = Field(description="Seconds between checkpoints.")
+    checkpoint_keep: int
+    image: str
+
+
+RunConfig = Annotated[PrepareConfig | TrainConfig, Field(discriminator="kind")]
+
+
+class ProgressReport(StatusModel):
+    """The small object under progress.json; the operator reads it at most every 5 s."""
+
+    run: str
+    pod: str = Field(default="", description="Pod (host) name: another one than before means a resume.")
+    stage: str
+    step: int = 0
+    steps: int = 0
+    resumed_from: int = Field(default=0, description="Step of the checkpoint this pod went on from.")
+    epoch: float | None = None
+    loss: float | None = None
+    seconds_left: float | None = None
+    at: str = Field(description="UTC time, ISO 8601.")
+
+
+class Outcome(StatusModel):
+    """The termination message, at most 4096 bytes: what happened, and for a failure what to try."""
+
+    outcome: Literal["published", "failed", "interrupted"]
+    reason: str = ""
+    message: str = Field(default="", description="Cause, field and remedy.")
+    stage: str = ""
+    digest: str = Field(default="", description="sha256:... of the published manifest.")
+
+
+class RunReport(StatusModel):
+    """The full report of a run, in the store."""
+
+    run: str
+    outcome: Outcome
+    stages: dict[str, float] = Field(default_factory=dict, description="Seconds per stage.")
+    metrics: Metrics | None = None
+    baselines: dict[str, float] = Field(default_factory=dict, description="macro F1 on the same test rows.")
+    train: dict[str, Any] = Field(
+        default_factory=dict,
+        description="steps, tokens, tokens_per_second, seconds_to_first_step, precision ...",
+    )
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries.")
+
+
+class FileEntry(ApiModel):
+    """One published file."""
+
+    path: str = Field(description="Relative to the prefix; '/' between folders, never '..'.")
+    size: int
+    sha256: str
+
+
+class Manifest(StatusModel):
+    """Lists every file of a prefix; written last, never overwritten. Its own sha256 is the version's digest."""
+
+    format: Literal[1] = 1
+    kind: Literal["dataset", "model", "checkpoint"]
+    files: list[FileEntry]
+    info: dict[str, Any] = Field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: the same content gives the same bytes."""
+        return json.dumps(self.dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
+
+class DatasetInfo(StatusModel):
+    """Manifest.info of prepared rows."""
+
+    task: str
+    digest: str = Field(description="sha256:... of the rows' content, the dataset's digest.")
+    rows: dict[str, int]
+    classes: dict[str, int]
+    removed: dict[str, int]
+
+
+class ModelInfo(StatusModel):
+    """Manifest.info of a version: all that a server needs beside the files."""
+
+    task: str
+    run: str
+    model: str
+    labels: list[str]
+    max_length: int
+    formats: list[str]
+    metrics: Metrics
+    dataset: str
+    base: str
+    image: str
+    sample: str = Field(description="One real input; a server that answers it is alive.")
+
+
+def digest_of(data: bytes) -> str:
+    """sha256:<hex> of bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def listing_digest(entries: list[tuple[str, int, str]]) -> str:
+    """Digest of a folder of the store from (relative path, size, etag), in any order."""
+    lines = [f"{path}\0{size}\0{etag}\n" for path, size, etag in sorted(entries)]
+    return digest_of("".join(lines).encode())

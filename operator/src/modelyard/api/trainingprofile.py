@@ -1,0 +1,59 @@
+"""TrainingProfile: what the platform team offers to runs; cluster-scoped."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelyard.api.common import ApiModel, CommonStatus, ObjectName
+from modelyard.names import SECRET_STORE
+
+
+class Trainer(ApiModel):
+    """The image that prepares data and trains."""
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="Default: the trainer image of the installation.",
+    )
+
+
+class StoreAccess(ApiModel):
+    """How run pods reach the artifact store."""
+
+    secret: ObjectName = Field(
+        default=SECRET_STORE,
+        description="Secret in the run's namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+        "mounted by pods, never read by the operator.",
+    )
+
+
+class Toleration(ApiModel):
+    """A toleration of run pods."""
+
+    key: str | None = Field(default=None, max_length=317)
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str | None = Field(default=None, max_length=63)
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class TrainingProfileSpec(ApiModel):
+    """Image, store access and placement of run pods."""
+
+    trainer: Trainer = Field(default_factory=Trainer)
+    store: StoreAccess = Field(default_factory=StoreAccess)
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that run pods need.")
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=32)
+    retries: int = Field(
+        default=3, ge=0, le=20, description="How often a failed pod is tried again before the run fails."
+    )
+    disruptions: int = Field(
+        default=20, ge=0, le=1000, description="How many evictions and pre-emptions a run survives."
+    )
+
+
+class TrainingProfileStatus(CommonStatus):
+    """Nothing but conditions."""

@@ -1,0 +1,107 @@
+"""Every name that other systems or people see: groups, labels, annotations, finalizers, reasons. One line each."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "modelyard.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "modelyard"
+FIELD_MANAGER: Final = "modelyard"
+LEASE: Final = "modelyard-operator"
+
+# Labels on children (never copied from users' objects).
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY_VALUE: Final = "modelyard"
+LABEL_KIND: Final = f"{GROUP}/kind"  # kind of the owner, lower-case
+LABEL_OWNER: Final = f"{GROUP}/owner"  # short hash of the owner's name (label values end at 63 characters)
+LABEL_RUN: Final = f"{GROUP}/run"  # run id of a Job and its pods
+LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"  # name of the ModelDeployment that a server belongs to
+LABEL_VERSION: Final = f"{GROUP}/version"  # number of the version that a server serves
+LABEL_MODEL: Final = f"{GROUP}/model"  # name of the model that a ModelVersion is a version of
+
+# Annotations.
+ANNOTATION_OWNER: Final = f"{GROUP}/owner-name"  # full name of the owner, for people
+
+# Finalizers.
+FINALIZER_ARTIFACTS: Final = f"{GROUP}/artifacts"  # on a ModelVersion with deletionPolicy: delete
+
+# Secrets that the user makes in each namespace.
+SECRET_STORE: Final = "modelyard-store"
+SECRET_STORE_READ: Final = "modelyard-store-read"
+DEFAULT_PROFILE: Final = "default"
+
+# Condition types.
+READY: Final = "Ready"
+RECONCILING: Final = "Reconciling"  # present only while True
+STALLED: Final = "Stalled"  # present only while True: a human is needed
+VERIFIED: Final = "Verified"  # of a ModelVersion
+
+# Reasons: stable words, the message has the details. Progress first, then faults.
+PENDING: Final = "Pending"
+PREPARING: Final = "Preparing"
+PREPARED: Final = "Prepared"
+WAITING_FOR_DATASET: Final = "WaitingForDataset"
+WAITING_FOR_POD: Final = "WaitingForPod"
+TRAINING: Final = "Training"
+SUSPENDED: Final = "Suspended"
+PUBLISHING: Final = "Publishing"
+SUCCEEDED: Final = "Succeeded"
+ADOPTED: Final = "Adopted"
+SERVING: Final = "Serving"
+ROLLING_OUT: Final = "RollingOut"
+VERSION_VERIFIED: Final = "Verified"
+WAITING_FOR_VERSION: Final = "WaitingForVersion"
+DELETING: Final = "Deleting"
+
+INVALID_SPEC: Final = "InvalidSpec"
+DATASET_NOT_FOUND: Final = "DatasetNotFound"
+DATASET_FAILED: Final = "DatasetFailed"
+TASK_MISMATCH: Final = "TaskMismatch"
+PROFILE_NOT_FOUND: Final = "ProfileNotFound"
+BASE_NOT_FOUND: Final = "BaseModelNotFound"
+BASE_UNSAFE: Final = "BaseModelUnsafe"  # pickles or code instead of safetensors
+BASE_CHANGED: Final = "BaseModelChanged"
+BASE_INVALID: Final = "BaseModelInvalid"
+SOURCE_NOT_FOUND: Final = "SourceNotFound"
+BAD_DATA: Final = "BadData"
+BAD_CONFIG: Final = "BadConfig"
+NOT_A_NUMBER: Final = "LossNotANumber"
+EXPORT_DIFFERS: Final = "ExportDiffers"
+OUT_OF_MEMORY: Final = "OutOfMemory"
+IMAGE_PULL: Final = "ImagePullFailed"
+SECRET_MISSING: Final = "SecretMissing"
+UNSCHEDULABLE: Final = "Unschedulable"
+QUOTA: Final = "ChildRefused"  # the API server refused a child (quota, admission)
+DISRUPTED: Final = "TooManyDisruptions"
+TRAINER_FAILED: Final = "TrainerFailed"
+STORE_UNAVAILABLE: Final = "StoreUnavailable"
+STORE_DENIED: Final = "StoreAccessDenied"
+CORRUPT: Final = "ArtifactsCorrupt"  # digest, size or list differ from the manifest
+NOT_CLAIMED: Final = "NumberNotClaimed"
+GATE_FAILED: Final = "GateNotReached"
+VERSION_NOT_FOUND: Final = "VersionNotFound"
+VERSION_NOT_READY: Final = "VersionNotReady"
+NO_VERSION: Final = "NoPassedVersion"
+LOAD_FAILED: Final = "LoadFailed"
+PROBE_FAILED: Final = "PredictionFailed"
+NAME_TOO_LONG: Final = "NameTooLong"
+IN_USE: Final = "InUse"
+INTERNAL: Final = "InternalError"
+
+
+def short_hash(*parts: str, length: int = 10) -> str:
+    """Lower-case hexadecimal digest of the parts, the same on every machine; parts cannot run into each other."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:length]
+
+
+def child_name(owner: str, suffix: str, limit: int = 52) -> str:
+    """A deterministic DNS label of at most `limit` characters; long or dotted owners end in a hash."""
+    plain = f"{owner}-{suffix}"
+    if len(plain) <= limit and "." not in owner:
+        return plain
+    room = limit - len(suffix) - 12
+    head = owner.replace(".", "-")[:room].rstrip("-")
+    return f"{head}-{short_hash(owner)}-{suffix}"

@@ -1,0 +1,55 @@
+"""Atomic publish: files first, sha256 each, the manifest last and never overwritten; readers start at the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+from modelyard.api import layout
+from modelyard.api.run import FileEntry, Manifest, digest_of
+from modelyard.storage.errors import AlreadyExists, Corrupt
+from modelyard.storage.store import Store
+
+
+def publish(
+    store: Store,
+    bucket: str,
+    prefix: str,
+    folder: Path,
+    kind: Literal["dataset", "model", "checkpoint"],
+    info: dict[str, Any],
+) -> tuple[Manifest, str]:
+    """Upload a folder below `prefix` and complete it with a manifest; give the manifest and its sha256:... digest.
+
+    If an equal manifest is there already, nothing is written; a different one raises Corrupt.
+    """
+    manifest = describe(folder, kind, info)
+    data = manifest.to_bytes()
+    found = store.stat(bucket, layout.manifest_key(prefix))
+    if found is None:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            list(pool.map(lambda e: store.upload(bucket, prefix + e.path, folder / e.path), manifest.files))
+    try:
+        store.put(bucket, layout.manifest_key(prefix), data, if_absent=True)
+    except AlreadyExists:
+        if store.get(bucket, layout.manifest_key(prefix)) != data:
+            raise Corrupt(f"s3://{bucket}/{prefix} already holds another result; it is never overwritten") from None
+    return manifest, digest_of(data)
+
+
+def describe(folder: Path, kind: Literal["dataset", "model", "checkpoint"], info: dict[str, Any]) -> Manifest:
+    """The manifest of a folder's regular files, in name order."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [
+        FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
+        for path in paths
+    ]
+    return Manifest(kind=kind, files=files, info=info)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,191 @@
+"""One connection to an S3 store: small calls with clear errors, retried for at most `patience` seconds."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from minio.error import InvalidResponseError, S3Error, ServerError
+
+from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
+
+T = TypeVar("T")
+DENIED_CODES = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidTokenId"}
+MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a listing; size in bytes."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Store:
+    """An S3 endpoint with one key. Not tied to a bucket: base models and sources may lie in others."""
+
+    def __init__(self, client: Minio, endpoint: str, patience: float = 0.0) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._patience = patience
+
+    @classmethod
+    def connect(
+        cls,
+        endpoint: str,
+        access_key: str,
+        secret_key: str,
+        *,
+        region: str = "us-east-1",
+        patience: float = 0.0,
+        timeout: float = 30.0,
+    ) -> Store:
+        """Connect lazily to an http(s) endpoint; `patience` is how long (s) an unavailable store is asked again."""
+        parts = urlsplit(endpoint)
+        pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), maxsize=16, retries=False
+        )
+        client = Minio(
+            endpoint=parts.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=region,
+            secure=parts.scheme == "https",
+            http_client=pool,
+        )
+        return cls(client, endpoint, patience)
+
+    @classmethod
+    def from_environment(
+        cls, endpoint: str, *, region: str = "us-east-1", prefix: str = "AWS_", patience: float = 0.0
+    ) -> Store:
+        """Connect with <prefix>ACCESS_KEY_ID and <prefix>SECRET_ACCESS_KEY of the environment."""
+        key, secret = (os.environ.get(f"{prefix}{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
+        if not key or not secret:
+            raise Denied(f"no key for {endpoint}: the Secret needs {prefix}ACCESS_KEY_ID and {prefix}SECRET_ACCESS_KEY")
+        return cls.connect(endpoint, key, secret, region=region, patience=patience)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """Whole object in memory."""
+
+        def read() -> bytes:
+            response = self._client.get_object(bucket, key)
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._call(f"read s3://{bucket}/{key}", read)
+
+    def put(self, bucket: str, key: str, data: bytes, *, if_absent: bool = False) -> str:
+        """Write an object, give its etag; with `if_absent` raise AlreadyExists instead of overwriting."""
+        headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": "application/octet-stream"}
+        if if_absent:
+            headers["If-None-Match"] = "*"
+        # The public put_object drops conditional headers, so the call below it is used.
+        return self._call(
+            f"write s3://{bucket}/{key}",
+            lambda: str(self._client._put_object(bucket, key, data, headers).etag),
+        )
+
+    def stat(self, bucket: str, key: str) -> Entry | None:
+        """Size and etag of an object, None if it is not there."""
+        try:
+            found = self._call(f"look at s3://{bucket}/{key}", lambda: self._client.stat_object(bucket, key))
+        except Missing:
+            return None
+        return Entry(key, int(found.size or 0), (found.etag or "").strip('"'))
+
+    def list(self, bucket: str, prefix: str) -> list[Entry]:
+        """All objects below a prefix."""
+
+        def read() -> list[Entry]:
+            objects = self._client.list_objects(bucket, prefix=prefix, recursive=True)
+            return [Entry(o.object_name or "", int(o.size or 0), (o.etag or "").strip('"')) for o in objects]
+
+        return self._call(f"list s3://{bucket}/{prefix}", read)
+
+    def upload(self, bucket: str, key: str, path: Path) -> None:
+        """Write a file, in parts when it is large; parts are removed when the upload fails."""
+        self._call(f"write s3://{bucket}/{key}", lambda: self._client.fput_object(bucket, key, str(path)))
+
+    def chunks(self, bucket: str, key: str, size: int = 1 << 20) -> Iterator[bytes]:
+        """Stream an object in chunks (no retry once the first chunk came)."""
+        response = self._call(f"read s3://{bucket}/{key}", lambda: self._client.get_object(bucket, key))
+        try:
+            yield from response.stream(size)
+        except (urllib3.exceptions.HTTPError, OSError) as fault:
+            raise Unavailable(f"cannot read s3://{bucket}/{key} at {self._endpoint}: {fault}") from fault
+        finally:
+            response.close()
+            response.release_conn()
+
+    def delete_prefix(self, bucket: str, prefix: str) -> int:
+        """Delete everything below a prefix; gives how many objects there were."""
+        if not prefix.endswith("/"):
+            raise ValueError(f"a prefix to delete must end in '/': {prefix!r}")
+        keys = [entry.key for entry in self.list(bucket, prefix)]
+
+        def delete() -> None:
+            faults = list(self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]))
+            if faults:
+                raise Unavailable(f"cannot delete s3://{bucket}/{faults[0].name}: {faults[0].message}")
+
+        if keys:
+            self._call(f"delete s3://{bucket}/{prefix}", delete)
+        return len(keys)
+
+    def ensure_bucket(self, bucket: str) -> None:
+        """Make the bucket if it is not there."""
+
+        def ensure() -> None:
+            if not self._client.bucket_exists(bucket):
+                self._client.make_bucket(bucket)
+
+        self._call(f"make bucket {bucket}", ensure)
+
+    def _call(self, what: str, call: Callable[[], T]) -> T:
+        """Run one call; translate its faults, and ask an unavailable store again while patience lasts."""
+        deadline, pause = time.monotonic() + self._patience, 0.2
+        while True:
+            try:
+                return call()
+            except Exception as fault:
+                error = translate(fault, what, self._endpoint)
+                if not isinstance(error, Unavailable) or time.monotonic() + pause > deadline:
+                    raise error from fault
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, 10.0)
+
+
+def translate(fault: Exception, what: str, endpoint: str) -> StoreError:
+    """The store error that a client's exception means; other exceptions are raised as they are."""
+    if isinstance(fault, StoreError):
+        return fault
+    if isinstance(fault, S3Error):
+        return _from_code(fault, f"cannot {what} at {endpoint}: {fault.code}: {fault.message}")
+    if isinstance(fault, urllib3.exceptions.HTTPError | ServerError | InvalidResponseError | OSError):
+        return Unavailable(f"cannot {what}: no good answer from {endpoint} ({type(fault).__name__}: {fault})")
+    raise fault
+
+
+def _from_code(fault: S3Error, message: str) -> StoreError:
+    if fault.code in DENIED_CODES:
+        return Denied(message)
+    if fault.code in MISSING_CODES:
+        return Missing(message)
+    if fault.code == "PreconditionFailed":
+        return AlreadyExists(message)
+    return Unavailable(message)

@@ -1,0 +1,1 @@
+"""Tests of Modelyard and the real cluster they run on."""
