@@ -125,6 +125,8 @@ class Child:
     manifest: Manifest
     policy: Policy = "apply"
     suspend: bool | None = None
+    owned: bool = True
+    """Carries our ownerReference (the engine sets it), so it is observed as a child and goes with its owner."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -21,7 +21,6 @@ from modelyard.api.common import (
 from modelyard.api.dataset import DatasetSpec
 from modelyard.names import DEFAULT_PROFILE
 
-
 Format = Literal["safetensors", "onnx"]
 
 
@@ -60,7 +59,7 @@ class Method(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                "self.type == 'lora' || (!has(self.rank) && !has(self.alpha) && !has(self.dropout) && !has(self.targets))",
+                "self.type == 'lora' || !(has(self.rank) || has(self.alpha) || has(self.dropout) || has(self.targets))",
                 "method: rank, alpha, dropout and targets need type lora",
             )
         )

@@ -1,4 +1,6 @@
-"""Every key in the artifact store, pure. A tree of one installation's bucket:
+"""Every key in the artifact store, pure.
+
+A tree of one installation's bucket:
 
 ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validation|test.jsonl
 ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
