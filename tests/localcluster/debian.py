@@ -1,0 +1,80 @@
+"""The packages of the system that the cluster and the image builds need."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.localcluster.layout import cache
+from tests.localcluster.locks import exclusive
+from tests.localcluster.progress import step
+from tests.localcluster.shell import run, run_logged
+
+COMMAND_OF_PACKAGE = {
+    "containerd": "/usr/bin/containerd",
+    "runc": "/usr/sbin/runc",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "etcd-server": "/usr/bin/etcd",
+    "iptables": "/usr/sbin/iptables",
+    "iproute2": "/usr/sbin/ip",
+    "buildah": "/usr/bin/buildah",
+    "debootstrap": "/usr/sbin/debootstrap",
+    "busybox-static": "/bin/busybox",
+    "docker-registry": "/usr/bin/docker-registry",
+    "openssl": "/usr/bin/openssl",
+    "ca-certificates": "/usr/sbin/update-ca-certificates",
+    "python3-venv": "/usr/share/doc/python3-venv",
+    "git": "/usr/bin/git",
+}
+_START_POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def missing_packages() -> list[str]:
+    """The packages that are not there yet."""
+    return [package for package, file in COMMAND_OF_PACKAGE.items() if not Path(file).exists()]
+
+
+def ensure_packages() -> None:
+    """Install what is missing."""
+    packages = missing_packages()
+    if not packages:
+        return
+    require_root("installing " + " ".join(packages))
+    if not shutil.which("apt-get"):
+        raise RuntimeError(f"these packages of Debian are needed: {' '.join(packages)}")
+    with exclusive(cache("packages.lock")), step("install " + " ".join(packages)), _no_services():
+        log = cache("logs", "apt.log")
+        run_logged(["apt-get", "update", "-q"], log)
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run_logged(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], log, quiet)
+
+
+def require_root(purpose: str) -> None:
+    """Fail early with a sentence instead of late with a permission error."""
+    if os.geteuid() != 0:
+        raise PermissionError(f"{purpose} needs root")
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    """Keep fresh packages from starting their services: only our own instances may run."""
+    if _START_POLICY.exists():
+        yield
+        return
+    _START_POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _START_POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _START_POLICY.unlink(missing_ok=True)
+
+
+def debian_mirror() -> str:
+    """The mirror that this machine itself gets Debian from."""
+    wanted = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL) $(COMPONENT)", "Created-By: Packages"]
+    for line in run(wanted).splitlines():
+        address, _, rest = line.partition(" ")
+        if rest == "Debian main":
+            return address
+    raise RuntimeError("no Debian mirror among the package sources of this machine")
