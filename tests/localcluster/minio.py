@@ -29,7 +29,7 @@ class MinioServer:
         self.endpoint = f"127.0.0.1:{free_port()}"
         console = f"127.0.0.1:{free_port()}"
         data = self.folder / "data"
-        command = [binary("minio"), "server", "--address", self.endpoint, "--console-address", console, data]
+        command = [str(binary("minio")), "server", "--address", self.endpoint, "--console-address", console, str(data)]
         self._child = Child("minio", command, self.folder)
         try:
             self.start()

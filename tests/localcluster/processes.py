@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.localcluster.layout import state
 
@@ -93,9 +94,9 @@ class Daemon:
         self._record.unlink(missing_ok=True)
         return identity is not None
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> dict[str, Any]:
         try:
-            content: dict[str, str] = json.loads(self._record.read_text())
+            content: dict[str, Any] = json.loads(self._record.read_text())
         except (FileNotFoundError, ValueError):
             return {}
         return content

@@ -90,8 +90,9 @@ def ensure(tools: Iterable[Tool] = TOOLS) -> None:
 def _build(tool: Tool) -> None:
     commands = ensure_go()
     with step(f"build {tool.name} from its Go module"), published(tool.folder()) as scratch:
-        build = [str(commands / "go"), "build", "-trimpath", "-ldflags", tool.linker_flags, "-o", f"{scratch}/", *tool.packages]
+        flags = ["-trimpath", "-ldflags", tool.linker_flags, "-o", f"{scratch}/"]
         log = cache("logs", f"build-{tool.name}.log")
+        build = [str(commands / "go"), "build", *flags, *tool.packages]
         run_logged(build, log, environment=go_environment(commands), folder=tool.module)
     for command in tool.commands:
         link_newest(tool.folder(), command)

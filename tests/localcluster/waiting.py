@@ -29,9 +29,7 @@ def answers(url: str, authority: Path | None = None) -> bool:
     if not authority:
         trust.check_hostname = False
         trust.verify_mode = ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
     try:
         with opener.open(url, timeout=2) as reply:
             return bool(reply.status < 300)

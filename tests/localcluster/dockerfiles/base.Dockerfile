@@ -1,0 +1,4 @@
+FROM scratch
+ADD base.tar /
+ENV LANG=C.UTF-8
+CMD ["/bin/bash"]

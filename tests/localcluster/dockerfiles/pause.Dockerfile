@@ -1,0 +1,3 @@
+FROM scratch
+COPY busybox /busybox
+ENTRYPOINT ["/busybox", "sleep", "2147483647"]

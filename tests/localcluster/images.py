@@ -1,0 +1,126 @@
+"""Images for the local cluster: built once per content, kept in the local registry."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.localcluster import basefs, disk, registry
+from tests.localcluster.artifacts import content_key
+from tests.localcluster.callersettings import build_mounts
+from tests.localcluster.context import content_parts, stage, visible_files
+from tests.localcluster.debian import ensure_packages, require_root
+from tests.localcluster.layout import PACKAGE, REGISTRY, REPOSITORY, cache
+from tests.localcluster.locks import exclusive
+from tests.localcluster.progress import note, step
+from tests.localcluster.shell import run, run_logged
+from tests.localcluster.tools import binary
+
+DOCKERFILES = PACKAGE / "dockerfiles"
+KEPT_TAGS = 3
+OF_THE_REPOSITORY = {
+    "operator": ("operator/Dockerfile", None),
+    "trainer": ("trainer-image/Dockerfile", "trainer"),
+    "server": ("trainer-image/Dockerfile", "server"),
+    "server-torch": ("trainer-image/Dockerfile", "server-torch"),
+}
+OWN = ("base", "pause", "coredns", "minio")
+
+
+def image(name: str) -> str:
+    """The reference of a known image, built if the registry lacks it."""
+    if name == "base":
+        return base_image()
+    if name == "pause":
+        return build_image("pause", DOCKERFILES / "pause.Dockerfile", Path("/bin"))
+    if name in OWN:
+        return build_image(name, DOCKERFILES / f"{name}.Dockerfile", binary(name).parent)
+    dockerfile, target = OF_THE_REPOSITORY[name]
+    return build_image(name, REPOSITORY / dockerfile, REPOSITORY, target)
+
+
+def base_image() -> str:
+    """The only image that others may start from: Debian with Python."""
+    reference = f"{REGISTRY}/base:{basefs.base_key()}"
+    with _registry_at_hand():
+        if not registry.has(reference):
+            folder = basefs.ensure_base_folder()
+            _build_and_push(reference, DOCKERFILES / "base.Dockerfile", folder, [])
+    return reference
+
+
+def build_image(
+    name: str,
+    dockerfile: Path,
+    context: Path,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> str:
+    """Build and push an image unless the registry has this very content; return its reference."""
+    arguments = dict(build_args or {})
+    if "BASE" in dockerfile.read_text():
+        arguments.setdefault("BASE", base_image())
+    files = visible_files(dockerfile, context)
+    named = [f"{key}={value}" for key, value in sorted(arguments.items())]
+    key = content_key([dockerfile.read_bytes(), target or "", *named, "--", *content_parts(context, files)])
+    reference = f"{REGISTRY}/{name}:{key}"
+    with _registry_at_hand():
+        if registry.has(reference):
+            return reference
+        options = [word for argument in named for word in ("--build-arg", argument)]
+        options += ["--target", target] if target else []
+        with tempfile.TemporaryDirectory(dir=_temporary()) as staged:
+            stage(context, files, Path(staged))
+            _build_and_push(reference, dockerfile, Path(staged), options)
+        _stay_within_budget()
+    return reference
+
+
+@contextmanager
+def _registry_at_hand() -> Iterator[None]:
+    with exclusive(cache("images.lock")):
+        registry.ensure_registry()
+        yield
+
+
+def _build_and_push(reference: str, dockerfile: Path, context: Path, options: list[str]) -> None:
+    require_root("building images")
+    ensure_packages()
+    name = reference.removeprefix(f"{REGISTRY}/")
+    log = cache("logs", f"image-{name.partition(':')[0]}.log")
+    with tempfile.TemporaryDirectory(dir=_temporary()) as scratch:
+        identity = Path(scratch) / "image-id"
+        how = ["--isolation", "chroot", "--network", "host", "--layers", "--tls-verify=false"]
+        how += ["--iidfile", str(identity), "--file", str(dockerfile), *build_mounts(Path(scratch))]
+        with step(f"build image {name}"):
+            run_logged([*buildah(), "bud", *how, *options, context], log, _build_environment())
+        with step(f"push image {name}"):
+            # The image never gets a name in the store: only its layers stay, as a cache.
+            push = ["push", "--tls-verify=false", identity.read_text().strip(), f"docker://{reference}"]
+            run_logged([*buildah(), *push], log.with_suffix(".push.log"), _build_environment())
+
+
+def buildah() -> list[str]:
+    """Buildah with a store of its own in the cache folder."""
+    store = ["--root", str(cache("buildah", "root")), "--runroot", "/run/modelyard-buildah"]
+    return ["/usr/bin/buildah", *store, "--storage-driver", "overlay"]
+
+
+def _build_environment() -> dict[str, str]:
+    return {"TMPDIR": str(_temporary())}
+
+
+def _temporary() -> Path:
+    folder = cache("tmp")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _stay_within_budget() -> None:
+    """Give back old tags first, then the layer cache, which costs the next build time but nothing else."""
+    if disk.total_used() <= disk.BUDGET:
+        return
+    registry.forget_old_tags(KEPT_TAGS)
+    if disk.total_used() > disk.BUDGET:
+        note("the layer cache goes, to stay within the disk budget")
+        run([*buildah(), "rmi", "--all", "--force"])
