@@ -51,12 +51,14 @@ class Resources(ApiModel):
 class Condition(StatusModel):
     """metav1.Condition."""
 
-    type: str = Field(max_length=316)
-    status: Literal["True", "False", "Unknown"]
-    reason: str = Field(max_length=1024)
-    message: str = Field(default="", max_length=32768)
-    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
-    observed_generation: int | None = None
+    type: str = Field(max_length=316, description="Ready, Reconciling, Stalled, or a word of this kind.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    reason: str = Field(max_length=1024, description="Stable word for programs.")
+    message: str = Field(default="", max_length=32768, description="Details for people: cause, field, remedy.")
+    last_transition_time: str = Field(
+        description="When status last changed.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int | None = Field(default=None, description="Generation of the spec it is about.")
 
 
 class CommonStatus(StatusModel):

@@ -6,7 +6,17 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, CommonStatus, ObjectName, Resources, S3Uri, StatusModel, Task, cel
+from modelyard.api.common import (
+    ApiModel,
+    CommonStatus,
+    Memory,
+    ObjectName,
+    Resources,
+    S3Uri,
+    StatusModel,
+    Task,
+    cel,
+)
 from modelyard.names import DEFAULT_PROFILE
 
 
@@ -37,8 +47,8 @@ class S3Source(ApiModel):
 class InlineRow(ApiModel):
     """One row written in the object itself."""
 
-    text: str = Field(min_length=1, max_length=4096)
-    label: str = Field(min_length=1, max_length=256)
+    text: str = Field(min_length=1, max_length=4096, description="The text.")
+    label: str = Field(min_length=1, max_length=256, description="Its class.")
 
 
 class Source(ApiModel):
@@ -50,7 +60,9 @@ class Source(ApiModel):
         )
     )
     s3: S3Source | None = None
-    inline: list[InlineRow] | None = Field(default=None, min_length=1, max_length=200)
+    inline: list[InlineRow] | None = Field(
+        default=None, min_length=1, max_length=200, description="Rows written in the object itself."
+    )
     format: Literal["jsonl", "csv"] = Field(
         default="jsonl",
         description="Format of s3 objects: JSON lines, or CSV with a header line (.gz allowed).",
@@ -79,7 +91,7 @@ class Split(ApiModel):
     )
     test: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the test side.")
     validation: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the validation side.")
-    seed: int = Field(default=7, ge=0, le=2147483647)
+    seed: int = Field(default=7, ge=0, le=2147483647, description="Another seed gives other sides.")
     group_by: str | None = Field(
         default=None,
         max_length=253,
@@ -106,6 +118,13 @@ class Step(ApiModel):
 DEFAULT_STEPS = [Step(clean=Clean()), Step(dedupe=Dedupe()), Step(split=Split())]
 
 
+class PrepareResources(Resources):
+    """What the preparation pod may use; CPU and memory are both request and limit."""
+
+    cpu: float = Field(default=1, gt=0, le=1024, description="CPU cores, 0.5 for half of one.")
+    memory: Memory = Field(default="1Gi", description="Memory, for example 1Gi.")
+
+
 class DatasetSpec(ApiModel):
     """What to learn from and how it is prepared."""
 
@@ -123,18 +142,23 @@ class DatasetSpec(ApiModel):
     )
     task: Task = Field(description="What the rows are for.")
     source: Source
-    prepare: list[Step] = Field(default_factory=lambda: list(DEFAULT_STEPS), min_length=1, max_length=16)
+    prepare: list[Step] = Field(
+        default_factory=lambda: list(DEFAULT_STEPS),
+        min_length=1,
+        max_length=16,
+        description="Preparation steps in their order; the last one is the only split.",
+    )
     revision: int = Field(default=1, ge=1, description="Raise it to prepare again from a changed source.")
     profile: ObjectName = Field(default=DEFAULT_PROFILE, description="TrainingProfile of the preparation pod.")
-    resources: Resources = Field(default_factory=lambda: Resources(cpu=1, memory="1Gi"))
+    resources: PrepareResources = Field(default_factory=PrepareResources)
 
 
 class Rows(StatusModel):
     """Number of rows per side."""
 
-    train: int = 0
-    validation: int = 0
-    test: int = 0
+    train: int = Field(default=0, description="Rows to learn from.")
+    validation: int = Field(default=0, description="Rows that watch the training.")
+    test: int = Field(default=0, description="Rows that judge the result.")
 
 
 class DatasetStatus(CommonStatus):

@@ -64,7 +64,9 @@ class Method(ApiModel):
             )
         )
     )
-    type: Literal["full", "lora"] = Field(default="lora")
+    type: Literal["full", "lora"] = Field(
+        default="lora", description="full: all weights; lora: low-rank adapters beside frozen weights."
+    )
     rank: int | None = Field(default=None, ge=1, le=512, description="Rank of LoRA, default 8.")
     alpha: float | None = Field(default=None, gt=0, le=4096, description="Scale of LoRA, default 2 x rank.")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout inside LoRA, default 0.")
@@ -76,7 +78,7 @@ class Method(ApiModel):
 class Train(ApiModel):
     """Hyper-parameters."""
 
-    epochs: int = Field(default=1, ge=1, le=1000)
+    epochs: int = Field(default=1, ge=1, le=1000, description="Passes over the training rows.")
     learning_rate: float | None = Field(
         default=None, gt=0, le=1, description="Peak rate. Default: 1e-4 for full, 3e-3 for lora."
     )
@@ -85,10 +87,10 @@ class Train(ApiModel):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         default="auto", description="auto: bf16 where the CPU or GPU has it in hardware, else fp32."
     )
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="Decoupled weight decay of AdamW.")
     warmup: float = Field(default=0.06, ge=0, lt=1, description="Share of the steps that warm up linearly.")
     max_length: int = Field(default=128, ge=8, le=8192, description="Tokens per row; longer rows are cut.")
-    seed: int = Field(default=7, ge=0, le=2147483647)
+    seed: int = Field(default=7, ge=0, le=2147483647, description="Seed of initialisation, order and dropout.")
 
 
 class Requirement(ApiModel):
@@ -102,15 +104,21 @@ class Requirement(ApiModel):
             )
         )
     )
-    metric: Literal["macro_f1", "accuracy", "precision", "recall", "f1"]
-    class_: str | None = Field(default=None, alias="class", min_length=1, max_length=256)
+    metric: Literal["macro_f1", "accuracy", "precision", "recall", "f1"] = Field(
+        description="macro_f1 and accuracy judge all rows; precision, recall and f1 one class."
+    )
+    class_: str | None = Field(
+        default=None, alias="class", min_length=1, max_length=256, description="The class that is judged."
+    )
     min: float = Field(ge=0, le=1, description="Least value that passes.")
 
 
 class Gate(ApiModel):
     """What a version must reach to be `passed`; re-judged from the report when it changes, without training."""
 
-    require: list[Requirement] = Field(default_factory=list, max_length=32)
+    require: list[Requirement] = Field(
+        default_factory=list, max_length=32, description="All of these must hold; none means that every version passes."
+    )
     max_export_difference: float = Field(
         default=0.001, gt=0, le=10, description="Largest logit difference allowed between torch and ONNX."
     )
@@ -135,7 +143,7 @@ class FineTuneJobSpec(ApiModel):
     model: ModelName = Field(default_factory=ModelName)
     from_: From = Field(alias="from")
     profile: ObjectName = Field(default=DEFAULT_PROFILE, description="Name of a TrainingProfile.")
-    task: Task
+    task: Task = Field(description="What the model is for.")
     dataset: DatasetRef
     method: Method = Field(default_factory=Method)
     train: Train = Field(default_factory=Train)
@@ -156,53 +164,55 @@ class FineTuneJobSpec(ApiModel):
 class BasePin(StatusModel):
     """The base model as it was when the run started."""
 
-    uri: str
-    digest: str
+    uri: str = Field(description="Where it lies.")
+    digest: str = Field(description="sha256 of its list of files.")
 
 
 class DatasetPin(StatusModel):
     """The prepared rows that the run reads."""
 
-    name: str
-    prefix: str
-    digest: str
+    name: str = Field(description="Name of the Dataset.")
+    prefix: str = Field(description="Where the prepared rows lie in the artifact store.")
+    digest: str = Field(description="sha256 of the prepared rows.")
 
 
 class Pinned(StatusModel):
     """Inputs resolved when the run started; later changes outside do not touch it."""
 
-    image: str
+    image: str = Field(description="Trainer image.")
     base: BasePin
     dataset: DatasetPin
-    store_secret: str
-    retries: int = 3
-    disruptions: int = 20
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: list[dict[str, str]] = Field(default_factory=list)
+    store_secret: str = Field(description="Secret with the key to the artifact store.")
+    retries: int = Field(default=3, description="Failed pods that are tried again.")
+    disruptions: int = Field(default=20, description="Evictions and pre-emptions that the run survives.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that the pods need.")
+    tolerations: list[dict[str, str]] = Field(default_factory=list, description="Tolerations of the pods.")
 
 
 class Run(StatusModel):
     """The current run."""
 
-    id: str
-    state: Literal["Running", "Succeeded", "Failed"] = "Running"
-    model: str = ""
+    id: str = Field(description="Hash of the hashed spec fields, the data and the base model.")
+    state: Literal["Running", "Succeeded", "Failed"] = Field(
+        default="Running", description="Succeeded and Failed are final."
+    )
+    model: str = Field(default="", description="Name of the model that is made.")
     pinned: Pinned | None = None
     adopted: bool = Field(default=False, description="The store already held the result: nothing was trained.")
     resources: Resources | None = Field(default=None, description="Resources of the Job as it was created.")
-    started_at: str | None = None
-    finished_at: str | None = None
+    started_at: str | None = Field(default=None, description="When the run was pinned.")
+    finished_at: str | None = Field(default=None, description="When the run ended.")
 
 
 class Progress(StatusModel):
     """Where training is."""
 
-    percent: int = Field(default=0, ge=0, le=100)
-    step: int = 0
-    steps: int = 0
-    epoch: float | None = None
+    percent: int = Field(default=0, ge=0, le=100, description="Share of the steps that are done.")
+    step: int = Field(default=0, description="Optimizer steps done.")
+    steps: int = Field(default=0, description="Optimizer steps in all.")
+    epoch: float | None = Field(default=None, description="Passes over the data so far.")
     eta: str | None = Field(default=None, description="Time left, for example 12m.")
-    loss: float | None = None
+    loss: float | None = Field(default=None, description="Training loss, last reported.")
     stage: str | None = Field(default=None, description="Stage of the trainer, for example train.")
 
 
@@ -213,5 +223,7 @@ class FineTuneJobStatus(CommonStatus):
     progress: Progress | None = None
     resumes: int = Field(default=0, description="How often the run went on in a new pod.")
     version: str | None = Field(default=None, description="ModelVersion that the current run made.")
-    gate: Literal["passed", "failed", "unjudged"] | None = None
+    gate: Literal["passed", "failed", "unjudged"] | None = Field(
+        default=None, description="Verdict of evaluate.gate on that version."
+    )
     metric: str | None = Field(default=None, description="Main metric on the test rows.")

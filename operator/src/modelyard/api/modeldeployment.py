@@ -33,8 +33,8 @@ class Replicas(ApiModel):
 class ServeResources(ApiModel):
     """What a server pod may use."""
 
-    cpu: float = Field(default=1, gt=0, le=256)
-    memory: Memory = "1Gi"
+    cpu: float = Field(default=1, gt=0, le=256, description="CPU cores, 0.5 for half of one.")
+    memory: Memory = Field(default="1Gi", description="Memory, for example 1Gi.")
 
 
 class Serve(ApiModel):
@@ -58,6 +58,6 @@ class ModelDeploymentStatus(CommonStatus):
     candidate: int | None = Field(default=None, description="Version that is being started and probed.")
     failed: int | None = Field(default=None, description="Last candidate that failed; not tried again as it is.")
     failed_generation: int | None = Field(default=None, description="Generation in which it failed.")
-    candidate_since: str | None = None
+    candidate_since: str | None = Field(default=None, description="When the candidate was started.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")
     backend: Literal["deployment"] | None = Field(default=None, description="What runs the servers.")

@@ -24,18 +24,20 @@ class Lineage(ApiModel):
 class ClassMetrics(ApiModel):
     """Quality for one class on the test rows."""
 
-    precision: float
-    recall: float
-    f1: float
-    support: int
+    precision: float = Field(description="Share of the rows given this class that have it.")
+    recall: float = Field(description="Share of the rows of this class that were found.")
+    f1: float = Field(description="Harmonic mean of precision and recall.")
+    support: int = Field(description="Test rows of this class.")
 
 
 class Metrics(ApiModel):
     """Quality on the test rows."""
 
-    macro_f1: float = Field(alias="macro_f1")
-    accuracy: float
-    per_class: dict[str, ClassMetrics] = Field(default_factory=dict)
+    macro_f1: float = Field(alias="macro_f1", description="Mean of f1 over the classes.")
+    accuracy: float = Field(description="Share of the rows that are right.")
+    per_class: dict[str, ClassMetrics] = Field(
+        default_factory=dict, max_length=1000, description="Quality for each class."
+    )
     export_difference: float | None = Field(
         default=None, description="Largest logit difference between torch and ONNX."
     )
@@ -65,13 +67,15 @@ class ModelVersionSpec(ApiModel):
             )
         )
     )
-    model: DnsLabel
-    number: int = Field(ge=1)
-    task: Task
+    model: DnsLabel = Field(description="Name of the model.")
+    number: int = Field(ge=1, description="Number of the version, claimed once in the artifact store.")
+    task: Task = Field(description="What the model is for.")
     uri: str = Field(max_length=1024, description="s3://bucket/prefix/ of the artifacts.")
     digest: Digest = Field(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$", description="Digest of the manifest.")
     size: int = Field(ge=0, description="Bytes of all files.")
-    formats: list[Literal["safetensors", "onnx"]] = Field(min_length=1, max_length=2)
+    formats: list[Literal["safetensors", "onnx"]] = Field(
+        min_length=1, max_length=2, description="Formats among the artifacts."
+    )
     lineage: Lineage
     metrics: Metrics
     deletion_policy: Literal["retain", "delete"] = Field(
@@ -82,7 +86,9 @@ class ModelVersionSpec(ApiModel):
 class ModelVersionStatus(CommonStatus):
     """Verification and the gate's verdict."""
 
-    gate: Literal["passed", "failed", "unjudged"] | None = None
+    gate: Literal["passed", "failed", "unjudged"] | None = Field(
+        default=None, description="Verdict of the gate of its FineTuneJob."
+    )
     gate_message: str | None = Field(default=None, description="What the gate asked and what was reached.")
     metric: str | None = Field(default=None, description="Main metric, for the column.")
     size: str | None = Field(default=None, description="Size for people.")

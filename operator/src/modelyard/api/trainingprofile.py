@@ -34,10 +34,12 @@ class StoreAccess(ApiModel):
 class Toleration(ApiModel):
     """A toleration of run pods."""
 
-    key: str | None = Field(default=None, max_length=317)
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: str | None = Field(default=None, max_length=63)
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    key: str | None = Field(default=None, max_length=317, description="Key of the taint; none: every taint.")
+    operator: Literal["Exists", "Equal"] = Field(default="Exists", description="How key and value are compared.")
+    value: str | None = Field(default=None, max_length=63, description="Value of the taint, for Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect of the taint; none: every effect."
+    )
 
 
 class TrainingProfileSpec(ApiModel):
@@ -46,7 +48,9 @@ class TrainingProfileSpec(ApiModel):
     trainer: Trainer = Field(default_factory=Trainer)
     store: StoreAccess = Field(default_factory=StoreAccess)
     node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that run pods need.")
-    tolerations: list[Toleration] = Field(default_factory=list, max_length=32)
+    tolerations: list[Toleration] = Field(
+        default_factory=list, max_length=32, description="Taints that run pods tolerate."
+    )
     retries: int = Field(
         default=3, ge=0, le=20, description="How often a failed pod is tried again before the run fails."
     )
