@@ -113,7 +113,7 @@ def root_schema(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"description": f"Always {API_VERSION}.", "type": "string"},
             "kind": {"description": f"Always {kind.kind}.", "type": "string"},
-            "metadata": {"description": "Standard object's metadata.", "type": "object"},
+            "metadata": {"type": "object"},
             "spec": spec,
             "status": status,
         },

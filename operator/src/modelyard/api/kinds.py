@@ -83,7 +83,8 @@ MODELVERSION = Kind(
     ),
     rules=(
         (
-            "self.metadata.name == self.spec.model + '-' + string(self.spec.number)",
+            "self.metadata.name.startsWith(self.spec.model + '-') && "
+            "self.metadata.name.substring(self.spec.model.size() + 1) == string(self.spec.number)",
             "metadata.name must be <spec.model>-<spec.number>",
         ),
     ),

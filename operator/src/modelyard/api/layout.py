@@ -4,10 +4,13 @@ A tree of one installation's bucket:
 
 ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validation|test.jsonl
 ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
+ns/<namespace>/models/<model>/numbers/<n>.spent   the version's artifacts were deleted: not even its run gets <n> again
 ns/<namespace>/models/<model>/runs/<run id>/
     progress.json  report.json  history.jsonl  tensorboard/
     checkpoints/<step>/                           manifest.json last: the complete marker
     version/                                      manifest.json last, never overwritten
+Below a prefix with a manifest the files lie in <first 16 digits of the manifest's digest>/, so that of two publishers
+the one whose manifest stands has all of its files, whatever the other one still writes.
 """
 
 from __future__ import annotations
@@ -35,6 +38,11 @@ def number_key(namespace: str, model: str, number: int) -> str:
     return f"{numbers_prefix(namespace, model)}{number}"
 
 
+def spent_key(namespace: str, model: str, number: int) -> str:
+    """Marks a claimed number whose artifacts were deleted."""
+    return f"{number_key(namespace, model, number)}.spent"
+
+
 def run_prefix(namespace: str, model: str, run: str) -> str:
     """Everything that one run writes."""
     return f"{model_prefix(namespace, model)}runs/{run}/"
@@ -58,6 +66,11 @@ def checkpoint_prefix(run: str, step: int) -> str:
 def manifest_key(prefix: str) -> str:
     """The manifest that makes a prefix complete."""
     return f"{prefix}{MANIFEST}"
+
+
+def file_key(prefix: str, digest: str, path: str) -> str:
+    """One published file, in a folder named after its manifest's digest: two publishers never share a file."""
+    return f"{prefix}{digest.removeprefix('sha256:')[:16]}/{path}"
 
 
 def progress_key(run: str) -> str:
