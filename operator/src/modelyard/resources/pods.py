@@ -1,0 +1,213 @@
+"""Why pods do not do what they should, in words that name cause, field and remedy; the same words on every pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelyard import names
+from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode, Outcome
+from modelyard.decision import Manifest
+
+PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+TAIL_LIMIT = 300
+PULL_CAUSES = (
+    (r"not found|manifest unknown|does not exist", "the registry has no such image"),
+    (r"unauthorized|denied|forbidden|no basic auth", "the registry refuses access"),
+    (r"no such host|dial tcp|timeout|connection refused|EOF", "the registry cannot be reached"),
+    (r"x509|certificate", "the registry's certificate is not trusted"),
+    (r"invalid reference|couldn't parse", "the name is not a valid image reference"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong: a word of names.py, a message for people, and whether trying again would give the same."""
+
+    reason: str
+    message: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What to try, in the fields of the object that the pods belong to."""
+
+    image: str = "set trainer.image of the TrainingProfile or the chart value trainer.image"
+    memory: str = "raise spec.resources.memory"
+
+
+def diagnose(pods: Sequence[Manifest], hints: Hints = Hints()) -> Fault | None:
+    """What is wrong now: of live pods the first fault; without live pods why the newest one ended."""
+    newest_first = sorted(pods, key=created, reverse=True)
+    live = [pod for pod in newest_first if is_live(pod)]
+    for pod in live or newest_first[:1]:
+        fault = _fault(pod, hints)
+        if fault is not None:
+            return fault
+    return None
+
+
+def created(pod: Manifest) -> str:
+    """Creation time; ISO 8601 in UTC sorts as text."""
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def phase(pod: Manifest) -> str:
+    """Phase of the pod, Pending until the kubelet says otherwise."""
+    return str(pod.get("status", {}).get("phase", "Pending"))
+
+
+def is_live(pod: Manifest) -> bool:
+    """True until the pod has ended."""
+    return phase(pod) not in ("Succeeded", "Failed")
+
+
+def is_running(pod: Manifest) -> bool:
+    """True while containers run and nobody asked the pod to go."""
+    return phase(pod) == "Running" and "deletionTimestamp" not in pod["metadata"]
+
+
+def has_started(pod: Manifest) -> bool:
+    """True once a container of the pod ever ran."""
+    if phase(pod) in ("Running", "Succeeded"):
+        return True
+    return any("running" in c.get("state", {}) or _ended(c) for c in _containers(pod))
+
+
+def is_disrupted(pod: Manifest) -> bool:
+    """True when the cluster took the pod away (eviction, pre-emption, lost node): not the run's fault."""
+    return _condition(pod, "DisruptionTarget", "True") is not None
+
+
+def outcome(message: str) -> Outcome | None:
+    """What our own programs leave as termination message; None for anything else."""
+    try:
+        return Outcome.model_validate(json.loads(message))
+    except (ValueError, ValidationError):
+        return None
+
+
+def _fault(pod: Manifest, hints: Hints) -> Fault | None:
+    for container in _containers(pod):
+        fault = _container_fault(pod, container, hints)
+        if fault is not None:
+            return fault
+    return _pod_fault(pod)
+
+
+def _containers(pod: Manifest) -> Iterator[dict[str, Any]]:
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses", [])
+    yield from status.get("containerStatuses", [])
+
+
+def _container_fault(pod: Manifest, container: dict[str, Any], hints: Hints) -> Fault | None:
+    waiting = container.get("state", {}).get("waiting", {})
+    word = waiting.get("reason", "")
+    if word in PULL_REASONS:
+        return _image_fault(container, waiting.get("message", ""), hints)
+    if word in CREATE_REASONS:
+        return _create_fault(pod, container, waiting.get("message", ""))
+    ended = _ended(container)
+    if ended is None or ended.get("exitCode", 0) == 0:
+        return None
+    return _exit_fault(pod, container, ended, hints)
+
+
+def _ended(container: dict[str, Any]) -> dict[str, Any] | None:
+    """The end of the container; the last one while a container that is not ready starts over (crash loop)."""
+    now = container.get("state", {}).get("terminated")
+    if now is None and not container.get("ready"):
+        now = container.get("lastState", {}).get("terminated")
+    return dict(now) if now else None
+
+
+def _image_fault(container: dict[str, Any], message: str, hints: Hints) -> Fault:
+    cause = next((text for pattern, text in PULL_CAUSES if re.search(pattern, message, re.IGNORECASE)), "")
+    why = f" ({cause})" if cause else ""
+    text = f"image {container.get('image', '')} of container {container['name']} cannot be pulled{why}: {hints.image}"
+    return Fault(names.IMAGE_PULL, text, final=False)
+
+
+def _create_fault(pod: Manifest, container: dict[str, Any], message: str) -> Fault:
+    namespace = pod["metadata"].get("namespace", "default")
+    missing = re.search(r'secret "([^"]+)" not found', message)
+    if missing:
+        return _secret_fault(namespace, missing[1], f"Secret {missing[1]} is missing in namespace {namespace}")
+    key = re.search(r"find key (\S+) in Secret (?:\S+/)?([^\s/]+)", message)
+    if key:
+        return _secret_fault(namespace, key[2], f"Secret {key[2]} in namespace {namespace} has no key {key[1]}")
+    cause = _stable(message) or "no message"
+    return Fault(names.BAD_CONFIG, f"container {container['name']} cannot be created: {cause}", final=False)
+
+
+def _secret_fault(namespace: str, secret: str, cause: str) -> Fault:
+    remedy = (
+        f"kubectl -n {namespace} create secret generic {secret} "
+        "--from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=..."
+    )
+    return Fault(names.SECRET_MISSING, f"{cause}; make it: {remedy}", final=False)
+
+
+def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any], hints: Hints) -> Fault:
+    if ended.get("reason") == "OOMKilled":
+        text = f"container {container['name']} used more memory than its limit and was killed: {hints.memory}"
+        return Fault(names.OUT_OF_MEMORY, text, final=True)
+    if is_disrupted(pod):
+        return _disruption(pod)
+    code = int(ended["exitCode"])
+    told = outcome(ended.get("message", ""))
+    final = code in FINAL_EXIT_CODES
+    if told is not None and told.reason:
+        return Fault(told.reason, told.message or f"exit code {code}", final)
+    return Fault(_reason(code), _exit_message(container["name"], code, ended.get("message", "")), final)
+
+
+def _reason(code: int) -> str:
+    known = {int(member): word for member, word in REASONS.items()}
+    return known.get(code, REASONS[ExitCode.INTERNAL])
+
+
+def _exit_message(container: str, code: int, message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    said = f": {lines[-1][:TAIL_LIMIT]}" if lines else "; it left no message, see `kubectl logs`"
+    return f"container {container} ended with exit code {code}{said}"
+
+
+def _pod_fault(pod: Manifest) -> Fault | None:
+    if is_disrupted(pod):
+        return _disruption(pod)
+    waits = _condition(pod, "PodScheduled", "False")
+    if waits is not None and waits.get("reason") == "Unschedulable" and phase(pod) == "Pending":
+        text = re.split(r",? no new claims|\.? preemption:", waits.get("message", ""))[0].strip().rstrip(".")
+        return Fault(names.UNSCHEDULABLE, f"no node can take the pod: {text}", final=False)
+    if phase(pod) == "Failed":
+        status = pod["status"]
+        text = f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}"
+        return Fault(names.TRAINER_FAILED, _stable(text), final=False)
+    return None
+
+
+def _disruption(pod: Manifest) -> Fault:
+    why = _condition(pod, "DisruptionTarget", "True") or {}
+    text = _stable(why.get("message") or pod.get("status", {}).get("message") or "no message")
+    return Fault(
+        names.DISRUPTED, f"the cluster took the pod away ({why.get('reason', 'unknown')}): {text}", final=False
+    )
+
+
+def _condition(pod: Manifest, type_: str, status: str) -> dict[str, Any] | None:
+    found = pod.get("status", {}).get("conditions", [])
+    return next((c for c in found if c.get("type") == type_ and c.get("status") == status), None)
+
+
+def _stable(message: str) -> str:
+    """Without ids, which differ from pod to pod."""
+    return re.sub(r"\b[0-9a-f]{12,64}\b", "…", message).strip()[:TAIL_LIMIT]
