@@ -10,9 +10,9 @@ from modelyard.storage.store import Store
 
 
 def claim_number(store: Store, bucket: str, namespace: str, model: str, run: str) -> int:
-    """The run's own number if it has one, else the next free one; safe against any number of claimants."""
-    taken = claimed_numbers(store, bucket, namespace, model)
-    for number in sorted(taken):
+    """The run's own number if it has one that is not spent, else the next; safe against any number of claimants."""
+    taken, spent = _numbers(store, bucket, namespace, model)
+    for number in sorted(taken - spent, reverse=True):
         if claimant(store, bucket, namespace, model, number) == run:
             return number
     number = max(taken, default=0)
@@ -27,16 +27,26 @@ def claim_number(store: Store, bucket: str, namespace: str, model: str, run: str
 
 
 def claimed_numbers(store: Store, bucket: str, namespace: str, model: str) -> list[int]:
-    """All numbers that were ever claimed for a model."""
-    prefix = layout.numbers_prefix(namespace, model)
-    tails = (entry.key.removeprefix(prefix) for entry in store.list(bucket, prefix))
-    return [int(tail) for tail in tails if tail.isdigit()]
+    """All numbers that were ever claimed for a model, in order."""
+    return sorted(_numbers(store, bucket, namespace, model)[0])
+
+
+def spend_number(store: Store, bucket: str, namespace: str, model: str, number: int) -> None:
+    """Keep a number from ever being given again, also to its run; to be called before its artifacts are deleted."""
+    store.put(bucket, layout.spent_key(namespace, model, number), b"")
 
 
 def claimant(store: Store, bucket: str, namespace: str, model: str, number: int) -> str:
     """The run that claimed a number; Missing if nobody did."""
     data = store.get(bucket, layout.number_key(namespace, model, number))
     return str(json.loads(data).get("run", ""))
+
+
+def _numbers(store: Store, bucket: str, namespace: str, model: str) -> tuple[set[int], set[int]]:
+    prefix = layout.numbers_prefix(namespace, model)
+    tails = [entry.key.removeprefix(prefix).split(".") for entry in store.list(bucket, prefix)]
+    taken = {int(tail[0]) for tail in tails if len(tail) == 1 and tail[0].isdigit()}
+    return taken, {int(tail[0]) for tail in tails if tail[0].isdigit() and tail[1:] == ["spent"]}
 
 
 def _claim(run: str) -> bytes:

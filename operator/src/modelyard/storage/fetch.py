@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -38,23 +38,25 @@ def fetch_verified(
     wanted: Callable[[FileEntry], bool] = lambda entry: True,
 ) -> Manifest:
     """Download the (wanted) files of a prefix into `target`; every file is hashed against the manifest."""
-    manifest, _ = read_manifest(store, bucket, prefix, digest)
+    manifest, found = read_manifest(store, bucket, prefix, digest)
     files = [entry for entry in manifest.files if wanted(entry)]
     for entry in files:
         check_path(entry.path)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(lambda entry: _fetch_file(store, bucket, prefix, target, entry), files))
+        list(pool.map(lambda e: _fetch_file(store, bucket, layout.file_key(prefix, found, e.path), target, e), files))
     return manifest
 
 
 def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest) -> None:
     """Raise Corrupt unless the prefix holds every file of the manifest in its size."""
+    digest = digest_of(manifest.to_bytes())
     sizes = {entry.key: entry.size for entry in store.list(bucket, prefix)}
     for entry in manifest.files:
-        if sizes.get(prefix + entry.path) != entry.size:
+        key = layout.file_key(prefix, digest, entry.path)
+        if sizes.get(key) != entry.size:
             raise Corrupt(
-                f"s3://{bucket}/{prefix}{entry.path} has {sizes.get(prefix + entry.path, 'no')} bytes, "
-                f"the manifest says {entry.size}"
+                f"s3://{bucket}/{key} has {sizes.get(key, 'no')} bytes, the manifest says {entry.size}: "
+                "the store was changed, train a new version"
             )
 
 
@@ -69,20 +71,29 @@ def check_path(path: str) -> None:
         )
 
 
-def _fetch_file(store: Store, bucket: str, prefix: str, target: Path, entry: FileEntry) -> None:
-    path, sha, size = target / entry.path, hashlib.sha256(), 0
+def _fetch_file(store: Store, bucket: str, key: str, target: Path, entry: FileEntry) -> None:
+    path, where = target / entry.path, f"s3://{bucket}/{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("wb") as stream:
-            for chunk in store.chunks(bucket, prefix + entry.path):
-                sha.update(chunk)
-                size += len(chunk)
-                stream.write(chunk)
+        size, sha = _write(path, store.chunks(bucket, key), entry.size)
     except Missing as fault:
-        raise Corrupt(f"s3://{bucket}/{prefix}{entry.path} is in the manifest but not in the store") from fault
-    if size != entry.size or sha.hexdigest() != entry.sha256:
+        raise Corrupt(f"{where} is in the manifest but not in the store: train a new version") from fault
+    if size != entry.size or sha != entry.sha256:
         path.unlink()
         raise Corrupt(
-            f"s3://{bucket}/{prefix}{entry.path} does not match its manifest: {size} bytes, sha256 {sha.hexdigest()}; "
+            f"{where} does not match its manifest: {size} bytes, sha256 {sha}; "
             f"expected {entry.size} bytes, sha256 {entry.sha256}. The stored file was changed: train a new version"
         )
+
+
+def _write(path: Path, chunks: Iterator[bytes], limit: int) -> tuple[int, str]:
+    """Write chunks to a file, stop once they exceed `limit` bytes; gives bytes and hexadecimal sha256 seen."""
+    sha, size = hashlib.sha256(), 0
+    with path.open("wb") as stream:
+        for chunk in chunks:
+            sha.update(chunk)
+            size += len(chunk)
+            if size > limit:
+                break
+            stream.write(chunk)
+    return size, sha.hexdigest()

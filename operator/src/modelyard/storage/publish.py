@@ -27,10 +27,8 @@ def publish(
     """
     manifest = describe(folder, kind, info)
     data = manifest.to_bytes()
-    found = store.stat(bucket, layout.manifest_key(prefix))
-    if found is None:
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            list(pool.map(lambda e: store.upload(bucket, prefix + e.path, folder / e.path), manifest.files))
+    if store.stat(bucket, layout.manifest_key(prefix)) is None:
+        _upload(store, bucket, prefix, folder, manifest)
     try:
         store.put(bucket, layout.manifest_key(prefix), data, if_absent=True)
     except AlreadyExists:
@@ -39,9 +37,19 @@ def publish(
     return manifest, digest_of(data)
 
 
+def _upload(store: Store, bucket: str, prefix: str, folder: Path, manifest: Manifest) -> None:
+    digest = digest_of(manifest.to_bytes())
+
+    def upload(entry: FileEntry) -> None:
+        store.upload(bucket, layout.file_key(prefix, digest, entry.path), folder / entry.path)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(upload, manifest.files))
+
+
 def describe(folder: Path, kind: Literal["dataset", "model", "checkpoint"], info: dict[str, Any]) -> Manifest:
-    """The manifest of a folder's regular files, in name order."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """The manifest of a folder's regular files, in name order; the manifest of an earlier fetch is not one of them."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / layout.MANIFEST)
     files = [
         FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
         for path in paths

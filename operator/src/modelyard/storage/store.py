@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -16,11 +17,21 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
+from modelyard.api.layout import MANIFEST
 from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
 
 T = TypeVar("T")
-DENIED_CODES = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidTokenId"}
+DENIED_CODES = {
+    "AccessDenied",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidTokenId",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+}
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
+NO_ANSWER = (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,33 +130,39 @@ class Store:
 
     def upload(self, bucket: str, key: str, path: Path) -> None:
         """Write a file, in parts when it is large; parts are removed when the upload fails."""
+        path.stat()  # a missing file is the caller's fault, not the store's
         self._call(f"write s3://{bucket}/{key}", lambda: self._client.fput_object(bucket, key, str(path)))
 
     def chunks(self, bucket: str, key: str, size: int = 1 << 20) -> Iterator[bytes]:
-        """Stream an object in chunks (no retry once the first chunk came)."""
-        response = self._call(f"read s3://{bucket}/{key}", lambda: self._client.get_object(bucket, key))
-        try:
-            yield from response.stream(size)
-        except (urllib3.exceptions.HTTPError, OSError) as fault:
-            raise Unavailable(f"cannot read s3://{bucket}/{key} at {self._endpoint}: {fault}") from fault
-        finally:
-            response.close()
-            response.release_conn()
+        """Stream an object in chunks; a broken stream goes on where it ended, patience counts from its last chunk."""
+        what, offset, last = f"read s3://{bucket}/{key}", 0, time.monotonic()
+        while True:
+            response = self._call(what, partial(self._client.get_object, bucket, key, offset=offset))
+            try:
+                for chunk in response.stream(size):
+                    yield chunk
+                    offset, last = offset + len(chunk), time.monotonic()
+                return
+            except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as fault:
+                if time.monotonic() - last >= self._patience:
+                    raise Unavailable(f"cannot {what} at {self._endpoint}: {fault}") from fault
+            finally:
+                response.close()
+                response.release_conn()
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:
-        """Delete everything below a prefix; gives how many objects there were."""
+        """Delete everything below a prefix, manifests first; gives how many objects there were."""
         if not prefix.endswith("/"):
             raise ValueError(f"a prefix to delete must end in '/': {prefix!r}")
         keys = [entry.key for entry in self.list(bucket, prefix)]
-
-        def delete() -> None:
-            faults = list(self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]))
-            if faults:
-                raise Unavailable(f"cannot delete s3://{bucket}/{faults[0].name}: {faults[0].message}")
-
-        if keys:
-            self._call(f"delete s3://{bucket}/{prefix}", delete)
+        manifests = [key for key in keys if key.endswith(f"/{MANIFEST}")]
+        for batch in (manifests, [key for key in keys if key not in set(manifests)]):
+            self._call(f"delete s3://{bucket}/{prefix}", partial(self._delete, bucket, batch))
         return len(keys)
+
+    def _delete(self, bucket: str, keys: Sequence[str]) -> None:
+        for fault in self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]):
+            raise _from_code(fault.code, f"cannot delete s3://{bucket}/{fault.name}: {fault.code}: {fault.message}")
 
     def ensure_bucket(self, bucket: str) -> None:
         """Make the bucket if it is not there."""
@@ -164,9 +181,10 @@ class Store:
                 return call()
             except Exception as fault:
                 error = translate(fault, what, self._endpoint)
-                if not isinstance(error, Unavailable) or time.monotonic() + pause > deadline:
+                left = deadline - time.monotonic()
+                if not isinstance(error, Unavailable) or left <= 0:
                     raise error from fault
-            time.sleep(pause * random.uniform(0.5, 1.0))
+            time.sleep(min(pause * random.uniform(0.5, 1.0), left))
             pause = min(pause * 2, 10.0)
 
 
@@ -175,17 +193,17 @@ def translate(fault: Exception, what: str, endpoint: str) -> StoreError:
     if isinstance(fault, StoreError):
         return fault
     if isinstance(fault, S3Error):
-        return _from_code(fault, f"cannot {what} at {endpoint}: {fault.code}: {fault.message}")
-    if isinstance(fault, urllib3.exceptions.HTTPError | ServerError | InvalidResponseError | OSError):
+        return _from_code(fault.code, f"cannot {what} at {endpoint}: {fault.code}: {fault.message}")
+    if isinstance(fault, NO_ANSWER):
         return Unavailable(f"cannot {what}: no good answer from {endpoint} ({type(fault).__name__}: {fault})")
     raise fault
 
 
-def _from_code(fault: S3Error, message: str) -> StoreError:
-    if fault.code in DENIED_CODES:
+def _from_code(code: str | None, message: str) -> StoreError:
+    if code in DENIED_CODES:
         return Denied(message)
-    if fault.code in MISSING_CODES:
+    if code in MISSING_CODES:
         return Missing(message)
-    if fault.code == "PreconditionFailed":
+    if code == "PreconditionFailed":
         return AlreadyExists(message)
     return Unavailable(message)

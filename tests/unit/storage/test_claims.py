@@ -1,0 +1,60 @@
+"""Version numbers: every run has its own, and none is ever given twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from modelyard.storage.claims import claim_number, claimant, claimed_numbers, spend_number
+from modelyard.storage.errors import Missing
+from modelyard.storage.store import Store
+
+from tests.localcluster.minio import MinioServer
+from tests.unit.storage.conftest import connect
+
+
+def claim(store: Store, bucket: str, run: str, model: str = "reviews") -> int:
+    return claim_number(store, bucket, "team", model, run)
+
+
+def test_numbers_start_at_one_and_follow_each_other(store: Store, bucket: str) -> None:
+    assert [claim(store, bucket, run) for run in ("a", "b", "c")] == [1, 2, 3]
+    assert claimed_numbers(store, bucket, "team", "reviews") == [1, 2, 3]
+
+
+def test_a_run_gets_its_number_back(store: Store, bucket: str) -> None:
+    numbers = {run: claim(store, bucket, run) for run in ("a", "b", "c")}
+    assert {run: claim(store, bucket, run) for run in ("c", "a", "b")} == numbers
+
+
+def test_a_spent_number_is_never_given_again(store: Store, bucket: str) -> None:
+    for run in ("a", "b"):
+        claim(store, bucket, run)
+    spend_number(store, bucket, "team", "reviews", 2)
+    spend_number(store, bucket, "team", "reviews", 2)
+    assert [claim(store, bucket, run) for run in ("b", "c", "b", "a")] == [3, 4, 3, 1]
+    assert claimant(store, bucket, "team", "reviews", 2) == "b"
+
+
+def test_models_and_namespaces_count_for_themselves(store: Store, bucket: str) -> None:
+    claim(store, bucket, "a")
+    assert claim(store, bucket, "b", model="reviews-2") == 1
+    assert claim_number(store, bucket, "other", "reviews", "c") == 1
+
+
+def test_nobody_claimed_it(store: Store, bucket: str) -> None:
+    with pytest.raises(Missing):
+        claimant(store, bucket, "team", "reviews", 1)
+
+
+def test_twenty_at_once_get_distinct_numbers(minio: MinioServer, bucket: str) -> None:
+    runs = [f"run-{n}" for n in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        numbers = list(pool.map(lambda run: claim(connect(minio), bucket, run), runs))
+    assert sorted(numbers) == list(range(1, 21))
+
+
+def test_one_run_asking_many_times_at_once_gets_one_number(minio: MinioServer, bucket: str) -> None:
+    runs = [f"run-{n % 4}" for n in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        numbers = list(pool.map(lambda run: claim(connect(minio), bucket, run), runs))
+    assert len(set(zip(runs, numbers, strict=True))) == 4
+    assert sorted(set(numbers)) == [1, 2, 3, 4]
