@@ -1,0 +1,96 @@
+"""Permissions of the operator, derived from the kinds of the API and the children that the rooms declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.api.kinds import KINDS
+from modelyard.names import GROUP, LEASE
+
+READ = ("get", "list", "watch")
+WRITE = ("create", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One PolicyRule of RBAC."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    def manifest(self) -> dict[str, Any]:
+        """The rule as it stands in a Role or ClusterRole."""
+        names = {"resourceNames": list(self.names)} if self.names else {}
+        return {
+            "apiGroups": [self.group],
+            "resources": list(self.resources),
+            **names,
+            "verbs": list(self.verbs),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChildAccess:
+    """What the engine does with children of one kind."""
+
+    group: str
+    plural: str
+    verbs: tuple[str, ...]
+
+
+CHILDREN: dict[str, ChildAccess] = {
+    "ConfigMap": ChildAccess("", "configmaps", READ + WRITE),
+    "Service": ChildAccess("", "services", READ + WRITE),
+    "Deployment": ChildAccess("apps", "deployments", READ + WRITE),
+    "Job": ChildAccess("batch", "jobs", READ + WRITE),
+    "Dataset": ChildAccess(GROUP, "datasets", WRITE),
+    "ModelVersion": ChildAccess(GROUP, "modelversions", ("create",)),  # the result: no pass ever deletes one
+}
+
+
+def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
+    """Rules of the ClusterRole; `children` are kinds, by default those that the rooms declare."""
+    kinds = sorted(set(declared_children() if children is None else children))
+    plurals = tuple(kind.plural for kind in KINDS)
+    return [
+        Rule(GROUP, plurals, READ),
+        Rule(GROUP, tuple(f"{plural}/status" for plural in plurals), ("patch",)),
+        Rule(GROUP, ("modelversions",), ("patch",)),  # the finalizer of deletionPolicy: delete
+        Rule(GROUP, ("trainingprofiles",), ("create",)),  # the default profile, if there is none
+        *_child_rules(kinds),
+        Rule("", ("pods",), READ),
+        Rule("", ("events",), ("create", "patch")),
+    ]
+
+
+def namespace_rules() -> list[Rule]:
+    """Rules of the Role in the operator's own namespace: its Lease, which can be created by no name."""
+    leases = ("leases",)
+    return [
+        Rule("coordination.k8s.io", leases, ("create",)),
+        Rule("coordination.k8s.io", leases, ("get", "update", "patch"), (LEASE,)),
+    ]
+
+
+def declared_children() -> set[str]:
+    """Kinds of the children that all rooms declare."""
+    try:
+        from modelyard.lifecycle import ROOMS
+    except ImportError:
+        return set(CHILDREN)
+    return {kind for room in ROOMS for kind in room.children}
+
+
+def _child_rules(kinds: Iterable[str]) -> list[Rule]:
+    """One rule per API group and set of verbs."""
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for kind in kinds:
+        if kind not in CHILDREN:
+            raise KeyError(f"rbac.CHILDREN does not say what may be done with children of kind {kind}")
+        access = CHILDREN[kind]
+        grouped.setdefault((access.group, access.verbs), []).append(access.plural)
+    return [Rule(group, tuple(plurals), verbs) for (group, verbs), plurals in sorted(grouped.items())]
