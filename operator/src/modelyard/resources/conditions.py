@@ -1,4 +1,4 @@
-"""Conditions as kstatus wants them: Ready always, Reconciling and Stalled only while True, times kept while unchanged."""
+"""Conditions as kstatus wants them: Ready always, Reconciling and Stalled only while True, times kept."""
 
 from __future__ import annotations
 

@@ -1,0 +1,198 @@
+"""Apply: carry a decision out. Status first, once and only if it changed; then finalizers, pruning and children."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Child, Decision, Manifest, Observed, Room
+from modelyard.engine.cache import key_of
+from modelyard.engine.kube import RESOURCES, KubeError
+from modelyard.engine.world import World
+
+log = logging.getLogger(__name__)
+REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT)
+
+
+class RefusedError(Exception):
+    """The API server refused a child; the room is told in the next pass."""
+
+
+async def carry_out(room: Room, obj: Manifest, observed: Observed, decision: Decision, world: World) -> bool:
+    """Write what the decision says and nothing else; True if the status was written. Raises to be tried again."""
+    key = key_of(obj)
+    obj, written = await _write_status(obj, decision.status, world)
+    if decision.finalizers is not None:
+        await _write_finalizers(obj, decision.finalizers, world)
+    await _prune(room, observed, decision, world)
+    refused = await _ensure_all(obj, decision.children, world)
+    if refused:
+        world.refused[key] = refused
+        raise RefusedError("; ".join(refused.values()))
+    world.refused.pop(key, None)
+    return written
+
+
+async def _write_status(obj: Manifest, status: Manifest | None, world: World) -> tuple[Manifest, bool]:
+    if status is None:
+        return obj, False
+    change = merge_patch(obj.get("status", {}), status)
+    if not change:
+        return obj, False
+    meta = obj["metadata"]
+    body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": change}
+    kind, namespace, name = key_of(obj)
+    written = await world.kube.patch(kind, namespace, name, body, "status")
+    world.cache.put(written)
+    return written, True
+
+
+async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], world: World) -> None:
+    meta = obj["metadata"]
+    now = list(meta.get("finalizers", ()))
+    others = [name for name in now if not name.startswith(f"{names.GROUP}/")]
+    if now == [*others, *wanted]:
+        return
+    body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": [*others, *wanted]}}
+    kind, namespace, name = key_of(obj)
+    world.cache.put(await world.kube.patch(kind, namespace, name, body))
+
+
+async def _prune(room: Room, observed: Observed, decision: Decision, world: World) -> None:
+    wanted = {child.key for child in decision.children}
+    for child in observed.children:
+        kind, namespace, name = key_of(child)
+        if kind in room.children and (kind, name) not in wanted and "deletionTimestamp" not in child["metadata"]:
+            await world.kube.delete(kind, namespace, name, child["metadata"]["uid"])
+
+
+async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
+    """Ensure all children side by side; the messages of those that were refused."""
+    results = await asyncio.gather(*(_ensure(obj, child, world) for child in children), return_exceptions=True)
+    refused: dict[tuple[str, str], str] = {}
+    for child, result in zip(children, results, strict=True):
+        if isinstance(result, KubeError) and result.status in REFUSALS:
+            refused[child.key] = result.message
+        elif isinstance(result, BaseException):
+            raise result
+    return refused
+
+
+async def _ensure(owner: Manifest, child: Child, world: World) -> None:
+    wanted = dress(owner, child)
+    live = world.cache.get(*key_of(wanted))
+    if live is None and child.policy != "keep":
+        live = await _make(wanted, child, world)
+    elif live is not None and child.policy == "apply" and not covers(live, wanted):
+        live = await world.kube.apply(wanted)
+        world.cache.put(live)
+    if live is not None and child.suspend is not None:
+        await _set_suspend(live, child.suspend, world)
+
+
+async def _make(wanted: Manifest, child: Child, world: World) -> Manifest:
+    if child.policy == "apply":
+        made = await world.kube.apply(wanted)
+    else:
+        made = await _create(wanted, child, world)
+    world.cache.put(made)
+    return made
+
+
+async def _create(wanted: Manifest, child: Child, world: World) -> Manifest:
+    """POST; a child that is there already is accepted if it is ours (a room judges what it does not own)."""
+    if child.suspend is not None:
+        wanted = {**wanted, "spec": {**wanted["spec"], "suspend": child.suspend}}
+    try:
+        return await world.kube.create(wanted)
+    except KubeError as fault:
+        if fault.status != HTTPStatus.CONFLICT:
+            raise
+    live = await world.kube.get(*key_of(wanted))
+    if live is None:
+        raise KubeError(0, f"{child.key} was there and is gone", "Race")
+    if child.owned and not _same_owner(live, wanted):
+        raise KubeError(
+            HTTPStatus.CONFLICT,
+            f"{child.key[0]} {child.key[1]} exists and belongs to something else: delete or rename it",
+        )
+    return live
+
+
+async def _set_suspend(live: Manifest, suspend: bool, world: World) -> None:
+    if bool(live["spec"].get("suspend", False)) == suspend or "deletionTimestamp" in live["metadata"]:
+        return
+    world.cache.put(await world.kube.patch(*key_of(live), {"spec": {"suspend": suspend}}))
+
+
+def dress(owner: Manifest, child: Child) -> Manifest:
+    """The manifest as it is sent: namespace, ownerReference, and the labels by which it finds its owner again."""
+    manifest, meta = child.manifest, owner["metadata"]
+    marks = {
+        "labels": {
+            names.MANAGED_BY: names.MANAGED_BY_VALUE,
+            names.LABEL_KIND: owner["kind"].lower(),
+            names.LABEL_OWNER: names.short_hash(meta["name"]),
+        },
+        "annotations": {names.ANNOTATION_OWNER: meta["name"]},
+    }
+    dressed = {**manifest, "metadata": _marked(manifest["metadata"], marks)}
+    if RESOURCES[manifest["kind"]].namespaced:
+        dressed["metadata"]["namespace"] = meta.get("namespace", "")
+    if child.owned:
+        dressed["metadata"]["ownerReferences"] = [_reference(owner)]
+    template = manifest.get("spec", {}).get("template")
+    if template:
+        template = {**template, "metadata": _marked(template.get("metadata", {}), marks)}
+        dressed["spec"] = {**manifest["spec"], "template": template}
+    return dressed
+
+
+def _marked(meta: Manifest, marks: dict[str, dict[str, str]]) -> Manifest:
+    return {**meta, **{field: {**meta.get(field, {}), **values} for field, values in marks.items()}}
+
+
+def _reference(owner: Manifest) -> Manifest:
+    meta = owner["metadata"]
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _same_owner(live: Manifest, wanted: Manifest) -> bool:
+    uids = {ref["uid"] for ref in live["metadata"].get("ownerReferences", ())}
+    return wanted["metadata"]["ownerReferences"][0]["uid"] in uids
+
+
+def covers(live: Any, wanted: Any) -> bool:
+    """True when every field of `wanted` stands in `live`; what the API server added does not matter."""
+    if isinstance(wanted, dict):
+        return isinstance(live, dict) and all(k in live and covers(live[k], v) for k, v in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list)
+            and len(live) == len(wanted)
+            and all(covers(a, b) for a, b in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
+
+
+def merge_patch(old: Manifest, new: Manifest) -> Manifest:
+    """The JSON merge patch (RFC 7396) that turns `old` into `new`; empty if they are equal."""
+    patch: Manifest = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := merge_patch(before, value):
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch

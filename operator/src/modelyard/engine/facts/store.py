@@ -1,0 +1,95 @@
+"""Facts that the artifact store answers; the blocking client runs in a small pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from modelyard.api import layout
+from modelyard.api.run import Manifest, ProgressReport, listing_digest
+from modelyard.engine.facts import FactFunction
+from modelyard.storage.claims import claim_number, claimant
+from modelyard.storage.errors import Missing
+from modelyard.storage.fetch import check_listing, read_manifest
+from modelyard.storage.store import Store
+
+T = TypeVar("T")
+Args = Mapping[str, str]
+
+
+class StoreFacts:
+    """Questions to one store and its bucket."""
+
+    def __init__(self, store: Store, bucket: str, threads: int = 16) -> None:
+        self._store, self._bucket = store, bucket
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="store")
+
+    @property
+    def functions(self) -> dict[str, FactFunction]:
+        """Name of the fact -> function."""
+        questions: dict[str, Callable[[Args], Any]] = {
+            "listing": self._listing,
+            "manifest": self._manifest,
+            "verified": self._verified,
+            "number": self._number,
+            "claimant": self._claimant,
+            "progress": self._progress,
+            "prefix_deleted": self._prefix_deleted,
+        }
+        return {name: self._in_thread(function) for name, function in questions.items()}
+
+    def _in_thread(self, function: Callable[[Args], Any]) -> FactFunction:
+        async def ask(args: Args) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, args)
+
+        return ask
+
+    def _listing(self, args: Args) -> dict[str, Any]:
+        """Files of a folder given by `uri`: {"digest", "files": [[relative path, size], ...]}."""
+        bucket, prefix = layout.split_uri(layout.folder_uri(args["uri"]))
+        entries = [(e.key.removeprefix(prefix), e.size, e.etag) for e in self._store.list(bucket, prefix)]
+        return {"digest": listing_digest(entries), "files": [[path, size] for path, size, _ in sorted(entries)]}
+
+    def _manifest(self, args: Args) -> dict[str, Any] | None:
+        """Manifest of a `prefix`, None if nothing is published there."""
+        try:
+            return _described(*read_manifest(self._store, self._bucket, args["prefix"]))
+        except Missing:
+            return None
+
+    def _verified(self, args: Args) -> dict[str, Any]:
+        """Manifest of a `prefix` after its digest (if given), list and sizes were checked."""
+        manifest, digest = read_manifest(self._store, self._bucket, args["prefix"], args.get("digest") or None)
+        check_listing(self._store, self._bucket, args["prefix"], manifest)
+        return _described(manifest, digest)
+
+    def _number(self, args: Args) -> int:
+        """Version number of a `run` of a `model`, claimed now if it has none."""
+        return claim_number(self._store, self._bucket, args["namespace"], args["model"], args["run"])
+
+    def _claimant(self, args: Args) -> str:
+        """Run that claimed a `number`, empty if nobody did."""
+        try:
+            return claimant(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
+        except Missing:
+            return ""
+
+    def _progress(self, args: Args) -> dict[str, Any] | None:
+        """Latest ProgressReport of a run `prefix`, None before the first."""
+        try:
+            data = self._store.get(self._bucket, layout.progress_key(args["prefix"]))
+        except Missing:
+            return None
+        return ProgressReport.model_validate(json.loads(data)).dump()
+
+    def _prefix_deleted(self, args: Args) -> bool:
+        """True once nothing is left below a `prefix`."""
+        self._store.delete_prefix(self._bucket, args["prefix"])
+        return True
+
+
+def _described(manifest: Manifest, digest: str) -> dict[str, Any]:
+    return {"manifest": manifest.dump(), "digest": digest, "size": manifest.size}

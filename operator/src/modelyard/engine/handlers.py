@@ -1,0 +1,78 @@
+"""Handlers: what kopf watches. Every event is remembered and wakes the objects it concerns; nothing is decided here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import kopf
+
+from modelyard import names
+from modelyard.decision import Manifest
+from modelyard.engine.kube import RESOURCES, Resource
+
+CHILD_KINDS = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
+
+
+class EndlessBackoff:
+    """Pauses (s) between tries of the API: doubling to 30 s, jittered, never giving up.
+
+    A finite list would end the watch for good (kopf ends the process) after a minute without API server.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 0.5
+        while True:
+            yield pause * random.uniform(0.5, 1.0)
+            pause = min(pause * 2, 30.0)
+
+
+Sink = Callable[[str | None, Manifest], None]
+"""Takes an event's type (None in a listing) and object."""
+
+
+def build_registry(kinds: Iterable[str], wake: Sink) -> kopf.OperatorRegistry:
+    """Watches of our kinds, and of children and pods that carry our label."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(login)
+    for kind in (*kinds, *CHILD_KINDS):
+        _watch(registry, RESOURCES[kind], wake)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, resource: Resource, wake: Sink) -> None:
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        wake(event["type"], dict(event["object"]))
+
+    kopf.on.event(
+        group=resource.group,
+        version=resource.version,
+        plural=resource.plural,
+        id=f"wake-{resource.plural}",
+        registry=registry,
+    )(on_event)
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Kopf tuned to watch for ever, to post nothing and to leave users' objects alone."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.error_backoffs = EndlessBackoff()
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process when only the watches restart
+    for kind in CHILD_KINDS:
+        resource = RESOURCES[kind]
+        settings.watching.label_selectors[resource.group, resource.version, resource.plural] = (
+            f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
+        )
+    return settings
+
+
+def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's service account (its token is read again at each login), else the current kubeconfig."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,0 +1,181 @@
+"""The one file that speaks to the API server: generic calls on plain dictionaries over `kubernetes.aio`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from modelyard import names
+from modelyard.decision import Manifest
+
+TIMEOUT = 30.0
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where a kind lives in the API."""
+
+    group: str
+    version: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def root(self) -> str:
+        """URL path of the group version."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+RESOURCES: dict[str, Resource] = {
+    "Dataset": Resource(names.GROUP, names.VERSION, "datasets"),
+    "FineTuneJob": Resource(names.GROUP, names.VERSION, "finetunejobs"),
+    "ModelVersion": Resource(names.GROUP, names.VERSION, "modelversions"),
+    "ModelDeployment": Resource(names.GROUP, names.VERSION, "modeldeployments"),
+    "TrainingProfile": Resource(names.GROUP, names.VERSION, "trainingprofiles", namespaced=False),
+    "Job": Resource("batch", "v1", "jobs"),
+    "ConfigMap": Resource("", "v1", "configmaps"),
+    "Service": Resource("", "v1", "services"),
+    "Deployment": Resource("apps", "v1", "deployments"),
+    "Pod": Resource("", "v1", "pods"),
+    "Event": Resource("", "v1", "events"),
+    "Lease": Resource("coordination.k8s.io", "v1", "leases"),
+}
+
+
+class KubeError(Exception):
+    """The API server said no (status >= 400) or gave no answer (status 0)."""
+
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status, self.message, self.reason = status, message, reason
+
+
+class Kube:
+    """Generic verbs for every kind in RESOURCES."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def connect(cls) -> Kube:
+        """Use the in-cluster configuration, else the current kubeconfig."""
+        configuration = Configuration()
+        configuration.connection_pool_maxsize = 64
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=configuration)
+        return cls(ApiClient(configuration))
+
+    @property
+    def configuration(self) -> Configuration:
+        """Host, certificates and token."""
+        return self._client.configuration
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """One object, None if it is not there."""
+        try:
+            return await self._call("GET", path_of(kind, namespace, name))
+        except KubeError as fault:
+            if fault.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def list(self, kind: str, selector: str = "", namespace: str = "", limit: int = 500) -> list[Manifest]:
+        """All objects of a kind, in pages."""
+        items: list[Manifest] = []
+        query = {"limit": str(limit), **({"labelSelector": selector} if selector else {})}
+        while True:
+            page = await self._call("GET", path_of(kind, namespace), query=query)
+            items.extend(page.get("items", []))
+            if not (token := page.get("metadata", {}).get("continue")):
+                return items
+            query["continue"] = token
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """POST an object."""
+        meta = manifest["metadata"]
+        path = path_of(manifest["kind"], meta.get("namespace", ""))
+        return await self._call("POST", path, body=manifest, query={"fieldManager": names.FIELD_MANAGER})
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply; our fields win."""
+        meta = manifest["metadata"]
+        path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        return await self._call("PATCH", path, body=manifest, query=query, content=APPLY_PATCH)
+
+    async def patch(self, kind: str, namespace: str, name: str, body: Manifest, subresource: str = "") -> Manifest:
+        """JSON merge patch; with metadata.resourceVersion in the body a stale writer gets 409."""
+        path = path_of(kind, namespace, name) + (f"/{subresource}" if subresource else "")
+        return await self._call(
+            "PATCH", path, body=body, query={"fieldManager": names.FIELD_MANAGER}, content=MERGE_PATCH
+        )
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """PUT an object with its resourceVersion."""
+        meta = manifest["metadata"]
+        path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
+        return await self._call("PUT", path, body=manifest)
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
+        """Delete in the background; an object that is gone (or another one by now) is no error."""
+        body: Manifest = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self._call("DELETE", path_of(kind, namespace, name), body=body)
+        except KubeError as fault:
+            if fault.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Manifest | None = None,
+        query: dict[str, str] | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        headers = {"Content-Type": content, "Accept": "application/json", "User-Agent": names.FIELD_MANAGER}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            response = await self._client.call_api(method, url, headers, body, _request_timeout=TIMEOUT)
+            data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            raise KubeError(0, f"{type(fault).__name__}: {fault}", "NoAnswer") from fault
+        return _parse(response.status, data)
+
+
+def path_of(kind: str, namespace: str = "", name: str = "") -> str:
+    """URL path of a collection or object."""
+    resource = RESOURCES[kind]
+    scope = f"/namespaces/{quote(namespace)}" if namespace and resource.namespaced else ""
+    tail = f"/{quote(name)}" if name else ""
+    return f"{resource.root}{scope}/{resource.plural}{tail}"
+
+
+def _parse(status: int, data: bytes) -> Manifest:
+    try:
+        answer: Any = json.loads(data) if data else {}
+    except ValueError:
+        answer = {"message": data[:500].decode(errors="replace")}
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise KubeError(status, str(answer.get("message", "")), str(answer.get("reason", "")))
+    return dict(answer)

@@ -1,0 +1,128 @@
+"""The loop: one pass is observe, decide, apply. Events only say which object to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Protocol
+
+from modelyard import names
+from modelyard.decision import Event, Manifest, Room
+from modelyard.engine.apply import carry_out
+from modelyard.engine.cache import Key, key_of, owner_key
+from modelyard.engine.events import post_events
+from modelyard.engine.kube import KubeError
+from modelyard.engine.observe import observe
+from modelyard.engine.queue import WorkQueue
+from modelyard.engine.world import World
+
+log = logging.getLogger(__name__)
+CONFLICT_PAUSE = 0.05
+FENCED_PAUSE = 1.0
+
+
+class FenceLike(Protocol):
+    """Says whether this operator may write."""
+
+    @property
+    def held(self) -> bool:
+        """True while it may."""
+
+
+class Engine:
+    """Rooms on a world: takes events, runs passes."""
+
+    def __init__(
+        self,
+        rooms: Iterable[Room],
+        world: World,
+        *,
+        fence: FenceLike | None = None,
+        workers: int = 16,
+        retry_cap: float = 60.0,
+    ) -> None:
+        self.world = world
+        self._fence = fence
+        self.rooms = {room.kind: room for room in rooms}
+        self.queue = WorkQueue(self.run_pass, workers=workers, retry_cap=retry_cap)
+        self._posting: set[asyncio.Task[None]] = set()
+
+    def on_event(self, type_: str | None, obj: Manifest) -> None:
+        """Remember the object (or its end) and wake everyone it concerns."""
+        key = key_of(obj)
+        if type_ == "DELETED":
+            self._on_deleted(key, obj)
+        else:
+            self.world.cache.put(obj)
+        for concerned in self.concerned(obj):
+            self.queue.add(concerned)
+
+    def concerned(self, obj: Manifest) -> set[Key]:
+        """The object itself if it is of our kinds, its owner, and all who asked for it."""
+        key, owner = key_of(obj), owner_key(obj)
+        keys = {asker for asker in self.world.index.askers(obj)}
+        if key[0] in self.rooms:
+            keys.add(key)
+        if owner is not None:
+            keys.add(owner)
+        return keys
+
+    def add_all(self) -> None:
+        """Look at every object again (start, resync)."""
+        for kind in self.rooms:
+            for key in self.world.cache.keys(kind):
+                self.queue.add(key)
+
+    async def run_pass(self, key: Key) -> float | None:
+        """One pass for one object; gives when to look again."""
+        room, obj = self.rooms[key[0]], self.world.cache.get(*key)
+        if obj is None:
+            self._forget(key)
+            return None
+        if _is_leaving(obj):
+            return None
+        if self._fence is not None and not self._fence.held:
+            return FENCED_PAUSE
+        observed, asked = await observe(room, key, obj, self.world)
+        self.world.index.remember(key, asked)
+        decision = room.decide(obj, observed, self.world.now())
+        try:
+            written = await carry_out(room, obj, observed, decision, self.world)
+        except KubeError as fault:
+            if fault.status == HTTPStatus.CONFLICT:
+                return CONFLICT_PAUSE
+            if fault.status == HTTPStatus.NOT_FOUND:
+                return 1.0
+            raise
+        if written and decision.events:
+            self._post(obj, decision.events)
+        return decision.wake_after
+
+    async def close(self) -> None:
+        """Let events that are being posted end."""
+        if self._posting:
+            await asyncio.wait(self._posting, timeout=2)
+
+    def _post(self, obj: Manifest, events: Iterable[Event]) -> None:
+        task = asyncio.create_task(post_events(self.world, obj, tuple(events)))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+
+    def _on_deleted(self, key: Key, obj: Manifest) -> None:
+        known = self.world.cache.get(*key)
+        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+            self.world.cache.remove(key)
+
+    def _forget(self, key: Key) -> None:
+        self.queue.forget(key)
+        self.world.index.forget(key)
+        self.world.refused.pop(key, None)
+
+
+def _is_leaving(obj: Manifest) -> bool:
+    """Being deleted, and nothing of ours holds it: garbage collection takes the children."""
+    meta = obj["metadata"]
+    ours = any(name.startswith(f"{names.GROUP}/") for name in meta.get("finalizers", ()))
+    return "deletionTimestamp" in meta and not ours

@@ -1,0 +1,133 @@
+"""Run the operator: connect, lead, watch, work; end within 20 s of SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Manifest, Room
+from modelyard.engine.facts import Facts
+from modelyard.engine.facts.prediction import prediction
+from modelyard.engine.facts.store import StoreFacts
+from modelyard.engine.handlers import EndlessBackoff
+from modelyard.engine.health import Health
+from modelyard.engine.kube import Kube, KubeError
+from modelyard.engine.lease import Fence
+from modelyard.engine.loop import Engine
+from modelyard.engine.resync import resync, resync_forever
+from modelyard.engine.watch import Watch
+from modelyard.engine.world import World
+from modelyard.settings import Settings
+from modelyard.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def run(rooms: Sequence[Room], settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT (exit code 0) or until the Lease is lost (exit code 1)."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(rooms, settings))
+
+
+async def _run(rooms: Sequence[Room], settings: Settings) -> int:
+    kube = await Kube.connect()
+    fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
+    engine = Engine(rooms, _world(kube, settings), fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
+    watch = Watch(engine, asyncio.get_running_loop())
+    health = Health(settings.health_port, lambda: engine.queue.beat, lambda: watch.listed and fence.held)
+    stop = _stop_on_signals()
+    await health.start()
+    watch.start()
+    tasks = [
+        asyncio.create_task(_work(engine, kube, fence, watch, settings), name="work"),
+        asyncio.create_task(fence.run(), name="lease"),
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    code = 0 if stopping in done else _report(done)
+    watch.stop()
+    await _wind_down(tasks)
+    await engine.close()
+    await fence.release()
+    await health.stop()
+    await kube.close()
+    return code
+
+
+def _world(kube: Kube, settings: Settings) -> World:
+    platform = settings.platform
+    store = Store.connect(
+        platform.store_endpoint,
+        settings.store_access_key,
+        settings.store_secret_key,
+        region=platform.store_region,
+        timeout=10,
+    )
+    functions = StoreFacts(store, platform.store_bucket).functions
+    return World(kube=kube, facts=Facts({**functions, "prediction": prediction}), platform=platform)
+
+
+async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, settings: Settings) -> None:
+    await watch.ready.wait()
+    await fence.wait()
+    await _first_listing(engine, kube)
+    await _ensure_default_profile(engine, kube)
+    watch.listed = True
+    resyncing = asyncio.create_task(resync_forever(engine, kube, settings.resync_every))
+    try:
+        await engine.queue.run()
+    finally:
+        resyncing.cancel()
+
+
+async def _first_listing(engine: Engine, kube: Kube) -> None:
+    """No pass may see half a world: list all, however long the API server makes us wait."""
+    for pause in EndlessBackoff():
+        try:
+            await resync(engine, kube)
+            return
+        except KubeError as fault:
+            log.warning("cannot list yet: %s", fault)
+            await asyncio.sleep(pause)
+
+
+async def _ensure_default_profile(engine: Engine, kube: Kube) -> None:
+    """An installation is usable at once: a profile named default, unless the platform team made profiles."""
+    if await kube.list("TrainingProfile", limit=1):
+        return
+    profile: Manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": "TrainingProfile",
+        "metadata": {"name": names.DEFAULT_PROFILE},
+        "spec": {},
+    }
+    with contextlib.suppress(KubeError):
+        engine.on_event("ADDED", await kube.create(profile))
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _report(done: Iterable[asyncio.Task[Any]]) -> int:
+    for task in done:
+        fault = task.exception() if not task.cancelled() else None
+        log.error("%s ended: %s", task.get_name(), fault or "the lease was lost to another operator", exc_info=fault)
+    return 1
+
+
+async def _wind_down(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Passes under way may end; 12 s at most."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=12)

@@ -1,0 +1,43 @@
+"""Observe: gather what a room needs, asking again until it adds nothing (at most four rounds)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from modelyard.decision import Fact, Manifest, Need, Observed, Ref, Room, Select
+from modelyard.engine.cache import Key
+from modelyard.engine.world import World
+
+ROUNDS = 4
+
+
+async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Observed, set[Need]]:
+    """Everything the room may look at, and all that it asked for (for the reverse index)."""
+    observed = Observed(
+        children=world.cache.children(obj["metadata"]["uid"]),
+        pods=world.cache.pods(key),
+        refused=world.refused.get(key, {}),
+        platform=world.platform,
+    )
+    asked: set[Need] = set()
+    for _ in range(ROUNDS):
+        new = set(room.needs(obj, observed)) - asked
+        if not new:
+            break
+        asked |= new
+        observed = await _answer(observed, new, world)
+    return observed, asked
+
+
+async def _answer(observed: Observed, needs: set[Need], world: World) -> Observed:
+    facts = [need for need in needs if isinstance(need, Fact)]
+    answers = await asyncio.gather(*(world.facts.ask(fact) for fact in facts))
+    objects = {need: world.cache.get(need.kind, need.namespace, need.name) for need in needs if isinstance(need, Ref)}
+    lists = {need: world.cache.select(need) for need in needs if isinstance(need, Select)}
+    return replace(
+        observed,
+        objects={**observed.objects, **objects},
+        lists={**observed.lists, **lists},
+        facts={**observed.facts, **dict(zip(facts, answers, strict=True))},
+    )

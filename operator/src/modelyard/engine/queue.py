@@ -1,0 +1,123 @@
+"""The work queue: one pass per key at a time, bounded concurrency, equal keys merged, capped jittered retries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from modelyard.engine.cache import Key
+
+log = logging.getLogger(__name__)
+Work = Callable[[Key], Awaitable[float | None]]
+"""Runs one pass; gives the seconds after which the key should be looked at again, or None."""
+
+
+class WorkQueue:
+    """Feeds keys to `work`; a failed pass is tried again after 0.2 s, doubling up to `retry_cap` seconds."""
+
+    def __init__(
+        self, work: Work, *, workers: int = 16, retry_cap: float = 60.0, rng: random.Random | None = None
+    ) -> None:
+        self._work, self._workers, self._cap = work, workers, retry_cap
+        self._rng = rng or random.Random()
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._queued: set[Key] = set()
+        self._running: set[Key] = set()
+        self._again: set[Key] = set()
+        self._later: list[tuple[float, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._tick = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.beat = 0.0
+        """Loop time of the last sign of life."""
+
+    def add(self, key: Key) -> None:
+        """Look at this key soon; merged with a request that waits already."""
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Look at this key later; the earliest of several times counts."""
+        due = asyncio.get_running_loop().time() + seconds
+        if due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            heapq.heappush(self._later, (due, key))
+            self._tick.set()
+
+    def forget(self, key: Key) -> None:
+        """Drop timers and failures of a key that is gone."""
+        self._due.pop(key, None)
+        self._failures.pop(key, None)
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait or run."""
+        return self._ready.qsize() + len(self._running)
+
+    async def run(self) -> None:
+        """Work until cancelled; passes under way then get a few seconds to end."""
+        tasks = [asyncio.create_task(self._worker()) for _ in range(self._workers)]
+        try:
+            await self._clock()
+        finally:
+            await self._drain(5.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _drain(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
+
+    async def _clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self.beat = loop.time()
+            while self._later and self._later[0][0] <= loop.time():
+                due, key = heapq.heappop(self._later)
+                if self._due.get(key) == due:
+                    del self._due[key]
+                    self.add(key)
+            pause = min(5.0, self._later[0][0] - loop.time()) if self._later else 5.0
+            self._tick.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._tick.wait(), max(pause, 0.0))
+
+    async def _worker(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._queued.discard(key)
+            self._running.add(key)
+            self._idle.clear()
+            try:
+                await self._pass(key)
+            finally:
+                self._running.discard(key)
+                if not self._running:
+                    self._idle.set()
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+
+    async def _pass(self, key: Key) -> None:
+        try:
+            wake_after = await self._work(key)
+        except Exception:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            pause = min(self._cap, 0.2 * 2 ** min(failures - 1, 16)) * self._rng.uniform(0.5, 1.0)
+            level = logging.DEBUG if failures < 3 else logging.WARNING
+            log.log(level, "%s %s/%s: pass failed, again in %.1f s", *key, pause, exc_info=True)
+            self.add_after(key, pause)
+            return
+        self._failures.pop(key, None)
+        if wake_after is not None:
+            self.add_after(key, wake_after)

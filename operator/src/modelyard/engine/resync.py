@@ -1,0 +1,67 @@
+"""Resync: list what the watches should have shown, mend the cache, and look at every object again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from modelyard import names
+from modelyard.engine.cache import Key, key_of, version_of
+from modelyard.engine.handlers import CHILD_KINDS
+from modelyard.engine.kube import RESOURCES, Kube, KubeError
+from modelyard.engine.loop import Engine
+
+log = logging.getLogger(__name__)
+OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
+
+
+async def resync_forever(engine: Engine, kube: Kube, every: float) -> None:
+    """Resync each `every` seconds until cancelled."""
+    while True:
+        await asyncio.sleep(every)
+        try:
+            mended = await resync(engine, kube)
+        except KubeError as fault:
+            log.warning("resync: %s", fault)
+            continue
+        if mended:
+            log.warning("resync: the watches had missed %d objects", mended)
+
+
+async def resync(engine: Engine, kube: Kube) -> int:
+    """One resync; gives how many objects the watches had missed."""
+    mended = 0
+    for kind in (*engine.rooms, *CHILD_KINDS):
+        mended += await _resync_kind(engine, kube, kind)
+    engine.add_all()
+    return mended
+
+
+async def _resync_kind(engine: Engine, kube: Kube, kind: str) -> int:
+    before = {key: _version(engine, key) for key in engine.world.cache.keys(kind)}
+    listed = await kube.list(kind, OURS if kind in CHILD_KINDS else "")
+    mended = 0
+    for obj in listed:
+        obj.setdefault("kind", kind)
+        obj.setdefault("apiVersion", _api_version(kind))
+        mended += _is_missed(before.get(key_of(obj)), version_of(obj))
+        engine.world.cache.put(obj)
+    gone = set(before) - {key_of(obj) for obj in listed}
+    for key in gone:
+        if _version(engine, key) == before[key]:
+            engine.world.cache.remove(key)
+    return mended
+
+
+def _is_missed(known: int | None, listed: int) -> bool:
+    return known is None or known < listed
+
+
+def _version(engine: Engine, key: Key) -> int:
+    obj = engine.world.cache.get(*key)
+    return version_of(obj) if obj else 0
+
+
+def _api_version(kind: str) -> str:
+    resource = RESOURCES[kind]
+    return f"{resource.group}/{resource.version}" if resource.group else resource.version

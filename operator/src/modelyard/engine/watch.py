@@ -1,0 +1,72 @@
+"""Watch: runs kopf in a thread with a loop of its own and starts it again when it ends.
+
+Kopf treats every task of its loop as its own and ends its whole run when one watch breaks; in a thread it
+can do both without harm to the passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+
+import kopf
+
+from modelyard.decision import Manifest
+from modelyard.engine.handlers import build_registry, build_settings
+from modelyard.engine.loop import Engine
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Hands events from kopf's thread to the engine's loop, in order."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine, self._loop = engine, loop
+        self._stop = threading.Event()
+        self._started = threading.Event()
+        self.ready = asyncio.Event()
+        """Set once kopf has started; what there was before is listed by the first resync."""
+        self.listed = False
+        """True once the first listing is in the cache."""
+        self._threads = [
+            threading.Thread(target=self._run_forever, name="watch", daemon=True),
+            threading.Thread(target=self._report_ready, name="watch-ready", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask the watches to end; the threads are daemons, nobody waits for them."""
+        self._stop.set()
+
+    def _run_forever(self) -> None:
+        while not self._stop.is_set():
+            try:
+                asyncio.run(self._operator())
+            except Exception:
+                log.exception("the watches ended")
+            if not self._stop.is_set():
+                self._stop.wait(random.uniform(1, 5))
+
+    async def _operator(self) -> None:
+        await kopf.operator(
+            registry=build_registry(self._engine.rooms, self._wake),
+            settings=build_settings(),
+            clusterwide=True,
+            standalone=True,
+            stop_flag=self._stop,
+            ready_flag=self._started,
+        )
+
+    def _report_ready(self) -> None:
+        self._started.wait()
+        self._loop.call_soon_threadsafe(self.ready.set)
+
+    def _wake(self, type_: str | None, obj: Manifest) -> None:
+        self._loop.call_soon_threadsafe(self._engine.on_event, type_, obj)

@@ -1,0 +1,14 @@
+"""THE map: the rooms in the order of a model's life. The only place that joins engine and resources."""
+
+from __future__ import annotations
+
+from modelyard.decision import Room
+from modelyard.resources import dataset, finetunejob, modeldeployment, modelversion, trainingprofile
+
+ROOMS: tuple[Room, ...] = (
+    trainingprofile.ROOM,  # what the platform team offers
+    dataset.ROOM,  # what to learn from
+    finetunejob.ROOM,  # one way to make a model
+    modelversion.ROOM,  # the immutable result
+    modeldeployment.ROOM,  # what serves it
+)

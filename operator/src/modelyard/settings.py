@@ -1,0 +1,62 @@
+"""What the installation sets, from environment variables that the chart writes; nothing else is read anywhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelyard.decision import Platform
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation; times in seconds."""
+
+    platform: Platform
+    namespace: str = "modelyard"
+    identity: str = field(default_factory=socket.gethostname)
+    store_access_key: str = ""
+    store_secret_key: str = ""
+    health_port: int = 8080
+    workers: int = 16
+    resync_every: float = 600.0
+    lease_duration: int = 10
+    retry_cap: float = 60.0
+
+    @staticmethod
+    def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
+        """Read MODELYARD_* and AWS_*; a missing store endpoint is an error at once, not at the first run."""
+        missing = [name for name in REQUIRED if not env.get(name)]
+        if missing:
+            raise SystemExit(f"missing environment variables: {', '.join(missing)} (chart values image.* and store.*)")
+        namespace = env.get("MODELYARD_NAMESPACE", "modelyard")
+        platform = Platform(
+            trainer_image=env["MODELYARD_TRAINER_IMAGE"],
+            server_image=env["MODELYARD_SERVER_IMAGE"],
+            store_endpoint=env["MODELYARD_STORE_ENDPOINT"],
+            store_region=env.get("MODELYARD_STORE_REGION", "us-east-1"),
+            store_bucket=env.get("MODELYARD_STORE_BUCKET", "modelyard"),
+            namespace=namespace,
+        )
+        return Settings(
+            platform=platform,
+            namespace=namespace,
+            identity=env.get("MODELYARD_IDENTITY", socket.gethostname()),
+            store_access_key=env["AWS_ACCESS_KEY_ID"],
+            store_secret_key=env["AWS_SECRET_ACCESS_KEY"],
+            health_port=int(env.get("MODELYARD_HEALTH_PORT", "8080")),
+            workers=int(env.get("MODELYARD_WORKERS", "16")),
+            resync_every=float(env.get("MODELYARD_RESYNC_SECONDS", "600")),
+            lease_duration=int(env.get("MODELYARD_LEASE_SECONDS", "10")),
+        )
+
+
+REQUIRED = (
+    "MODELYARD_TRAINER_IMAGE",
+    "MODELYARD_SERVER_IMAGE",
+    "MODELYARD_STORE_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
