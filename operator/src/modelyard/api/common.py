@@ -73,6 +73,13 @@ class CommonStatus(StatusModel):
     phase: str | None = Field(default=None, description="One word for people, derived from the conditions.")
 
 
+class Failure(StatusModel):
+    """Why something ended for good."""
+
+    reason: str = Field(max_length=1024, description="Stable word.")
+    message: str = Field(max_length=32768, description="Cause, field and what to try.")
+
+
 def seconds(duration: str) -> int:
     """Seconds of a Duration such as 90s, 10m or 2h."""
     return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from modelyard.api.common import (
     ApiModel,
     CommonStatus,
+    Failure,
     Memory,
     ObjectName,
     Resources,
@@ -170,3 +171,6 @@ class DatasetStatus(CommonStatus):
     rows: Rows | None = None
     classes: dict[str, int] | None = Field(default=None, description="Rows per class over all sides.")
     removed: dict[str, int] | None = Field(default=None, description="Rows removed, by reason.")
+    failure: Failure | None = Field(
+        default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
+    )

@@ -11,6 +11,7 @@ from modelyard.api.common import (
     CommonStatus,
     DnsLabel,
     Duration,
+    Failure,
     ObjectName,
     Resources,
     S3Uri,
@@ -183,6 +184,7 @@ class Pinned(StatusModel):
     base: BasePin
     dataset: DatasetPin
     store_secret: str = Field(description="Secret with the key to the artifact store.")
+    profile: str = Field(default="", description="TrainingProfile that gave image, Secret and placement.")
     retries: int = Field(default=3, description="Failed pods that are tried again.")
     disruptions: int = Field(default=20, description="Evictions and pre-emptions that the run survives.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that the pods need.")
@@ -193,6 +195,7 @@ class Run(StatusModel):
     """The current run."""
 
     id: str = Field(description="Hash of the hashed spec fields, the data and the base model.")
+    spec_hash: str = Field(default="", description="Hash of the spec fields that start a new run when they change.")
     state: Literal["Running", "Succeeded", "Failed"] = Field(
         default="Running", description="Succeeded and Failed are final."
     )
@@ -202,6 +205,10 @@ class Run(StatusModel):
     resources: Resources | None = Field(default=None, description="Resources of the Job as it was created.")
     started_at: str | None = Field(default=None, description="When the run was pinned.")
     finished_at: str | None = Field(default=None, description="When the run ended.")
+    failure: Failure | None = Field(default=None, description="Why the run failed; final.")
+    disruptions: int = Field(default=0, description="Evictions and pre-emptions so far.")
+    last_pod: str | None = Field(default=None, description="Creation time of the newest pod that ran.")
+    last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
 
 
 class Progress(StatusModel):
