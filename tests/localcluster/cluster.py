@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.localcluster import components, controlplane, disk, dns, images, leftovers, network, node, tools
@@ -32,7 +34,8 @@ def prepare() -> None:
 def up(in_memory: bool = False) -> Path:
     """Bring up what is not up, repair what is broken, and return the admin's kubeconfig."""
     prepare()
-    with exclusive(_LOCK):
+    with _only_cluster():
+        _LOCK.write_text(str(state_folder()))
         if in_memory and not state("etcd").exists():
             ETCD_IN_MEMORY.mkdir(mode=0o700, exist_ok=True)
         controlplane.ensure_credentials()
@@ -50,7 +53,7 @@ def up(in_memory: bool = False) -> Path:
 def down(keep_data: bool = False) -> None:
     """Stop all that `up` started and take its traces off the machine; the cache stays."""
     require_root("stopping the local cluster")
-    with exclusive(_LOCK), step("stop the cluster"):
+    with _only_cluster(), step("stop the cluster"):
         for component in reversed(components.ALL):
             if component.stop():
                 note(f"stopped {component.name}")
@@ -94,6 +97,16 @@ def start_component(name: str) -> None:
 def kubectl(*words: str, stdin: str | None = None) -> str:
     """Run kubectl as the admin."""
     return run([tools.binary("kubectl"), "--kubeconfig", admin_kubeconfig(), *words], stdin=stdin)
+
+
+@contextmanager
+def _only_cluster() -> Iterator[None]:
+    """Hold the machine: bridges, rules and ports exist once, so a second state folder would break the first."""
+    with exclusive(_LOCK):
+        owner = Path(_LOCK.read_text() or state_folder())
+        if owner != state_folder() and (owner / "run").exists():
+            raise RuntimeError(f"the cluster of {owner} is up; stop it first with MODELYARD_STATE={owner}")
+        yield
 
 
 def _clean_after_hard_stop() -> None:

@@ -22,7 +22,6 @@ class Component:
     name: str
     command: Callable[[], list[str]]
     ready: Callable[[], bool]
-    # An apiserver keeps its port for up to a minute after it was asked to end.
     grace: float = 5.0
 
     @property
@@ -80,7 +79,8 @@ def ctr() -> list[str | Path]:
 ALL = (
     Component(registry.NAME, registry.command, _on(layout.REGISTRY_PORT, "v2/")),
     Component("etcd", controlplane.etcd_command, _on(layout.ETCD_PORT, "health")),
-    Component("kube-apiserver", controlplane.apiserver_command, _api_ready),
+    # Asked to end, an apiserver keeps its port for up to a minute: hence the short grace.
+    Component("kube-apiserver", controlplane.apiserver_command, _api_ready, grace=2.0),
     Component(
         "kube-controller-manager",
         controlplane.controller_manager_command,

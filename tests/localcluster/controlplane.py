@@ -80,6 +80,7 @@ def apiserver_command() -> list[str]:
         f"--tls-cert-file={_pki('kube-apiserver.crt')}",
         f"--tls-private-key-file={_pki('kube-apiserver.key')}",
         f"--client-ca-file={_pki('ca.crt')}",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--kubelet-certificate-authority={_pki('ca.crt')}",
         f"--kubelet-client-certificate={_pki('kubelet-client.crt')}",
         f"--kubelet-client-key={_pki('kubelet-client.key')}",

@@ -46,12 +46,10 @@ oom_score = 0
 
 def write_configuration(pause_image: str) -> None:
     """Write the files that the three read."""
-    folder = state("config")
-    folder.mkdir(parents=True, exist_ok=True)
     values = {"state": state(), "socket": containerd_socket(), "pause": pause_image, "registry": REGISTRY}
-    (folder / "containerd.toml").write_text(_CONTAINERD.format(**values))
-    (folder / "kubelet.json").write_text(json.dumps(_kubelet_configuration(), indent=1))
-    (folder / "kube-proxy.json").write_text(json.dumps(_proxy_configuration(), indent=1))
+    _write_if_new("containerd.toml", _CONTAINERD.format(**values))
+    _write_if_new("kubelet.json", json.dumps(_kubelet_configuration(), indent=1))
+    _write_if_new("kube-proxy.json", json.dumps(_proxy_configuration(), indent=1))
 
 
 def containerd_command() -> list[str]:
@@ -74,6 +72,14 @@ def kubelet_command() -> list[str]:
 def proxy_command() -> list[str]:
     """The services' packet rules."""
     return [str(binary("kube-proxy")), f"--config={state('config', 'kube-proxy.json')}"]
+
+
+def _write_if_new(name: str, text: str) -> None:
+    """An unchanged file stays untouched: kube-proxy ends itself whenever its file is written."""
+    file = state("config", name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
 
 
 def _kubelet_configuration() -> dict[str, object]:
