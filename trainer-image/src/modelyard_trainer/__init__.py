@@ -1,0 +1,1 @@
+"""The trainer: what runs inside the pod of a Dataset or of a FineTuneJob."""

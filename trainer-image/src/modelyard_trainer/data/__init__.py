@@ -1,0 +1,1 @@
+"""Preparation of rows: one file per step, all pure but for reading the source."""

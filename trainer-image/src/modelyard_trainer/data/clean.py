@@ -1,0 +1,31 @@
+"""Step clean: normalises text, drops rows that are too short."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from modelyard.api.dataset import Clean
+
+from modelyard_trainer.data.rows import Row
+
+
+def clean(rows: Iterable[Row], step: Clean, removed: Counter[str]) -> Iterator[Row]:
+    """Rows with clean text and class; the others are counted as empty or short."""
+    for row in rows:
+        text, label = _normal(row.text, step), _normal(row.label, step)
+        if not text or not label:
+            removed["empty"] += 1
+        elif len(text) < step.min_chars:
+            removed["short"] += 1
+        else:
+            yield row._replace(text=text, label=label)
+
+
+def _normal(text: str, step: Clean) -> str:
+    if step.normalize == "nfkc":
+        text = unicodedata.normalize("NFKC", text)
+    elif step.normalize == "nfc":
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()

@@ -1,0 +1,27 @@
+"""How weights are adapted: one file per method behind one table."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from modelyard.api.finetunejob import Method
+
+from modelyard_trainer.methods import full, lora
+
+
+class MethodModule(Protocol):
+    """What every file of this folder offers."""
+
+    LEARNING_RATE: float
+
+    def adapt(self, model: Any, method: Method, fresh: list[str]) -> Any: ...
+
+    def finish(self, model: Any) -> Any: ...
+
+
+METHODS: dict[str, MethodModule] = {"full": full, "lora": lora}
+
+
+def method_named(name: str) -> MethodModule:
+    """The method; the API allows only names of this table."""
+    return METHODS[name]

@@ -1,0 +1,111 @@
+"""What the stages of one run share: each stage reads what earlier ones left here and leaves its own results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelyard.api import layout
+from modelyard.api.modelversion import Metrics
+from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.storage.store import Store
+
+from modelyard_trainer.data.rows import Row, Sides
+from modelyard_trainer.progress import Progress
+from modelyard_trainer.stopping import Stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+
+@dataclass
+class Publication:
+    """A folder that is ready to be published under a prefix."""
+
+    prefix: str
+    folder: Path
+    kind: Literal["dataset", "model"]
+    info: dict[str, Any]
+
+
+@dataclass
+class Run:
+    """Common to both kinds; `work` is the only folder that may be written to."""
+
+    config: PrepareConfig | TrainConfig
+    store: Store
+    quick: Store
+    work: Path
+    progress: Progress
+    stop: Stop = field(default_factory=Stop)
+    stage: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    publication: Publication | None = None
+    digest: str = ""
+    metrics: Metrics | None = None
+    baselines: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bucket(self) -> str:
+        """Bucket of the artifact store."""
+        return self.config.store.bucket
+
+    @property
+    def name(self) -> str:
+        """Run id, or the Dataset's name when rows are prepared."""
+        return self.config.run if isinstance(self.config, TrainConfig) else self.config.name
+
+    @property
+    def target(self) -> str:
+        """Prefix that is complete once this run has succeeded."""
+        if isinstance(self.config, TrainConfig):
+            return layout.version_prefix(self.config.prefix)
+        return self.config.prefix
+
+    def folder(self, name: str) -> Path:
+        """A folder below the work folder, made if missing."""
+        path = self.work / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass
+class PrepareRun(Run):
+    """Rows are fetched, prepared and published."""
+
+    config: PrepareConfig
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass
+class TrainRun(Run):
+    """A model is fetched, adapted, trained, evaluated, exported and published."""
+
+    config: TrainConfig
+    base: Path = field(init=False)
+    rows: Sides = field(init=False)
+    labels: list[str] = field(init=False)
+    tokenizer: Tokenizer = field(init=False)
+    encoded: dict[str, list[list[int]]] = field(init=False)
+    pad_id: int = 0
+    model: Any = None
+    fresh: list[str] = field(default_factory=list)
+    """Modules that the base model did not bring: they are trained fully whatever the method."""
+    test_logits: np.ndarray = field(init=False)
+
+    @property
+    def version(self) -> Path:
+        """Folder of the files to be published."""
+        return self.folder("version")
+
+    def targets(self, side: str) -> list[int]:
+        """Class numbers of a side's rows."""
+        number = {label: index for index, label in enumerate(self.labels)}
+        return [number[row.label] for row in self.side(side)]
+
+    def side(self, side: str) -> list[Row]:
+        """Rows of train, validation or test."""
+        return self.rows[side]

@@ -1,0 +1,46 @@
+"""What a model is for: one file per task, shared by trainer and server so that encode and decode cannot drift apart.
+
+Nothing here imports torch or transformers at module level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from modelyard.api.modelversion import Metrics
+
+from modelyard_trainer.tasks import text_classification
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+
+class TaskModule(Protocol):
+    """What every file of this folder offers."""
+
+    def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer: ...
+
+    def token_ids(self, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]: ...
+
+    def pad(self, rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]: ...
+
+    def encode(self, tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]: ...
+
+    def decode(self, logits: np.ndarray, labels: list[str]) -> list[text_classification.Prediction]: ...
+
+    def labels_of(self, values: list[str]) -> list[str]: ...
+
+    def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics: ...
+
+    def load_model(self, folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]: ...
+
+
+TASKS: dict[str, TaskModule] = {"text-classification": text_classification}
+
+
+def task_named(name: str) -> TaskModule:
+    """The task; the API allows only names of this table."""
+    return TASKS[name]

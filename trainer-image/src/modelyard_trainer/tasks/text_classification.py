@@ -1,0 +1,146 @@
+"""One class for a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from modelyard.api.modelversion import ClassMetrics, Metrics
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The likeliest class, its probability, and the probability of every class."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
+    """The folder's tokenizer.json, cutting at max_length tokens; padding is left to `pad`."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def token_ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """Token ids per text, special tokens included, without padding."""
+    padding = tokenizer.padding
+    if padding:
+        tokenizer.no_padding()
+    found = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+    if padding:
+        tokenizer.enable_padding(**padding)
+    return found
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]:
+    """int64 arrays input_ids and attention_mask of shape (rows, longest row)."""
+    longest = max((len(row) for row in rows), default=0)
+    ids: np.ndarray = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    mask: np.ndarray = np.zeros((len(rows), longest), dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]:
+    """The inputs of a published model (ONNX or torch) for texts."""
+    return pad(token_ids(tokenizer, texts), pad_id_of(tokenizer))
+
+
+def pad_id_of(tokenizer: Tokenizer) -> int:
+    """Token id that fills short rows; the attention mask hides it, so any id does where none is set."""
+    padding = tokenizer.padding
+    return int(padding["pad_id"]) if padding else 0
+
+
+def decode(logits: np.ndarray, labels: list[str]) -> list[Prediction]:
+    """Predictions from logits of shape (rows, classes)."""
+    return [_prediction(row, labels) for row in softmax(logits)]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities along the last axis."""
+    powers: np.ndarray = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def labels_of(values: list[str]) -> list[str]:
+    """The classes of a dataset in the order of the model's outputs."""
+    return sorted(set(values))
+
+
+def measure(logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
+    """Quality of logits (rows, classes) against class numbers; a class that is never predicted has precision 0."""
+    count = len(labels)
+    table: np.ndarray = np.zeros((count, count), dtype=np.int64)
+    np.add.at(table, (np.asarray(truth, dtype=np.int64), logits.argmax(axis=-1)), 1)
+    classes = {label: _class_metrics(table, index) for index, label in enumerate(labels)}
+    return Metrics(
+        macro_f1=_round(sum(found.f1 for found in classes.values()) / max(count, 1)),
+        accuracy=_round(_ratio(int(np.trace(table)), int(table.sum()))),
+        per_class=classes,
+    )
+
+
+def load_model(folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:
+    """A torch model in fp32 with one output per class, and the names of weights that the folder did not bring."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    numbers = dict(enumerate(labels))
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        str(folder),
+        id2label=numbers,
+        label2id={label: number for number, label in numbers.items()},
+        num_labels=len(labels),
+        problem_type="single_label_classification",
+        pad_token_id=pad_id,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    new = {
+        name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in info[key]
+    }
+    return model, sorted(new)
+
+
+def _class_metrics(table: np.ndarray, index: int) -> ClassMetrics:
+    hits, predicted, support = (int(n) for n in (table[index, index], table[:, index].sum(), table[index].sum()))
+    return ClassMetrics(
+        precision=_round(_ratio(hits, predicted)),
+        recall=_round(_ratio(hits, support)),
+        f1=_round(_ratio(2 * hits, predicted + support)),
+        support=support,
+    )
+
+
+def _prediction(row: np.ndarray, labels: list[str]) -> Prediction:
+    scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
+    best = labels[int(row.argmax())]
+    return Prediction(best, scores[best], scores)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _round(value: float) -> float:
+    return round(value, 6) if math.isfinite(value) else value
