@@ -24,6 +24,9 @@ LABEL_MODEL: Final = f"{GROUP}/model"  # name of the model that a ModelVersion i
 
 # Annotations.
 ANNOTATION_OWNER: Final = f"{GROUP}/owner-name"  # full name of the owner, for people
+ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # of a Job or a server's Deployment: hash of what decides its pods
+ANNOTATION_PINNED: Final = f"{GROUP}/pinned-template"  # of a server's Deployment: pod template as it went live
+ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"  # of a server's pods: hash of their template
 
 # Finalizers.
 FINALIZER_ARTIFACTS: Final = f"{GROUP}/artifacts"  # on a ModelVersion with deletionPolicy: delete
@@ -85,6 +88,7 @@ GATE_FAILED: Final = "GateNotReached"
 VERSION_NOT_FOUND: Final = "VersionNotFound"
 VERSION_NOT_READY: Final = "VersionNotReady"
 NO_VERSION: Final = "NoPassedVersion"
+FORMAT_MISSING: Final = "FormatMissing"  # the version has no format that can be served
 LOAD_FAILED: Final = "LoadFailed"
 PROBE_FAILED: Final = "PredictionFailed"
 NAME_TOO_LONG: Final = "NameTooLong"

@@ -1,0 +1,6 @@
+"""ModelVersion: the immutable result of a run; Ready once its claim and its stored artifacts are verified."""
+
+from modelyard.decision import Room
+from modelyard.resources.modelversion.decide import decide, needs
+
+ROOM = Room("ModelVersion", "modelversions", namespaced=True, needs=needs, decide=decide)

@@ -1,0 +1,103 @@
+"""deletionPolicy: what stands between `kubectl delete` and the artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelyard import names
+from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modelversion import ModelVersionSpec
+from modelyard.decision import Fact, Manifest, Observed, Select
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.modelversion.place import misplaced, own_prefix
+from modelyard.resources.modelversion.verification import answered, claimant_fact, claims
+from modelyard.resources.parse import spec_of, status_of
+
+
+def deployments_select(namespace: str, spec: ModelVersionSpec) -> Select:
+    """The ModelDeployments of this model."""
+    return Select("ModelDeployment", namespace, (("spec.model.name", spec.model),))
+
+
+def deployed_by(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
+    """Names of the ModelDeployments that send traffic to the version."""
+    return sorted(d["metadata"]["name"] for d in deployments if _status(d).serving == spec.number)
+
+
+def users(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
+    """Names of those that serve, start, still drain or pin the version."""
+    return sorted(d["metadata"]["name"] for d in deployments if _uses(d, spec.number))
+
+
+def being_deleted(obj: Manifest) -> bool:
+    """True once someone asked for the object's deletion."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def holds_artifacts(obj: Manifest) -> bool:
+    """True while our finalizer keeps the object."""
+    return names.FINALIZER_ARTIFACTS in obj["metadata"].get("finalizers", ())
+
+
+def finalizers(spec: ModelVersionSpec) -> tuple[str, ...]:
+    """Which finalizers a version that is not being deleted carries."""
+    return (names.FINALIZER_ARTIFACTS,) if spec.deletion_policy == "delete" else ()
+
+
+def removal_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
+    """Delete the artifacts; asking twice changes nothing."""
+    return Fact.of("prefix_deleted", prefix=own_prefix(namespace, spec), max_age=5.0)
+
+
+def removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
+    """True when the artifacts are known to be this version's own, unused, and meant to go."""
+    namespace = obj["metadata"]["namespace"]
+    deployments = observed.lists.get(deployments_select(namespace, spec))
+    claim = observed.fact(claimant_fact(namespace, spec))
+    return (
+        being_deleted(obj)
+        and holds_artifacts(obj)
+        and spec.deletion_policy == "delete"
+        and not misplaced(namespace, observed.platform.store_bucket, spec)
+        and claims(claim, spec)
+        and deployments is not None
+        and not users(spec, deployments)
+    )
+
+
+def waits(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict | None:
+    """What the deletion waits for; None when the finalizer may go."""
+    namespace = obj["metadata"]["namespace"]
+    if spec.deletion_policy == "retain" or misplaced(namespace, observed.platform.store_bucket, spec):
+        return None
+    using = users(spec, observed.lists.get(deployments_select(namespace, spec), ()))
+    if using:
+        return _in_use(spec, using)
+    claim = observed.fact(claimant_fact(namespace, spec))
+    if answered(claim) and not claims(claim, spec):
+        return None
+    removed = observed.fact(removal_fact(namespace, spec))
+    if answered(removed) and removal_due(obj, spec, observed):
+        return None
+    fault = next((f"; {a.message}" for a in (claim, removed) if a is not None and a.failed), "")
+    return Verdict(False, names.DELETING, f"deleting the artifacts at {spec.uri}{fault}")
+
+
+def _in_use(spec: ModelVersionSpec, using: list[str]) -> Verdict:
+    listed = ", ".join(using)
+    return Verdict(
+        False,
+        names.IN_USE,
+        f"deletion waits: ModelDeployment {listed} uses version {spec.number}; set spec.model of it to another "
+        "version, or delete it",
+    )
+
+
+def _uses(deployment: Manifest, number: int) -> bool:
+    status, spec = _status(deployment), spec_of(ModelDeploymentSpec, deployment)
+    pinned = not isinstance(spec, Verdict) and spec.model.version == number
+    return pinned or number in (status.serving, status.candidate, status.previous)
+
+
+def _status(deployment: Manifest) -> ModelDeploymentStatus:
+    return status_of(ModelDeploymentStatus, deployment)
