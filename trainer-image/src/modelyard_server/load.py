@@ -1,0 +1,53 @@
+"""From a folder of verified files to something that answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from modelyard.api.run import ModelInfo
+from modelyard_trainer.machine import cpu_limit
+from modelyard_trainer.tasks import TASKS, TaskModule
+from tokenizers import Tokenizer
+
+from modelyard_server.files import MODEL, check_files, check_served, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version in memory; the tokenizer cuts but does not pad."""
+
+    info: ModelInfo
+    task: TaskModule
+    tokenizer: Tokenizer
+    pad_id: int
+    session: Any
+
+
+def load(folder: Path) -> Loaded:
+    """Check the files once more, then load them; Corrupt or ValueError if they cannot be served."""
+    manifest = read_manifest(folder)
+    info = check_served(manifest)
+    check_files(folder, manifest)
+    if info.task not in TASKS:
+        raise ValueError(
+            f"this server does not know the task {info.task!r}, only {', '.join(TASKS)}: use a newer image"
+        )
+    task = TASKS[info.task]
+    tokenizer = task.load_tokenizer(folder, info.max_length)
+    pad_id = int((tokenizer.padding or {}).get("pad_id", 0))
+    tokenizer.no_padding()  # threads share the tokenizer, so nothing may set and unset its padding later
+    return Loaded(info, task, tokenizer, pad_id, make_session(folder / MODEL, cpu_limit()))
+
+
+def make_session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU that uses at most `threads` threads per request."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads would burn the pod's CPU quota between two requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,16 @@
+"""What /metrics says beside KServe's own figures."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("modelyard_server_requests_total", "Answered prediction requests", ["protocol", "code"])
+SECONDS = Histogram(
+    "modelyard_server_request_seconds",
+    "Time from a prediction request to its answer",
+    ["protocol"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+ROWS = Counter("modelyard_server_rows_total", "Rows that were predicted")
+MODEL = Gauge("modelyard_server_model_info", "Always 1; the labels name what is served", ["model", "version", "run"])
+START_SECONDS = Gauge("modelyard_server_start_seconds", "Time from the start of the process to ready")

@@ -1,0 +1,172 @@
+"""KServe's model server around one loaded version: strict about requests, quiet in its log, graceful at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from kserve import ModelServer
+from kserve.errors import InferenceError, InvalidInput, ModelNotFound
+from kserve.model_server import app
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from modelyard_trainer.machine import cpu_limit, seconds_running
+from starlette.exceptions import HTTPException
+
+from modelyard_server import metrics
+from modelyard_server.load import Loaded
+from modelyard_server.middleware import Gate
+from modelyard_server.predict import Classifier, ServedModel
+from modelyard_server.protocol import MALFORMED
+
+log = logging.getLogger("modelyard_server")
+CALLERS_FAULTS = (InvalidInput, ModelNotFound, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Who is served, where, and how much at once."""
+
+    model: str
+    version: str
+    http_port: int = 8080
+    grpc_port: int = 8081
+    max_rows: int = 256
+    max_body: int = 8 << 20
+    drain_seconds: float = 5.0
+
+
+class StrictDataPlane(DataPlane):  # type: ignore[misc]
+    """Every malformed request is the caller's fault; not ready any more once the server is asked to end."""
+
+    draining = False
+
+    def decode(self, body: Any, headers: Any, *more: Any, **named: Any) -> Any:
+        """The request; InvalidInput for anything that is none."""
+        return _callers_fault(super().decode, body, headers, *more, **named)
+
+    def encode(self, *more: Any, **named: Any) -> Any:
+        """The answer; InvalidInput if it was asked for in a form that there is not."""
+        return _callers_fault(super().encode, *more, **named)
+
+    async def ready(self) -> bool:
+        """Whether new requests should come here."""
+        return not self.draining
+
+
+class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
+    """One version, loaded before the server listens: nobody may unload it by a request."""
+
+    async def load(self, model_name: str) -> None:
+        """Refused."""
+        raise InvalidInput("this server serves one version only: change the ModelDeployment instead")
+
+    async def unload(self, model_name: str) -> None:
+        """Refused."""
+        await self.load(model_name)
+
+
+def run(settings: Settings, loaded: Loaded) -> None:
+    """Serve until SIGTERM; ValueError if the version cannot answer its own sample."""
+    classifier = Classifier(loaded)
+    classifier.check()
+    model = ServedModel(settings.model, settings.version, classifier, settings.max_rows, threads=cpu_limit())
+    server = ModelServer(
+        http_port=settings.http_port,
+        grpc_port=settings.grpc_port,
+        enable_grpc=settings.grpc_port > 0,
+        enable_latency_logging=False,
+    )
+    server.dataplane = StrictDataPlane(model_registry=server.registered_models)
+    server.model_repository_extension = FixedRepository(server.registered_models)
+    _quiet()
+    _dress(settings, server.dataplane, loaded)
+    server.start([model])
+
+
+def _dress(settings: Settings, dataplane: StrictDataPlane, loaded: Loaded) -> None:
+    metrics.MODEL.labels(settings.model, settings.version, loaded.info.run).set(1)
+    app.add_middleware(Gate, max_body=settings.max_body, version=settings.version)
+    app.add_exception_handler(RequestValidationError, _unprocessable)
+    app.add_exception_handler(HTTPException, _refused)
+    app.router.lifespan_context = _lifespan(settings, dataplane)
+
+
+def _lifespan(settings: Settings, plane: StrictDataPlane) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        _drain_on_sigterm(settings.drain_seconds, plane)
+        metrics.START_SECONDS.set(seconds_running())
+        log.info("serving %s version %s after %.1f s", settings.model, settings.version, seconds_running())
+        yield
+
+    return lifespan
+
+
+def _drain_on_sigterm(seconds: float, plane: StrictDataPlane) -> None:
+    """Go on answering for some seconds after SIGTERM, until every proxy has learnt that this pod ends."""
+    stop, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if plane.draining or not callable(stop):
+            return
+        plane.draining = True
+        log.info("asked to end: answering for %.0f s more", seconds)
+        loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+def _callers_fault(call: Callable[..., Any], *more: Any, **named: Any) -> Any:
+    try:
+        return call(*more, **named)
+    except InvalidInput:
+        raise
+    except (*MALFORMED, InferenceError) as fault:
+        raise InvalidInput(f"the request cannot be read: {type(fault).__name__}: {fault}") from fault
+
+
+def _unprocessable(_: Any, fault: Exception) -> JSONResponse:
+    errors = fault.errors() if isinstance(fault, RequestValidationError) else []
+    where = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:5]]
+    return JSONResponse({"error": f"the request is not valid: {'; '.join(where)}"}, status_code=400)
+
+
+def _refused(_: Any, fault: Exception) -> JSONResponse:
+    code = fault.status_code if isinstance(fault, HTTPException) else 500
+    return JSONResponse({"error": str(getattr(fault, "detail", fault))}, status_code=code)
+
+
+def _quiet() -> None:
+    """One line per event of the server itself; requests are counted in /metrics, not logged."""
+    for name in ("uvicorn.access", "uvicorn.error", "kserve.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kserve").addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    fault = record.exc_info[1] if record.exc_info else None
+    return not isinstance(fault, CALLERS_FAULTS)
+
+
+def settings_from_environment(http_port: int, grpc_port: int) -> Settings:
+    """Settings of this pod; ValueError for a number that is none."""
+    return Settings(
+        model=os.environ.get("MODELYARD_MODEL") or "model",
+        version=os.environ.get("MODELYARD_VERSION") or "0",
+        http_port=http_port,
+        grpc_port=grpc_port,
+        max_rows=int(os.environ.get("MODELYARD_MAX_ROWS") or Settings.max_rows),
+        max_body=int(os.environ.get("MODELYARD_MAX_BODY_BYTES") or Settings.max_body),
+        drain_seconds=float(os.environ.get("MODELYARD_DRAIN_SECONDS") or Settings.drain_seconds),
+    )
