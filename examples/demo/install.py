@@ -1,0 +1,128 @@
+"""Install what the demo stands on: MinIO with three keys, base model and data in it, the chart, the user's Secrets."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from minio import Minio, MinioAdmin
+from minio.credentials import StaticProvider
+
+from examples.demo import data
+from examples.demo.cluster import Cluster
+
+STORE_NAMESPACE = "minio"
+OPERATOR_NAMESPACE = "modelyard"
+BUCKET = "modelyard"
+HERE = Path(__file__).parent
+KEYS = {"operator": "readwrite", "runs": "readwrite", "serving": "readonly"}
+"""Key name -> policy: who may do what with the store."""
+
+
+def install_store(cluster: Cluster, image: str) -> None:
+    """MinIO as a pod, with its root key in a Secret that stays the same when run again."""
+    cluster.ensure_namespace(STORE_NAMESPACE)
+    if cluster.get("secret", "minio-root", STORE_NAMESPACE) is None:
+        literals = {"MINIO_ROOT_USER": "root", "MINIO_ROOT_PASSWORD": secrets.token_hex(16)}
+        for name in KEYS:
+            literals[name] = secrets.token_hex(16)
+        make_secret(cluster, STORE_NAMESPACE, "minio-root", literals)
+    manifest = (HERE / "minio.yaml").read_text().replace("MINIO_IMAGE", image)
+    cluster.kube("apply", "-n", STORE_NAMESPACE, "-f", "-", stdin=manifest)
+    cluster.wait("deployment/minio", "condition=Available", STORE_NAMESPACE)
+
+
+def store_keys(cluster: Cluster) -> dict[str, str]:
+    """Passwords of the store's users."""
+    import base64
+
+    found = cluster.get("secret", "minio-root", STORE_NAMESPACE) or {"data": {}}
+    return {name: base64.b64decode(value).decode() for name, value in found["data"].items()}
+
+
+@contextmanager
+def store_client(cluster: Cluster) -> Iterator[tuple[Minio, MinioAdmin]]:
+    """S3 and admin clients with the root key, through a port-forward."""
+    keys = store_keys(cluster)
+    root, password = keys["MINIO_ROOT_USER"], keys["MINIO_ROOT_PASSWORD"]
+    with cluster.forward("service/minio", 9000, STORE_NAMESPACE) as url:
+        endpoint = url.removeprefix("http://")
+        client = Minio(endpoint=endpoint, access_key=root, secret_key=password, secure=False, region="us-east-1")
+        yield client, MinioAdmin(endpoint=endpoint, credentials=StaticProvider(root, password), secure=False)
+
+
+def fill_store(cluster: Cluster, rows: int) -> None:
+    """Buckets, users, the base model and the data; what is there already is left."""
+    keys = store_keys(cluster)
+    with store_client(cluster) as (client, admin):
+        for bucket in (BUCKET, "base", "data"):
+            if not client.bucket_exists(bucket_name=bucket):
+                client.make_bucket(bucket_name=bucket)
+        for user, policy in KEYS.items():
+            admin.user_add(access_key=user, secret_key=keys[user])
+            _attach(admin, user, policy)
+        for name, content in data.minilm().items():
+            put(client, "base", f"minilm/{name}", content)
+        put(client, "data", "sentiment/rows.jsonl", data.tweets(rows))
+
+
+def _attach(admin: MinioAdmin, user: str, policy: str) -> None:
+    attached: Any = admin.policy_set(policy_name=policy, user=user)
+    if not attached and attached is not None:
+        raise RuntimeError(f"cannot give {user} the policy {policy}")
+
+
+def put(client: Minio, bucket: str, key: str, content: bytes) -> None:
+    """Upload unless an object of that size is there."""
+    try:
+        if client.stat_object(bucket_name=bucket, object_name=key).size == len(content):
+            return
+    except Exception as fault:
+        if getattr(fault, "code", "") != "NoSuchKey":
+            raise
+    client.put_object(bucket_name=bucket, object_name=key, data=io.BytesIO(content), length=len(content))
+
+
+def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> None:
+    """Helm upgrade --install --wait: when it returns, the operator works."""
+    cluster.ensure_namespace(OPERATOR_NAMESPACE)
+    make_secret(cluster, OPERATOR_NAMESPACE, "modelyard-operator-store", key_of(cluster, "operator"))
+    values = {
+        "store.endpoint": endpoint,
+        "store.bucket": BUCKET,
+        "store.existingSecret": "modelyard-operator-store",
+    }
+    for name in ("operator", "trainer", "server"):
+        repository, _, tag = images[name].rpartition(":")
+        values |= {f"image.{name}.repository": repository, f"image.{name}.tag": tag}
+    sets = [word for name, value in values.items() for word in ("--set-string", f"{name}={value}")]
+    words = ["upgrade", "--install", "modelyard", "charts/modelyard", "-n", OPERATOR_NAMESPACE]
+    cluster.helm_run(*words, "--wait", "--timeout", "3m", *sets)
+
+
+def prepare_namespace(cluster: Cluster, namespace: str) -> None:
+    """A team's namespace with the two Secrets that runs and servers need."""
+    cluster.ensure_namespace(namespace)
+    make_secret(cluster, namespace, "modelyard-store", key_of(cluster, "runs"))
+    make_secret(cluster, namespace, "modelyard-store-read", key_of(cluster, "serving"))
+
+
+def key_of(cluster: Cluster, user: str) -> dict[str, str]:
+    """A store key as the variables that every S3 client knows."""
+    return {"AWS_ACCESS_KEY_ID": user, "AWS_SECRET_ACCESS_KEY": store_keys(cluster)[user]}
+
+
+def make_secret(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) -> None:
+    """What `kubectl create secret generic` does, safe to run again."""
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "stringData": values,
+        }
+    )
