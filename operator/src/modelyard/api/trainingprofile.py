@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from modelyard.api.common import ApiModel, CommonStatus, ObjectName
 from modelyard.names import SECRET_STORE
+
+
+LabelValue = Annotated[str, Field(max_length=63)]
 
 
 class Trainer(ApiModel):
@@ -47,7 +50,9 @@ class TrainingProfileSpec(ApiModel):
 
     trainer: Trainer = Field(default_factory=Trainer)
     store: StoreAccess = Field(default_factory=StoreAccess)
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that run pods need.")
+    node_selector: dict[str, LabelValue] = Field(
+        default_factory=dict, max_length=64, description="Node labels that run pods need."
+    )
     tolerations: list[Toleration] = Field(
         default_factory=list, max_length=32, description="Taints that run pods tolerate."
     )
