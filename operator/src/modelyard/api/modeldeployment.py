@@ -15,6 +15,7 @@ class Follow(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("has(self.follow) != has(self.version)", "model: give exactly one of follow and version"),
+            ("self.name == oldSelf.name", "model.name is immutable: make a new ModelDeployment for another model"),
         )
     )
     name: DnsLabel = Field(description="Name of the model.")

@@ -1,0 +1,13 @@
+"""ModelDeployment: what serves a model, and how one version takes over from another without losing a request."""
+
+from modelyard.decision import Room
+from modelyard.resources.modeldeployment.decide import decide, needs
+
+ROOM = Room(
+    "ModelDeployment",
+    "modeldeployments",
+    namespaced=True,
+    needs=needs,
+    decide=decide,
+    children=("Deployment", "Service"),
+)

@@ -1,0 +1,164 @@
+"""The candidate on trial: it gets traffic only after its whole Deployment stood and it answered as itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.decision import Answer, Fact, Manifest
+from modelyard.resources.modeldeployment.clock import elapsed
+from modelyard.resources.modeldeployment.health import (
+    available_since,
+    fault_of,
+    last_progress,
+    pods_of,
+    restarts,
+    settled,
+)
+from modelyard.resources.modeldeployment.server import fresh_template, template_hash
+from modelyard.resources.modeldeployment.situation import Situation, Version
+from modelyard.resources.modeldeployment.stable_service import version_url
+from modelyard.resources.pods import Fault
+
+START_LIMIT = 300.0
+"""Seconds without any progress after which a candidate that is not available has failed."""
+PROBE_LIMIT = 60.0
+"""Seconds for which an available candidate may fail to answer, since a Service needs a moment to reach it."""
+CRASHES = 3
+PROBE_AGE = 4.0
+MANIFEST_AGE = 3600.0
+PATIENT = (
+    names.SECRET_MISSING,
+    names.UNSCHEDULABLE,
+    names.QUOTA,
+    names.STORE_DENIED,
+    names.STORE_UNAVAILABLE,
+    names.DISRUPTED,
+)
+"""Not the version's fault: waited for without limit, the condition says what a human or the cluster has to do."""
+HUMAN = (names.SECRET_MISSING, names.QUOTA, names.STORE_DENIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How the trial stands."""
+
+    state: Literal["waiting", "passed", "failed"]
+    reason: str
+    message: str
+    stalled: bool = False
+
+
+def manifest_fact(version: Version) -> Fact:
+    """The version's manifest: it never changes, and holds the sample."""
+    return Fact.of("manifest", prefix=_prefix(version), max_age=MANIFEST_AGE)
+
+
+def prediction_fact(s: Situation, version: Version, sample: str) -> Fact:
+    """Ask the candidate, through its own Service, for a prediction of the sample."""
+    url = version_url(s, version.number)
+    return Fact.of(
+        "prediction",
+        url=url,
+        model=version.spec.model,
+        version=str(version.number),
+        sample=sample,
+        max_age=PROBE_AGE,
+    )
+
+
+def trial_needs(s: Situation, version: Version) -> Iterator[Fact]:
+    """The facts of the trial; nothing is asked before the Deployment stands."""
+    if not standing(s, version):
+        return
+    yield manifest_fact(version)
+    sample = _sample(s.observed.fact(manifest_fact(version)))
+    if sample:
+        yield prediction_fact(s, version, sample)
+
+
+def standing(s: Situation, version: Version) -> bool:
+    """True when the candidate's Deployment is complete and of the template that is wanted now."""
+    return settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
+
+
+def judge_candidate(s: Situation, version: Version, since: str, now: datetime) -> Judgement:
+    """Where the trial of a candidate that began at `since` stands."""
+    live = s.deployment(version.number)
+    if live is not None and standing(s, version):
+        return _probe(s, version, max(since, available_since(live)), now)
+    return _start(s, version, live, since, now)
+
+
+def _start(s: Situation, version: Version, live: Manifest | None, since: str, now: datetime) -> Judgement:
+    pods = pods_of(s, version.number, template_hash(fresh_template(s, version)))
+    fault = _refused(s, version.number) or fault_of(live, pods)
+    late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
+    if fault is None:
+        text = f"version {version.number} was not available within {START_LIMIT / 60:g} minutes: see its server's log"
+        return Judgement("failed", names.LOAD_FAILED, text) if late else _starting(version)
+    if fault.reason in PATIENT:
+        return Judgement("waiting", fault.reason, fault.message, stalled=fault.reason in HUMAN)
+    crashing = fault.reason != names.IMAGE_PULL and restarts(pods) >= CRASHES
+    if fault.final or crashing or late:
+        return Judgement("failed", fault.reason, fault.message)
+    return Judgement("waiting", fault.reason, fault.message)
+
+
+def _starting(version: Version) -> Judgement:
+    return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting")
+
+
+def _refused(s: Situation, number: int) -> Fault | None:
+    messages = (s.observed.refused.get((kind, s.server_name(number))) for kind in ("Deployment", "Service"))
+    message = next((m for m in messages if m), "")
+    return Fault(names.QUOTA, f"the API server refused {s.server_name(number)}: {message}", False) if message else None
+
+
+def _probe(s: Situation, version: Version, since: str, now: datetime) -> Judgement:
+    published = s.observed.fact(manifest_fact(version))
+    if published is None or published.failed:
+        return _unknown_sample(version, published)
+    sample = _sample(published)
+    if not sample:
+        text = f"the manifest of version {version.number} is gone or names no sample: make a new version"
+        return Judgement("failed", names.CORRUPT, text)
+    wrong = _wrong(version, s.observed.fact(prediction_fact(s, version, sample)))
+    if wrong is None:
+        return Judgement("passed", names.SERVING, f"version {version.number} answered as itself")
+    late = bool(wrong) and elapsed(since, now) > PROBE_LIMIT
+    text = wrong or f"version {version.number} is available and is asked for a prediction"
+    return Judgement("failed" if late else "waiting", names.PROBE_FAILED if late else names.ROLLING_OUT, text)
+
+
+def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
+    if answer is None:
+        return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available; its sample is read")
+    return Judgement(
+        "waiting", answer.reason, f"the sample of version {version.number} cannot be read: {answer.message}"
+    )
+
+
+def _wrong(version: Version, answer: Answer | None) -> str | None:
+    """None for a right answer, else what was wrong with it; empty when there is none yet."""
+    if answer is None:
+        return ""
+    if answer.failed:
+        return f"version {version.number} does not answer a prediction: {answer.message}"
+    answered = str((answer.value or {}).get("version", ""))
+    if answered != str(version.number):
+        return f"version {version.number} answered as version {answered or '(none)'}"
+    return None
+
+
+def _sample(answer: Answer | None) -> str:
+    value = None if answer is None else answer.value
+    return str(value["manifest"].get("info", {}).get("sample", "")) if value else ""
+
+
+def _prefix(version: Version) -> str:
+    return layout.split_uri(layout.folder_uri(version.spec.uri))[1]

@@ -1,0 +1,69 @@
+"""What a ModelDeployment needs to know, and the servers, the address and the status that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.decision import Decision, Manifest, Need, Observed
+from modelyard.resources.conditions import Verdict, conditions
+from modelyard.resources.conditions import events as ready_events
+from modelyard.resources.modeldeployment.candidate import standing, trial_needs
+from modelyard.resources.modeldeployment.rollout import Rollout, advance, drain_left, on_trial
+from modelyard.resources.modeldeployment.servers import as_they_are, children
+from modelyard.resources.modeldeployment.situation import Situation, situation, versions_select
+from modelyard.resources.modeldeployment.status import events, status_of_rollout, verdict_of
+from modelyard.resources.modeldeployment.target import choose
+from modelyard.resources.parse import spec_of, status_of
+
+PROBE_EVERY = 5.0
+LOOK_AGAIN = 30.0
+
+
+def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
+    """The model's versions; for a candidate whose Deployment stands, its sample and then its prediction."""
+    spec = spec_of(ModelDeploymentSpec, obj)
+    if isinstance(spec, Verdict):
+        return
+    yield versions_select(obj["metadata"]["namespace"], spec)
+    s = situation(obj, spec, observed)
+    candidate = on_trial(s, choose(s))
+    if candidate is not None:
+        yield from trial_needs(s, candidate)
+
+
+def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+    """Choose the wanted version, advance the rollout by what is known, and say what stands."""
+    spec = spec_of(ModelDeploymentSpec, obj)
+    if obj["metadata"].get("deletionTimestamp"):
+        return Decision(children=as_they_are(observed.children))
+    if isinstance(spec, Verdict):
+        return _invalid(obj, observed, spec, now)
+    s = situation(obj, spec, observed)
+    target = choose(s)
+    rollout = advance(s, target, now)
+    verdict = verdict_of(s, target, rollout)
+    return Decision(
+        status=status_of_rollout(s, target, rollout, verdict, now),
+        children=tuple(children(s, rollout)),
+        events=events(s, rollout, verdict),
+        wake_after=_wake_after(s, rollout, now),
+    )
+
+
+def _invalid(obj: Manifest, observed: Observed, verdict: Verdict, now: datetime) -> Decision:
+    last = status_of(ModelDeploymentStatus, obj).dump()
+    common = {
+        "observedGeneration": obj["metadata"].get("generation", 0),
+        "conditions": conditions(obj, verdict, now),
+        "phase": verdict.reason,
+    }
+    return Decision(last | common, as_they_are(observed.children), ready_events(obj, verdict))
+
+
+def _wake_after(s: Situation, rollout: Rollout, now: datetime) -> float | None:
+    waits = [drain_left(rollout, now)]
+    if rollout.candidate is not None:
+        waits.append(PROBE_EVERY if standing(s, s.versions[rollout.candidate]) else LOOK_AGAIN)
+    return min((wait for wait in waits if wait is not None), default=None)

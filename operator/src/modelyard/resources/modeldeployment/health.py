@@ -1,0 +1,86 @@
+"""How a version's server is doing, read from its Deployment and its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Manifest
+from modelyard.resources.conditions import condition
+from modelyard.resources.modeldeployment.server import template_hash
+from modelyard.resources.modeldeployment.situation import Situation
+from modelyard.resources.pods import Fault, Hints, diagnose
+
+HINTS = Hints(image="set the chart value server.image", memory="raise spec.serve.resources.memory")
+
+
+def available(live: Manifest | None) -> int:
+    """Pods of a Deployment that can answer."""
+    return int((live or {}).get("status", {}).get("availableReplicas", 0))
+
+
+def settled(live: Manifest | None, replicas: int, template: str) -> bool:
+    """True when the Deployment was seen as it is wanted, and all of its pods, and no others, are available."""
+    if live is None:
+        return False
+    spec, status = live.get("spec", {}), live.get("status", {})
+    seen = status.get("observedGeneration") == live["metadata"].get("generation")
+    counts = [status.get(f, 0) for f in ("replicas", "updatedReplicas", "availableReplicas")]
+    as_wanted = spec.get("replicas") == replicas and template_hash(spec["template"]) == template
+    return seen and as_wanted and counts == [replicas] * 3
+
+
+def available_since(live: Manifest) -> str:
+    """When the Deployment became available, empty if it does not say."""
+    found = condition(live, "Available") or {}
+    return str(found.get("lastTransitionTime", "")) if found.get("status") == "True" else ""
+
+
+def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
+    """A version's pods that nobody asked to go; only those of one template if it is given."""
+    return [
+        pod
+        for pod in s.observed.pods
+        if pod["metadata"].get("labels", {}).get(names.LABEL_VERSION) == str(number)
+        and template in ("", pod["metadata"].get("annotations", {}).get(names.ANNOTATION_TEMPLATE))
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def fault_of(live: Manifest | None, pods: list[Manifest]) -> Fault | None:
+    """What keeps a server from being available, in the words of serving."""
+    refused = condition(live, "ReplicaFailure")
+    if refused is not None and refused["status"] == "True":
+        return Fault(names.QUOTA, f"its pods are refused: {refused.get('message', '')}", final=False)
+    fault = diagnose(pods, HINTS)
+    if fault is not None and fault.reason == names.TRAINER_FAILED:
+        return replace(fault, reason=names.LOAD_FAILED)
+    return fault
+
+
+def restarts(pods: list[Manifest]) -> int:
+    """How often the worst container that is not ready was started again."""
+    return max((int(c.get("restartCount", 0)) for c in _containers(pods) if not c.get("ready")), default=0)
+
+
+def last_progress(pods: list[Manifest]) -> str:
+    """The latest moment at which something went on: pod made, placed, or a container started; empty without pods."""
+    return max((moment for pod in pods for moment in _moments(pod)), default="")
+
+
+def _moments(pod: Manifest) -> Iterator[str]:
+    yield str(pod["metadata"].get("creationTimestamp", ""))
+    placed = condition(pod, "PodScheduled") or {}
+    if placed.get("status") == "True":
+        yield str(placed.get("lastTransitionTime", ""))
+    for container in _containers([pod]):
+        yield str(container.get("state", {}).get("running", {}).get("startedAt", ""))
+
+
+def _containers(pods: list[Manifest]) -> Iterator[dict[str, Any]]:
+    for pod in pods:
+        status = pod.get("status", {})
+        yield from status.get("initContainerStatuses", [])
+        yield from status.get("containerStatuses", [])

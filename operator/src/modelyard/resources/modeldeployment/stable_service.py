@@ -1,0 +1,22 @@
+"""The stable address: one Service whose selector is the only thing that moves when the version changes."""
+
+from __future__ import annotations
+
+from modelyard.decision import Manifest
+from modelyard.resources.modeldeployment.server import service
+from modelyard.resources.modeldeployment.situation import Situation
+
+
+def url(s: Situation) -> str:
+    """The address that clients keep."""
+    return f"http://{s.name}.{s.namespace}.svc.cluster.local"
+
+
+def version_url(s: Situation, number: int) -> str:
+    """The address of one version, for the probe."""
+    return f"http://{s.server_name(number)}.{s.namespace}.svc.cluster.local"
+
+
+def stable_service(s: Situation, serving: int) -> Manifest:
+    """Traffic goes to the serving version; this holds without the operator."""
+    return service(s, s.name, serving)

@@ -1,0 +1,147 @@
+"""Status, conditions and events: Ready says whether the stable address answers, the rest what moves or is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from modelyard import names
+from modelyard.api.modeldeployment import ModelDeploymentStatus
+from modelyard.decision import Event, Manifest
+from modelyard.resources.conditions import Verdict, conditions
+from modelyard.resources.conditions import events as ready_events
+from modelyard.resources.modeldeployment.candidate import HUMAN
+from modelyard.resources.modeldeployment.health import available, fault_of, pods_of, settled
+from modelyard.resources.modeldeployment.rollout import Failure, Rollout
+from modelyard.resources.modeldeployment.server import template_hash
+from modelyard.resources.modeldeployment.situation import Situation
+from modelyard.resources.modeldeployment.stable_service import url
+from modelyard.resources.modeldeployment.target import Target
+
+
+def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: Verdict, now: datetime) -> Manifest:
+    """The whole status."""
+    failure = rollout.failure
+    fields = {
+        "observedGeneration": s.generation,
+        "conditions": conditions(s.obj, verdict, now, *_more(s, target, rollout, verdict)),
+        "phase": _phase(rollout, verdict),
+        "serving": rollout.serving,
+        "candidate": rollout.candidate,
+        "candidateSince": rollout.candidate_since,
+        "previous": rollout.previous,
+        "switchedAt": rollout.switched_at,
+        "url": url(s),
+        "backend": "deployment",
+        **({} if failure is None else _failed_fields(failure)),
+    }
+    return ModelDeploymentStatus.model_validate(fields).dump()
+
+
+def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
+    """What Ready says."""
+    troubles = list(_troubles(s, target, rollout))
+    if rollout.serving is None:
+        default = Verdict(False, names.WAITING_FOR_VERSION, f"waiting for a version of model {s.spec.model.name}")
+        return troubles[0] if troubles else default
+    verdict = _serving(s, rollout.serving)
+    if verdict.ready or not troubles:
+        return verdict
+    text = f"{verdict.message}; {troubles[0].message}"
+    return Verdict(False, verdict.reason, text, stalled=verdict.stalled)
+
+
+def events(s: Situation, rollout: Rollout, verdict: Verdict) -> tuple[Event, ...]:
+    """What moved in this pass; every line appears once."""
+    lines: list[Event] = []
+    if rollout.candidate is not None and rollout.candidate != s.last.candidate:
+        lines.append(Event(names.ROLLING_OUT, f"starting version {rollout.candidate}"))
+    if rollout.failure is not None and _failed_fields(rollout.failure) != _remembered(s):
+        failure = rollout.failure
+        lines.append(Event(failure.reason, f"version {failure.version} failed: {failure.message}"[:1024], "Warning"))
+    if rollout.serving is not None and rollout.serving != s.last.serving:
+        lines.append(Event(names.SERVING, f"version {rollout.serving} serves"))
+    told = {line.reason for line in lines}
+    return (*lines, *(event for event in ready_events(s.obj, verdict) if event.reason not in told))
+
+
+def _serving(s: Situation, number: int) -> Verdict:
+    live = s.deployment(number)
+    if available(live) > 0:
+        return Verdict(True, names.SERVING, f"version {number} serves")
+    if live is None and number not in s.versions:
+        text = f"the server of version {number} is gone and ModelVersion {s.spec.model.name}-{number} does not exist"
+        return Verdict(False, names.VERSION_NOT_FOUND, f"{text}: set spec.model to another version", stalled=True)
+    fault = fault_of(live, pods_of(s, number))
+    if fault is None:
+        return Verdict(False, names.WAITING_FOR_POD, f"version {number} should serve; none of its pods is available")
+    stalled = fault.final or fault.reason in HUMAN
+    return Verdict(False, fault.reason, f"version {number} does not serve: {fault.message}", stalled=stalled)
+
+
+def _more(s: Situation, target: Target, rollout: Rollout, verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """While the address answers: what moves or is stuck besides, the stuck first."""
+    troubles = list(_troubles(s, target, rollout)) if verdict.ready else []
+    first = next((t for t in troubles if t.stalled), troubles[0] if troubles else None)
+    if first is not None:
+        type_ = names.STALLED if first.stalled else names.RECONCILING
+        yield {"type": type_, "status": "True", "reason": first.reason, "message": first.message[:1024]}
+
+
+def _troubles(s: Situation, target: Target, rollout: Rollout) -> Iterator[Verdict]:
+    if target.fault is not None:
+        yield target.fault
+    if rollout.failure is not None and rollout.barred:
+        yield _failed(rollout.failure, rollout.serving)
+    if rollout.trial is not None:
+        yield Verdict(False, rollout.trial.reason, rollout.trial.message, stalled=rollout.trial.stalled)
+    for (kind, name), message in sorted(s.observed.refused.items()):
+        yield Verdict(False, names.QUOTA, f"the API server refused {kind} {name}: {message}", stalled=True)
+    if rollout.serving is not None and not _is_settled(s, rollout.serving):
+        yield _settling(s, rollout.serving)
+
+
+def _failed(failure: Failure, serving: int | None) -> Verdict:
+    rest = f"version {serving} serves on. " if serving is not None else ""
+    text = (
+        f"version {failure.version} failed and gets no traffic: {failure.message}. {rest}"
+        "It is tried again when this spec or the server image changes, or a newer version appears"
+    )
+    return Verdict(False, failure.reason, text, stalled=True)
+
+
+def _is_settled(s: Situation, number: int) -> bool:
+    live = s.deployment(number)
+    return live is not None and settled(live, s.replicas, template_hash(live["spec"]["template"]))
+
+
+def _settling(s: Situation, number: int) -> Verdict:
+    live = s.deployment(number)
+    fault = fault_of(live, pods_of(s, number))
+    text = (
+        fault.message if fault else f"{available(live)} pods are available, {s.replicas} wanted, old ones may be going"
+    )
+    stalled = fault is not None and (fault.final or fault.reason in HUMAN)
+    return Verdict(False, fault.reason if fault else names.ROLLING_OUT, f"version {number}: {text}", stalled=stalled)
+
+
+def _phase(rollout: Rollout, verdict: Verdict) -> str:
+    if not verdict.ready:
+        return verdict.reason
+    return names.SERVING if rollout.candidate is None else names.ROLLING_OUT
+
+
+def _failed_fields(failure: Failure) -> dict[str, Any]:
+    return {
+        "failed": failure.version,
+        "failedGeneration": failure.generation,
+        "failedTemplate": failure.template,
+        "failedReason": failure.reason,
+        "failedMessage": failure.message,
+    }
+
+
+def _remembered(s: Situation) -> dict[str, Any]:
+    known = s.last.dump()
+    return {field: value for field, value in known.items() if field.startswith("failed")}

@@ -1,0 +1,119 @@
+"""Which version the spec asks for: the pinned one, or the highest Ready one whose gate passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelyard import names
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.modeldeployment.situation import Situation, Version
+
+NAME_LIMIT = 52
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The wanted version, or why nothing new can be served; what serves goes on in either case."""
+
+    number: int | None = None
+    fault: Verdict | None = None
+
+
+def choose(s: Situation) -> Target:
+    """The wanted version, checked for what would keep it from being started at all."""
+    target = _follow(s) if s.spec.model.version is None else _pinned(s, s.spec.model.version)
+    if target.number is None or target.number == s.serving:
+        return target
+    fault = _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
+    return Target(fault=fault) if fault else target
+
+
+def _pinned(s: Situation, number: int) -> Target:
+    """A pin is a human's word: the gate does not count, verification always does."""
+    version = s.versions.get(number)
+    if number == s.serving and (version is not None or s.deployment(number) is not None):
+        return Target(number)
+    if version is None:
+        return Target(fault=_not_found(s, number))
+    if version.deleting:
+        return Target(fault=_stuck(names.VERSION_NOT_READY, f"{_title(s, version)} is being deleted"))
+    if version.trouble:
+        return Target(fault=_stuck(names.VERSION_NOT_READY, f"{_title(s, version)} is not Ready: {version.trouble}"))
+    if not version.ready:
+        return Target(fault=_waiting(f"{_title(s, version)} is not verified yet"))
+    return Target(number)
+
+
+def _follow(s: Situation) -> Target:
+    """Up to a better version at once; down only when the serving one is rejected, never because it is unknown."""
+    passed = [v for v in s.versions.values() if v.ready and v.gate == "passed" and not v.deleting]
+    best = max(passed, key=lambda v: v.number, default=None)
+    serving = s.serving
+    if serving is None:
+        return Target(best.number) if best else Target(fault=_none_passed(s))
+    rejected = s.versions[serving].rejected if serving in s.versions else s.deployment(serving) is None
+    if best is not None and (best.number > serving or rejected):
+        return Target(best.number)
+    return Target(serving, _none_passed(s) if rejected else None)
+
+
+def _none_passed(s: Situation) -> Verdict:
+    model = s.spec.model.name
+    if not s.versions:
+        return _waiting(f"model {model} has no version yet")
+    highest = s.versions[max(s.versions)]
+    if not (highest.ready or highest.rejected):
+        return _waiting(f"{_title(s, highest)} is not verified yet")
+    text = (
+        f"no version of model {model} is Ready with its gate passed; the highest, {highest.number}, "
+        f"{_verdict(highest)}. Train a better one, change its job's evaluate.gate, or pin one with spec.model.version"
+    )
+    return _stuck(names.NO_VERSION, text)
+
+
+def _verdict(version: Version) -> str:
+    if version.deleting:
+        return "is being deleted"
+    if version.trouble:
+        return f"is not Ready: {version.trouble}"
+    return {"failed": "has failed its gate", "passed": "has passed its gate"}.get(version.gate, "is unjudged")
+
+
+def _no_format(s: Situation, version: Version) -> Verdict | None:
+    if "onnx" in version.spec.formats:
+        return None
+    text = (
+        f"{_title(s, version)} has no format onnx ({', '.join(version.spec.formats)}): add onnx to spec.export of "
+        f"FineTuneJob {version.spec.lineage.job} and train again"
+    )
+    return _stuck(names.FORMAT_MISSING, text)
+
+
+def _too_long(s: Situation, number: int) -> Verdict | None:
+    child = s.server_name(number)
+    length = len(child) + len(s.namespace)
+    if length <= NAME_LIMIT:
+        return None
+    text = (
+        f"server {child} and namespace {s.namespace} have {length} characters together, at most {NAME_LIMIT} are "
+        f"allowed: choose a metadata.name that is {length - NAME_LIMIT} shorter"
+    )
+    return _stuck(names.NAME_TOO_LONG, text)
+
+
+def _not_found(s: Situation, number: int) -> Verdict:
+    known = ", ".join(str(n) for n in sorted(s.versions)[-10:]) or "none"
+    text = f"ModelVersion {s.spec.model.name}-{number} does not exist (there are: {known}): set spec.model.version"
+    return _stuck(names.VERSION_NOT_FOUND, text)
+
+
+def _title(s: Situation, version: Version) -> str:
+    return f"version {version.number} of model {s.spec.model.name}"
+
+
+def _stuck(reason: str, message: str) -> Verdict:
+    return Verdict(False, reason, message, stalled=True)
+
+
+def _waiting(message: str) -> Verdict:
+    return Verdict(False, names.WAITING_FOR_VERSION, message)
