@@ -89,7 +89,8 @@ class TrainRun(Run):
     rows: Sides = field(init=False)
     labels: list[str] = field(init=False)
     tokenizer: Tokenizer = field(init=False)
-    encoded: dict[str, list[list[int]]] = field(init=False)
+    encoded: dict[str, list[np.ndarray]] = field(init=False)
+    """Token ids per side and row."""
     pad_id: int = 0
     model: Any = None
     fresh: list[str] = field(default_factory=list)

@@ -36,12 +36,13 @@ def fetch_verified(
     target: Path,
     digest: str | None = None,
     wanted: Callable[[FileEntry], bool] = lambda entry: True,
+    allowed: tuple[str, ...] = ALLOWED_SUFFIXES,
 ) -> Manifest:
     """Download the (wanted) files of a prefix into `target`; every file is hashed against the manifest."""
     manifest, found = read_manifest(store, bucket, prefix, digest)
     files = [entry for entry in manifest.files if wanted(entry)]
     for entry in files:
-        check_path(entry.path)
+        check_path(entry.path, allowed)
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(lambda e: _fetch_file(store, bucket, layout.file_key(prefix, found, e.path), target, e), files))
     return manifest
@@ -60,14 +61,14 @@ def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest) ->
             )
 
 
-def check_path(path: str) -> None:
+def check_path(path: str, allowed: tuple[str, ...] = ALLOWED_SUFFIXES) -> None:
     """Refuse names that leave the folder or that could carry code."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts:
         raise Corrupt(f"the manifest names a file outside its folder: {path!r}")
-    if pure.suffix not in ALLOWED_SUFFIXES:
+    if pure.suffix not in allowed:
         raise Corrupt(
-            f"the manifest names a file that is never loaded: {path!r} (allowed: {', '.join(ALLOWED_SUFFIXES)})"
+            f"the manifest names a file that is never loaded: {path!r} (allowed: {', '.join(allowed)})"
         )
 
 

@@ -14,9 +14,11 @@ class MethodModule(Protocol):
 
     LEARNING_RATE: float
 
-    def adapt(self, model: Any, method: Method, fresh: list[str]) -> Any: ...
+    def adapt(self, model: Any, method: Method, fresh: list[str]) -> Any:
+        """The model with what is trained."""
 
-    def finish(self, model: Any) -> Any: ...
+    def finish(self, model: Any) -> Any:
+        """The plain model after training."""
 
 
 METHODS: dict[str, MethodModule] = {"full": full, "lora": lora}

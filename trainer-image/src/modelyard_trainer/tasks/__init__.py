@@ -21,21 +21,29 @@ if TYPE_CHECKING:
 class TaskModule(Protocol):
     """What every file of this folder offers."""
 
-    def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer: ...
+    def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer:
+        """The folder's tokenizer, cutting at max_length tokens."""
 
-    def token_ids(self, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]: ...
+    def token_ids(self, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+        """Token ids per text, without padding."""
 
-    def pad(self, rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]: ...
+    def pad(self, rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]:
+        """Model inputs of shape (rows, longest row)."""
 
-    def encode(self, tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]: ...
+    def encode(self, tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]:
+        """Model inputs for texts."""
 
-    def decode(self, logits: np.ndarray, labels: list[str]) -> list[text_classification.Prediction]: ...
+    def decode(self, logits: np.ndarray, labels: list[str]) -> list[text_classification.Prediction]:
+        """Predictions from logits (rows, classes)."""
 
-    def labels_of(self, values: list[str]) -> list[str]: ...
+    def labels_of(self, values: list[str]) -> list[str]:
+        """Classes in the order of the model's outputs."""
 
-    def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics: ...
+    def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
+        """Quality of logits against class numbers."""
 
-    def load_model(self, folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]: ...
+    def load_model(self, folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:
+        """A torch model and the names of weights that start untrained."""
 
 
 TASKS: dict[str, TaskModule] = {"text-classification": text_classification}

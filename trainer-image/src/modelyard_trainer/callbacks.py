@@ -1,0 +1,118 @@
+"""What happens between steps: reporting, the guard against NaN, checkpoints and the end asked for by SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from modelyard.api.run import ExitCode
+from transformers import TrainerCallback
+
+from modelyard_trainer import machine
+from modelyard_trainer.checkpoints import Keeper
+from modelyard_trainer.errors import TrainerError
+from modelyard_trainer.history import History
+from modelyard_trainer.run import TrainRun
+
+log = logging.getLogger(__name__)
+LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "eval_loss": "validation_loss",
+    "eval_macro_f1": "validation_macro_f1",
+    "eval_accuracy": "validation_accuracy",
+}
+
+
+class Guard(TrainerCallback):  # type: ignore[misc]
+    """Ends the run at the first loss that is not a number; logs come before checkpoints, so none is saved after it."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self._learning_rate = learning_rate
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
+        """Look at the losses."""
+        for name in ("loss", "eval_loss"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                what = f"the {LOGGED[name]} is {logs[name]} at step {state.global_step}"
+                raise not_a_number(what, self._learning_rate)
+
+
+def not_a_number(what: str, learning_rate: float) -> TrainerError:
+    """Training diverged."""
+    lower = f"{learning_rate / 10:.1g}"
+    return TrainerError(
+        ExitCode.NOT_A_NUMBER,
+        f"{what}: lower spec.train.learningRate (now {learning_rate:g}, try {lower}), set spec.train.precision to "
+        "fp32, or choose another spec.from.base if it happens at the first step (its weights may hold NaN)",
+    )
+
+
+class Reporting(TrainerCallback):  # type: ignore[misc]
+    """Progress for the operator and the history of the run."""
+
+    def __init__(self, run: TrainRun, history: History) -> None:
+        self._run = run
+        self._history = history
+        self._began = 0.0
+        self._first = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Remember where this pod starts."""
+        self._began, self._first = time.monotonic(), state.global_step
+        self._run.progress.update(step=state.global_step, steps=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Report the step."""
+        if state.global_step == self._first + 1:
+            self._run.figures["seconds_to_first_step"] = round(machine.seconds_running(), 2)
+        pace = (time.monotonic() - self._began) / (state.global_step - self._first)
+        left = round(pace * (state.max_steps - state.global_step), 1)
+        self._run.progress.update(step=state.global_step, epoch=round(state.epoch, 4), seconds_left=left)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
+        """Write the history."""
+        values = {LOGGED[name]: float(value) for name, value in logs.items() if name in LOGGED}
+        if "loss" in values:
+            self._run.progress.update(loss=round(values["loss"], 6))
+        if values:
+            self._history.log(state.global_step, {"epoch": round(state.epoch, 4), **values})
+            log.info("step %d of %d: %s", state.global_step, state.max_steps, values)
+
+
+class Checkpointing(TrainerCallback):  # type: ignore[misc]
+    """Saves every `every` seconds, and once more when the pod is asked to stop."""
+
+    def __init__(self, run: TrainRun, keeper: Keeper) -> None:
+        self._run = run
+        self._keeper = keeper
+        self._last = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Start the clock."""
+        self._last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Decide whether this step is saved; the log comes first, for the guard."""
+        stop = self._run.stop.requested
+        if stop or self._due(state.global_step >= state.max_steps):
+            control.should_log = control.should_save = True
+        if stop:
+            control.should_training_stop = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """End an evaluation that the pod has no time for."""
+        self._run.stop.check()
+
+    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Upload what the Trainer wrote to the disk."""
+        self._last = time.monotonic()
+        self._keeper.submit(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
+
+    def _due(self, last_step: bool) -> bool:
+        every = min(60, self._run.config.checkpoint_every) if last_step else self._run.config.checkpoint_every
+        return not self._keeper.busy and time.monotonic() - self._last >= every

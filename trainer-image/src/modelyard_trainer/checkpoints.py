@@ -1,0 +1,134 @@
+"""Checkpoints in the store: uploaded in the background, complete once their manifest is there, the newest few kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from modelyard.api import layout
+from modelyard.storage.errors import Corrupt, StoreError
+from modelyard.storage.fetch import fetch_verified
+from modelyard.storage.publish import publish
+from modelyard.storage.store import Store
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".pt", ".pth")
+"""The .pt and .pth files are loaded as plain tensors only, and come from the run's own prefix."""
+UNWANTED = ("training_args.bin",)
+STATE = "trainer_state.json"
+
+
+class Found(NamedTuple):
+    """A checkpoint on disk."""
+
+    folder: Path
+    step: int
+
+
+class Place(NamedTuple):
+    """Where a run's checkpoints lie."""
+
+    store: Store
+    bucket: str
+    run: str
+
+    def prefix(self, step: int) -> str:
+        """Prefix of one checkpoint."""
+        return layout.checkpoint_prefix(self.run, step)
+
+    def steps(self) -> tuple[list[int], list[int]]:
+        """Steps of complete and of incomplete checkpoints, newest first."""
+        root = layout.checkpoints_prefix(self.run)
+        names = [entry.key.removeprefix(root).partition("/") for entry in self.store.list(self.bucket, root)]
+        every = {int(head) for head, _, _ in names if head.isdigit()}
+        complete = {int(head) for head, _, tail in names if head.isdigit() and tail == layout.MANIFEST}
+        return sorted(complete, reverse=True), sorted(every - complete, reverse=True)
+
+    def remove(self, step: int) -> None:
+        """Delete one checkpoint."""
+        self.store.delete_prefix(self.bucket, self.prefix(step))
+
+
+def newest(place: Place, work: Path) -> Found | None:
+    """The newest complete checkpoint whose every byte is as published; a corrupt one is removed and passed over."""
+    complete, _ = place.steps()
+    for step in complete:
+        folder = work / f"checkpoint-{step}"
+        try:
+            fetch_verified(place.store, place.bucket, place.prefix(step), folder, allowed=SUFFIXES)
+            _check_state(folder, step)
+            return Found(folder, step)
+        except Corrupt as fault:
+            log.warning("checkpoint of step %d is not used: %s", step, fault.message)
+            shutil.rmtree(folder, ignore_errors=True)
+            place.remove(step)
+    return None
+
+
+def _check_state(folder: Path, step: int) -> None:
+    try:
+        found = json.loads((folder / STATE).read_text())["global_step"]
+    except (OSError, ValueError, KeyError) as fault:
+        raise Corrupt(f"{STATE} cannot be read ({fault})") from fault
+    if found != step:
+        raise Corrupt(f"{STATE} is of step {found}, not {step}")
+
+
+class Keeper:
+    """Uploads one checkpoint at a time and prunes older ones; a fault of the store costs a checkpoint, not the run."""
+
+    def __init__(self, place: Place, keep: int) -> None:
+        self._place = place
+        self._keep = keep
+        self._thread: threading.Thread | None = None
+        self.saved = 0
+
+    @property
+    def busy(self) -> bool:
+        """True while an upload is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def submit(self, folder: Path, step: int) -> None:
+        """Publish a folder that nobody writes to any more, then remove it from the disk."""
+        self.wait()
+        self._thread = threading.Thread(target=self._save, args=(folder, step), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the upload under way."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _save(self, folder: Path, step: int) -> None:
+        try:
+            for name in UNWANTED:
+                (folder / name).unlink(missing_ok=True)
+            place = self._place
+            publish(place.store, place.bucket, place.prefix(step), folder, "checkpoint", {"step": step})
+            self.saved += 1
+            log.info("checkpoint of step %d is complete", step)
+            self._prune()
+        except StoreError as fault:
+            log.warning("checkpoint of step %d was not saved: %s (training goes on)", step, fault.message)
+        except Exception:
+            log.exception("checkpoint of step %d was not saved (training goes on)", step)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _prune(self) -> None:
+        complete, incomplete = self._place.steps()
+        unfinished = [step for step in incomplete if step < complete[0]] if complete else []
+        for step in complete[self._keep :] + unfinished:
+            self._place.remove(step)
+
+
+def remove_all(place: Place) -> None:
+    """Delete every checkpoint of a run that is published."""
+    try:
+        place.store.delete_prefix(place.bucket, layout.checkpoints_prefix(place.run))
+    except StoreError as fault:
+        log.warning("checkpoints were not removed: %s", fault.message)

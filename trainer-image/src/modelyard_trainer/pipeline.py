@@ -1,0 +1,117 @@
+"""The stages of each kind of run, in order; runs them, times them, and turns every end into an Outcome."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import logging
+import time
+from collections.abc import Callable
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, Outcome, RunReport
+from modelyard.storage.errors import Missing, StoreError
+from modelyard.storage.fetch import check_listing, read_manifest
+
+from modelyard_trainer.checkpoints import Place, remove_all
+from modelyard_trainer.errors import Interrupted, TrainerError, from_store, out_of_memory
+from modelyard_trainer.reports import report_of
+from modelyard_trainer.run import Run, TrainRun
+
+log = logging.getLogger(__name__)
+STAGES: dict[str, tuple[str, ...]] = {
+    "prepare": ("fetch_source", "prepare", "publish"),
+    "train": ("fetch", "load", "adapt", "train", "evaluate", "export", "publish"),
+}
+End = tuple[ExitCode, Outcome]
+
+
+def execute(run: Run) -> End:
+    """Run all stages; give the exit code and what the operator is told."""
+    try:
+        if adopted(run):
+            return ExitCode.PUBLISHED, _adopt(run)
+        _run_stages(run)
+        code, outcome = ExitCode.PUBLISHED, Outcome(outcome="published", digest=run.digest)
+    except Interrupted:
+        code, outcome = ExitCode.INTERRUPTED, interrupted(run.stage)
+    except Exception as fault:
+        code, outcome = _failed(run, fault)
+    _write_report(run, report_of(run, outcome))
+    if code == ExitCode.PUBLISHED and isinstance(run, TrainRun):
+        remove_all(Place(run.store, run.bucket, run.config.prefix))
+    return code, outcome
+
+
+def interrupted(stage: str) -> Outcome:
+    """The pod was asked to stop before the run was through."""
+    message = "the pod was asked to stop; the run goes on from its newest checkpoint in the next one"
+    return Outcome(outcome="interrupted", reason=names.DISRUPTED, message=message, stage=stage)
+
+
+def adopted(run: Run) -> bool:
+    """True if an earlier pod published this very run: its result stands, nothing is done again."""
+    try:
+        manifest, run.digest = read_manifest(run.store, run.bucket, run.target)
+    except Missing:
+        return False
+    check_listing(run.store, run.bucket, run.target, manifest)
+    return True
+
+
+def _run_stages(run: Run) -> None:
+    for name in STAGES[run.config.kind]:
+        run.stop.check()
+        run.stage = name
+        run.progress.update(stage=name)
+        started = time.monotonic()
+        stage: Callable[[Run], None] = importlib.import_module(f"modelyard_trainer.stages.{name}").execute
+        try:
+            stage(run)
+        finally:
+            run.seconds[name] = time.monotonic() - started
+        log.info("%s took %.1f s", name, run.seconds[name])
+
+
+def _failed(run: Run, fault: Exception) -> End:
+    known = _known(fault)
+    if known.code == ExitCode.INTERNAL:
+        log.exception("stage %s failed", run.stage, exc_info=fault)
+    else:
+        log.error("stage %s failed: %s", run.stage, known.message)
+    return known.code, Outcome(outcome="failed", reason=known.reason, message=known.message, stage=run.stage)
+
+
+def _known(fault: Exception) -> TrainerError:
+    if isinstance(fault, TrainerError):
+        return fault
+    if isinstance(fault, StoreError):
+        return from_store(fault)
+    if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
+        message = f"no space left in the pod's work folder ({fault}): give the pod's node or profile more disk"
+        return TrainerError(ExitCode.INTERNAL, message)
+    last = str(fault).strip().splitlines()
+    message = f"{type(fault).__name__}: {last[0][:500] if last else ''} (the pod's log has the full trace)"
+    return out_of_memory(fault) or TrainerError(ExitCode.INTERNAL, message)
+
+
+def _adopt(run: Run) -> Outcome:
+    log.info("the result is published already (%s)", run.digest)
+    outcome = Outcome(outcome="published", digest=run.digest)
+    try:
+        data = run.quick.get(run.bucket, f"{run.target}report.json")
+        _write_report(run, RunReport.model_validate_json(data).model_copy(update={"outcome": outcome}))
+    except (StoreError, ValueError) as fault:
+        log.info("no report to repeat: %s", fault)
+    return outcome
+
+
+def _write_report(run: Run, report: RunReport) -> None:
+    """Best effort: the manifest alone decides whether a run succeeded."""
+    try:
+        data = json.dumps(report.dump(), allow_nan=False).encode()
+        run.quick.put(run.bucket, layout.report_key(run.config.prefix), data)
+    except (StoreError, ValueError) as fault:
+        log.warning("the report was not written: %s", fault)

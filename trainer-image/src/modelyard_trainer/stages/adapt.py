@@ -1,0 +1,20 @@
+"""Prepares the model for the chosen method."""
+
+from __future__ import annotations
+
+import logging
+
+from modelyard_trainer.methods import method_named
+from modelyard_trainer.run import TrainRun
+
+log = logging.getLogger(__name__)
+
+
+def execute(run: TrainRun) -> None:
+    """Leave run.model with the weights that the method trains."""
+    settings = run.config.method
+    run.model = method_named(settings.type).adapt(run.model, settings, run.fresh)
+    trained = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
+    run.figures["method"] = settings.type
+    run.figures["trainable_parameters"] = trained
+    log.info("%s trains %d of %d parameters", settings.type, trained, run.figures["parameters"])

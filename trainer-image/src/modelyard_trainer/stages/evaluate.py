@@ -1,0 +1,35 @@
+"""Measures the finished torch model in fp32 on the test rows, and the baselines on the same rows."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import numpy as np
+from modelyard.api.run import ExitCode
+
+from modelyard_trainer.baselines import baselines
+from modelyard_trainer.errors import TrainerError
+from modelyard_trainer.methods import method_named
+from modelyard_trainer.predict import torch_logits
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import task_named
+
+log = logging.getLogger(__name__)
+
+
+def execute(run: TrainRun) -> None:
+    """Leave run.model merged, run.test_logits, run.metrics and run.baselines."""
+    task = task_named(run.config.task)
+    run.model = method_named(run.config.method.type).finish(run.model).float().eval()
+    pad = functools.partial(task.pad, pad_id=run.pad_id)
+    run.test_logits = torch_logits(run.model, run.encoded["test"], pad)
+    if not np.isfinite(run.test_logits).all():
+        raise TrainerError(
+            ExitCode.NOT_A_NUMBER,
+            "the trained model answers NaN or infinity on test rows: lower spec.train.learningRate",
+        )
+    run.metrics = task.measure(run.test_logits, run.targets("test"), run.labels)
+    run.baselines = baselines(task, run.rows, run.labels)
+    run.figures["evaluated"] = "merged torch model in fp32 on the test rows"
+    log.info("macro F1 %.4f, accuracy %.4f, baselines %s", run.metrics.macro_f1, run.metrics.accuracy, run.baselines)

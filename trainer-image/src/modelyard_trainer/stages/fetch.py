@@ -1,0 +1,111 @@
+"""Brings prepared rows and base model onto the disk, both verified."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.run import DatasetInfo, ExitCode, Manifest, listing_digest
+from modelyard.storage.errors import Corrupt, Missing
+from modelyard.storage.fetch import fetch_verified
+from modelyard.storage.store import Entry
+from pydantic import ValidationError
+
+from modelyard_trainer.data.rows import SIDES, digest_of_rows, read_rows
+from modelyard_trainer.downloads import download
+from modelyard_trainer.errors import TrainerError, bad_base
+from modelyard_trainer.run import TrainRun
+
+log = logging.getLogger(__name__)
+WANTED = (".safetensors", ".json", ".txt")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".npy", ".joblib")
+
+
+def execute(run: TrainRun) -> None:
+    """Leave run.rows and run.base."""
+    _fetch_rows(run)
+    _fetch_base(run)
+
+
+def _fetch_rows(run: TrainRun) -> None:
+    dataset, folder = run.config.dataset, run.folder("dataset")
+    try:
+        manifest = fetch_verified(run.store, run.bucket, dataset.prefix, folder)
+    except Missing as fault:
+        message = f"the prepared rows are gone ({fault.message}): raise spec.revision of the Dataset to prepare again"
+        raise TrainerError(ExitCode.SOURCE_NOT_FOUND, message) from fault
+    _check_info(run, manifest)
+    run.rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
+    found = digest_of_rows(run.rows)
+    if found != dataset.digest:
+        raise Corrupt(f"the rows of {dataset.prefix} have digest {found}, the run was pinned to {dataset.digest}")
+
+
+def _check_info(run: TrainRun, manifest: Manifest) -> None:
+    wanted = run.config.dataset
+    try:
+        info = DatasetInfo.model_validate(manifest.info)
+    except ValidationError as fault:
+        raise Corrupt(f"{wanted.prefix} holds no prepared rows: {fault}") from fault
+    missing = {f"{side}.jsonl" for side in SIDES} - {entry.path for entry in manifest.files}
+    if info.digest != wanted.digest or missing:
+        raise Corrupt(f"{wanted.prefix} holds {info.digest}, the run was pinned to {wanted.digest}; missing: {missing}")
+
+
+def _fetch_base(run: TrainRun) -> None:
+    uri = layout.folder_uri(run.config.base.uri)
+    bucket, prefix = layout.split_uri(uri)
+    files = _list(run, uri, bucket, prefix)
+    _check_digest(run, uri, prefix, files)
+    _check_safe(uri, prefix, files)
+    run.base = run.folder("base")
+    wanted = [(entry.key, run.base / name) for entry in files if _is_wanted(name := entry.key.removeprefix(prefix))]
+
+    def fetch(job: tuple[str, Path]) -> None:
+        download(run.store, bucket, *job)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(fetch, wanted))
+    log.info("fetched %d files of %s", len(wanted), uri)
+
+
+def _list(run: TrainRun, uri: str, bucket: str, prefix: str) -> list[Entry]:
+    try:
+        files = run.store.list(bucket, prefix)
+    except Missing as fault:
+        raise bad_base(f"{fault.message}: check spec.from.base ({uri})", names.BASE_NOT_FOUND) from fault
+    if not files:
+        raise bad_base(f"spec.from.base is {uri}, but nothing lies there: check it", names.BASE_NOT_FOUND)
+    return files
+
+
+def _check_digest(run: TrainRun, uri: str, prefix: str, files: list[Entry]) -> None:
+    found = listing_digest([(entry.key.removeprefix(prefix), entry.size, entry.etag) for entry in files])
+    if found != run.config.base.digest:
+        raise bad_base(
+            f"the files of {uri} changed since this run was pinned to {run.config.base.digest} (now {found}): "
+            "raise spec.attempt to start from them as they are now",
+            names.BASE_CHANGED,
+        )
+
+
+def _check_safe(uri: str, prefix: str, files: list[Entry]) -> None:
+    paths = [entry.key.removeprefix(prefix) for entry in files]
+    for name in ("config.json", "tokenizer.json"):
+        if name not in paths:
+            raise bad_base(f"spec.from.base is {uri}, but there is no {name}: it is needed beside *.safetensors")
+    if not any(_is_wanted(path) and path.endswith(".safetensors") for path in paths):
+        pickles = ", ".join(path for path in paths if path.endswith(PICKLES)) or "none"
+        raise bad_base(
+            f"spec.from.base is {uri}, but there are no *.safetensors (other weights: {pickles}); files that can run "
+            "code when loaded are refused: save the model with safetensors and upload that",
+            names.BASE_UNSAFE,
+        )
+
+
+def _is_wanted(path: str) -> bool:
+    """Plain files of the folder itself: weights, settings, word lists."""
+    return "/" not in path and path.endswith(WANTED) and not path.startswith(".")

@@ -1,0 +1,85 @@
+"""Brings the user's rows onto the disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import PurePosixPath
+
+from modelyard.api import layout
+from modelyard.api.dataset import S3Source
+from modelyard.api.run import ExitCode
+from modelyard.storage.errors import Denied, Missing, StoreError, Unavailable
+from modelyard.storage.store import Store
+
+from modelyard_trainer.downloads import download
+from modelyard_trainer.errors import TrainerError, bad_config, from_store
+from modelyard_trainer.run import PrepareRun
+
+log = logging.getLogger(__name__)
+PATIENCE = 60.0
+"""Seconds that a source with an endpoint of its own is asked again; the artifact store gets longer."""
+OWN_KEY = "SOURCE_AWS_"
+
+
+def execute(run: PrepareRun) -> None:
+    """Download the object, or all objects below the prefix, in the order of their keys."""
+    source = run.config.source.s3
+    if source is None:
+        return
+    try:
+        _download(run, source)
+    except StoreError as fault:
+        raise _explained(source, fault) from fault
+
+
+def _download(run: PrepareRun, source: S3Source) -> None:
+    store = _store(run, source)
+    bucket, key = layout.split_uri(source.uri)
+    folder = run.folder("source")
+    for index, found in enumerate(_keys(store, source, bucket, key)):
+        path = folder / f"{index:06d}" / PurePosixPath(found).name
+        download(store, bucket, found, path)
+        run.files.append(path)
+    log.info("fetched %d objects of %s", len(run.files), source.uri)
+
+
+def _keys(store: Store, source: S3Source, bucket: str, key: str) -> list[str]:
+    if key and not key.endswith("/"):
+        return [key]
+    names = (entry.key for entry in store.list(bucket, key))
+    keys = sorted(name for name in names if not name.endswith("/") and PurePosixPath(name).name[0] not in "._")
+    if not keys:
+        raise Missing(f"there are no objects below {source.uri}")
+    return keys
+
+
+def _store(run: PrepareRun, source: S3Source) -> Store:
+    own = bool(os.environ.get(f"{OWN_KEY}ACCESS_KEY_ID"))
+    if source.secret and not own:
+        raise bad_config(f"Secret '{source.secret}' (spec.source.s3.secret) has no AWS_ACCESS_KEY_ID: add it")
+    if source.endpoint is None and not own:
+        return run.store
+    location = run.config.store
+    patience = PATIENCE if source.endpoint else 180.0
+    patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", patience))
+    return Store.from_environment(
+        source.endpoint or location.endpoint,
+        region=location.region,
+        prefix=OWN_KEY if own else "AWS_",
+        patience=patience,
+    )
+
+
+def _explained(source: S3Source, fault: StoreError) -> TrainerError:
+    where = f" and spec.source.s3.endpoint ({source.endpoint})" if source.endpoint else ""
+    if isinstance(fault, Missing):
+        remedy = f"check spec.source.s3.uri{where}; a prefix must end in '/'"
+        return TrainerError(ExitCode.SOURCE_NOT_FOUND, f"{fault.message}: {remedy}")
+    if isinstance(fault, Denied):
+        secret = source.secret or "the profile's store Secret"
+        message = f"{fault.message}: the key in {secret} (spec.source.s3.secret) may not read {source.uri}"
+        return TrainerError(ExitCode.STORE_DENIED, message)
+    if isinstance(fault, Unavailable) and source.endpoint:
+        return TrainerError(ExitCode.STORE_UNAVAILABLE, f"{fault.message}: check spec.source.s3.endpoint")
+    return from_store(fault)

@@ -1,0 +1,170 @@
+"""Trains, from the newest complete checkpoint if there is one."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from modelyard.api import layout
+from modelyard.storage.errors import Missing
+
+from modelyard_trainer import machine
+from modelyard_trainer.checkpoints import Found, Keeper, Place, newest
+from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
+from modelyard_trainer.history import History, lines_until
+from modelyard_trainer.methods import method_named
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import task_named
+
+log = logging.getLogger(__name__)
+LOGGINGS = 50
+"""Lines of history per epoch, about."""
+
+
+def execute(run: TrainRun) -> None:
+    """Leave run.model trained; Interrupted if the pod was asked to stop, NOT_A_NUMBER if training diverged."""
+    place = Place(run.store, run.bucket, run.config.prefix)
+    keeper = Keeper(place, run.config.checkpoint_keep)
+    found = newest(place, run.folder("resume"))
+    run.figures["resumed_from"] = found.step if found else 0
+    run.progress.update(resumed_from=run.figures["resumed_from"])
+    history = _history(run, found)
+    try:
+        loop = _loop(run, keeper, history)
+        _train(run, loop, found)
+    finally:
+        history.close()
+    if loop.state.global_step < loop.state.max_steps:
+        keeper.wait()
+        raise Interrupted
+    run.model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
+
+
+def _train(run: TrainRun, loop: Any, found: Found | None) -> None:
+    started = time.monotonic()
+    run.stop.graceful = True
+    try:
+        run.stop.check()
+        result = loop.train(resume_from_checkpoint=str(found.folder) if found else None)
+    except RuntimeError as fault:
+        raise out_of_memory(fault) or fault from fault
+    finally:
+        run.stop.graceful = False
+    steps = loop.state.global_step - (found.step if found else 0)
+    _figures(run, loop, steps, time.monotonic() - started, result.training_loss)
+
+
+def _figures(run: TrainRun, loop: Any, steps: int, seconds: float, loss: float) -> None:
+    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs * steps / loop.state.max_steps
+    run.figures |= {
+        "steps": loop.state.max_steps,
+        "tokens": round(tokens),
+        "tokens_per_second": round(tokens / seconds, 1),
+        "loss": round(loss, 6) if math.isfinite(loss) else None,
+        "device": str(loop.args.device),
+        "precision": "bf16" if loop.args.bf16 else "fp32",
+        "threads": machine.set_threads(),
+        "learning_rate": loop.args.learning_rate,
+    }
+    for line in loop.state.log_history:
+        if "eval_macro_f1" in line:
+            run.figures["validation_macro_f1"] = line["eval_macro_f1"]
+
+
+def _loop(run: TrainRun, keeper: Keeper, history: History) -> Any:
+    from transformers import PrinterCallback
+
+    from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
+    from modelyard_trainer.loop import Collate, EncodedRows, Loop
+
+    task, settings = task_named(run.config.task), _arguments(run)
+    loop = Loop(
+        model=run.model,
+        args=settings,
+        train_dataset=EncodedRows(run.encoded["train"], run.targets("train")),
+        eval_dataset=EncodedRows(run.encoded["validation"], run.targets("validation")),
+        data_collator=Collate(functools.partial(task.pad, pad_id=run.pad_id)),
+        compute_metrics=functools.partial(_validation, run),
+        callbacks=[Guard(settings.learning_rate), Reporting(run, history), Checkpointing(run, keeper)],
+    )
+    loop.remove_callback(PrinterCallback)
+    return loop
+
+
+def _arguments(run: TrainRun) -> Any:
+    from transformers import TrainingArguments
+
+    train = run.config.train
+    batches = math.ceil(len(run.rows["train"]) / train.batch_size)
+    steps = math.ceil(batches / train.gradient_accumulation) * train.epochs
+    return TrainingArguments(
+        output_dir=str(run.folder("checkpoints")),
+        num_train_epochs=train.epochs,
+        per_device_train_batch_size=train.batch_size,
+        per_device_eval_batch_size=max(train.batch_size, 64),
+        gradient_accumulation_steps=train.gradient_accumulation,
+        learning_rate=train.learning_rate or method_named(run.config.method.type).LEARNING_RATE,
+        weight_decay=train.weight_decay,
+        warmup_steps=math.ceil(steps * train.warmup),
+        seed=train.seed,
+        train_sampling_strategy="group_by_length",
+        logging_steps=max(1, steps // train.epochs // LOGGINGS),
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_strategy="epoch",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        **_device_arguments(train.precision),
+    )
+
+
+def _device_arguments(precision: str) -> dict[str, Any]:
+    """GPU if there is one; bf16 only where the hardware multiplies it."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    able = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else machine.cpu_has_bf16()
+    if precision == "bf16" and not able:
+        raise bad_config(
+            f"spec.train.precision is bf16, but this machine's {'GPU' if gpu else 'CPU'} only emulates it, many times "
+            "slower than fp32: set it to auto or fp32, or choose other nodes in the TrainingProfile"
+        )
+    return {"bf16": able and precision != "fp32", "use_cpu": not gpu, "dataloader_pin_memory": gpu}
+
+
+def _validation(run: TrainRun, found: Any) -> dict[str, float]:
+    logits: np.ndarray = np.asarray(found.predictions, dtype=np.float32)
+    metrics = task_named(run.config.task).measure(logits, list(found.label_ids), run.labels)
+    return {"macro_f1": metrics.macro_f1, "accuracy": metrics.accuracy}
+
+
+def _history(run: TrainRun, found: Found | None) -> History:
+    def upload(path: Path, name: str) -> None:
+        run.quick.upload(run.bucket, run.config.prefix + _named_by_pod(name), path)
+
+    return History(run.folder("history"), upload, _earlier(run, found))
+
+
+def _named_by_pod(name: str) -> str:
+    """Event files carry the host's name already; a folder per pod keeps two attempts apart in TensorBoard."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{socket.gethostname()}/{file}" if folder else name
+
+
+def _earlier(run: TrainRun, found: Found | None) -> list[str]:
+    if found is None:
+        return []
+    try:
+        text = run.store.get(run.bucket, layout.history_key(run.config.prefix)).decode()
+    except Missing:
+        return []
+    return lines_until(text, found.step)
