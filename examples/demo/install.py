@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from minio import Minio, MinioAdmin
 from minio.credentials import StaticProvider
@@ -64,16 +63,10 @@ def fill_store(cluster: Cluster, rows: int) -> None:
                 client.make_bucket(bucket_name=bucket)
         for user, policy in KEYS.items():
             admin.user_add(access_key=user, secret_key=keys[user])
-            _attach(admin, user, policy)
+            admin.policy_set(policy_name=policy, user=user)
         for name, content in data.minilm().items():
             put(client, "base", f"minilm/{name}", content)
         put(client, "data", "sentiment/rows.jsonl", data.tweets(rows))
-
-
-def _attach(admin: MinioAdmin, user: str, policy: str) -> None:
-    attached: Any = admin.policy_set(policy_name=policy, user=user)
-    if not attached and attached is not None:
-        raise RuntimeError(f"cannot give {user} the policy {policy}")
 
 
 def put(client: Minio, bucket: str, key: str, content: bytes) -> None:

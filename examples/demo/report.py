@@ -6,6 +6,7 @@ import json
 import urllib.request
 from typing import Any
 
+from modelyard.api import layout
 from rich.table import Table
 
 from examples.demo.cluster import Cluster
@@ -39,7 +40,8 @@ def predict(cluster: Cluster, namespace: str, service: str, model: str) -> dict[
 
 def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
     """The run's report out of the version's folder in the store."""
-    key = version["spec"]["uri"].split("/", 3)[3] + "report.json"
+    _, prefix = layout.split_uri(version["spec"]["uri"])
+    key = layout.file_key(prefix, version["spec"]["digest"], "report.json")
     with store_client(cluster) as (client, _):
         response = client.get_object(bucket_name=BUCKET, object_name=key)
         return dict(json.loads(response.read()))

@@ -1,0 +1,113 @@
+"""Run pytest inside an image: a pod of the embedded cluster with the clone and the cache mounted, so that torch is
+installed once, in the image that users run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from examples.demo.cluster import Cluster, running_embedded_cluster
+from examples.demo.shell import ROOT, cache_folder, run
+from tests.localcluster.images import image as image_reference
+
+NAMESPACE = "in-image-tests"
+TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-cov==7.*")
+
+
+def main() -> int:
+    """Arguments: name of the image, then pytest's."""
+    name, arguments = sys.argv[1], sys.argv[2:]
+    cluster = running_embedded_cluster()
+    cluster.ensure_namespace(NAMESPACE)
+    pod = pod_manifest(name, image_reference(name), arguments)
+    cluster.kube("delete", "pod", name, "-n", NAMESPACE, "--ignore-not-found", "--wait")
+    cluster.apply(pod)
+    _wait_until_started(cluster, name)
+    subprocess.run(cluster.command("logs", "-f", "-n", NAMESPACE, name), check=False)
+    return _exit_code(cluster, name)
+
+
+def bring_up() -> tuple[int, str]:
+    """The embedded cluster with all images; everything is cached outside the clone."""
+    words = ["python3", "-m", "tests.localcluster"]
+    for arguments in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer"))):
+        code = subprocess.run([*words, *arguments], cwd=ROOT, check=False).returncode
+        if code:
+            return code, ""
+    return 0, ""
+
+
+def pod_manifest(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
+    """A pod that runs pytest on the mounted clone; `python` of the image, pytest from a folder of the cache."""
+    paths = [str(ROOT), str(ROOT / "operator/src"), str(ROOT / "trainer-image/src"), str(_tools())]
+    env = {
+        "PYTHONPATH": ":".join(paths),
+        "MODELYARD_CACHE": str(cache_folder()),
+        "HOME": "/tmp",
+        "PYTHONUNBUFFERED": "1",
+        **{key: value for key, value in os.environ.items() if key.startswith("MODELYARD_TEST_")},
+    }
+    folders = [ROOT, cache_folder()]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [
+                {
+                    "name": "pytest",
+                    "image": image,
+                    "command": ["python", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+                    "workingDir": str(ROOT),
+                    "env": [{"name": key, "value": value} for key, value in env.items()],
+                    "securityContext": {"runAsUser": 0},
+                    "volumeMounts": [{"name": f"v{i}", "mountPath": str(f)} for i, f in enumerate(folders)]
+                    + [{"name": "shm", "mountPath": "/dev/shm"}],
+                }
+            ],
+            "volumes": [{"name": f"v{i}", "hostPath": {"path": str(f)}} for i, f in enumerate(folders)]
+            + [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+        },
+    }
+
+
+def _tools() -> Path:
+    """pytest and its plug-ins in a folder of their own; pure Python, so any image can import them."""
+    folder = cache_folder() / "in-image-pytest"
+    if not (folder / "pytest").exists():
+        uv = next(cache_folder().glob("uv-*/bin/uv"), Path("uv"))
+        run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder, *TOOLS])
+    return folder
+
+
+def _wait_until_started(cluster: Cluster, pod: str, seconds: float = 600) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = (cluster.get("pod", pod, NAMESPACE) or {}).get("status", {})
+        if status.get("phase") in ("Running", "Succeeded", "Failed"):
+            return
+        time.sleep(1)
+    raise SystemExit(f"pod {pod} did not start: {json.dumps(status.get('containerStatuses', status))[:800]}")
+
+
+def _exit_code(cluster: Cluster, pod: str, seconds: float = 30) -> int:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = (cluster.get("pod", pod, NAMESPACE) or {}).get("status", {})
+        for container in status.get("containerStatuses", []):
+            if "terminated" in container["state"]:
+                return int(container["state"]["terminated"]["exitCode"])
+        time.sleep(1)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

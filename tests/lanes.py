@@ -1,0 +1,97 @@
+"""make test: the lanes in order, each with its time; one closing line for all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests import in_image
+
+COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error)")
+
+
+@dataclass
+class Result:
+    """How a lane ended."""
+
+    lane: str
+    code: int
+    seconds: float
+    counts: dict[str, int]
+
+
+def main() -> int:
+    """Run all lanes; a failed one does not keep the others from running."""
+    parser = argparse.ArgumentParser(prog="make test", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="every random fault point and real-size example too")
+    parser.add_argument("--only", default="", help="comma-separated lanes")
+    options = parser.parse_args()
+    only = options.only.split(",") if options.only else list(LANES)
+    results = [run_lane(name, LANES[name], options.full) for name in only]
+    return show(results)
+
+
+def run_lane(name: str, lane: Callable[[list[str]], tuple[int, str]], full: bool) -> Result:
+    """One lane with its heading and time."""
+    print(f"\n==== {name} ====", flush=True)
+    began = time.monotonic()
+    code, output = lane(["-m", "full or not full"] if full else ["-m", "not full"])
+    counts = {word: int(number) for number, word in COUNTS.findall(output.strip().splitlines()[-1] if output else "")}
+    return Result(name, code, time.monotonic() - began, counts)
+
+
+def pytest(*paths: str) -> Callable[[list[str]], tuple[int, str]]:
+    """A lane that runs pytest here."""
+    return lambda options: _stream([sys.executable, "-m", "pytest", "-q", *paths, *options, "--durations=5"])
+
+
+def image_pytest(image: str, path: str) -> Callable[[list[str]], tuple[int, str]]:
+    """A lane that runs pytest inside an image, in a pod of the embedded cluster."""
+    return lambda options: _stream(
+        [sys.executable, "-m", "tests.in_image", image, path, "-q", *options, "--durations=5"]
+    )
+
+
+LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
+    "unit": pytest("tests/unit", "tests/simulation", "tests/localcluster"),
+    "cluster-up": lambda _: in_image.bring_up(),
+    "storage": pytest("tests/storage"),
+    "api-server": pytest("tests/cluster"),
+    "server": image_pytest("server", "tests/server"),
+    "trainer": image_pytest("trainer", "tests/trainer"),
+    "end-to-end": pytest("tests/e2e"),
+}
+
+
+def _stream(words: list[str]) -> tuple[int, str]:
+    """Run a command, show its output as it comes, and keep it."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    lines: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    return process.wait(), "".join(lines)
+
+
+def show(results: list[Result]) -> int:
+    """The table of lanes, slowest first, and the closing line."""
+    print("\n==== lanes, slowest first ====")
+    for result in sorted(results, key=lambda r: -r.seconds):
+        counted = ", ".join(f"{n} {word}" for word, n in result.counts.items())
+        print(f"{result.seconds:7.0f} s  {'ok  ' if result.code == 0 else 'FAIL'}  {result.lane:12} {counted}")
+    total = {word: sum(r.counts.get(word, 0) for r in results) for word in ("passed", "failed", "skipped", "error")}
+    broken = total["failed"] + total["error"] + sum(1 for r in results if r.code and not r.counts.get("failed"))
+    print(f"{total['passed']} passed, {broken} failed, {total['skipped']} skipped")
+    return 1 if any(r.code for r in results) or broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
