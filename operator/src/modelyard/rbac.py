@@ -80,7 +80,7 @@ def declared_children() -> set[str]:
     """Kinds of the children that all rooms declare."""
     try:
         from modelyard.lifecycle import ROOMS
-    except ImportError:
+    except (ImportError, AttributeError):
         return set(CHILDREN)
     return {kind for room in ROOMS for kind in room.children}
 

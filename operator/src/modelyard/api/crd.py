@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -91,7 +93,7 @@ def _version(kind: Kind) -> dict[str, Any]:
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": [_column(column) for column in kind.columns],
-        "schema": {"openAPIV3Schema": root_schema(kind)},
+        "schema": {"openAPIV3Schema": _with_spoken_defaults(root_schema(kind))},
     }
 
 
@@ -204,11 +206,24 @@ def _properties(node: Schema, definitions: Schema, where: str) -> Schema:
     return found
 
 
+def _with_spoken_defaults(node: Schema) -> Schema:
+    """Descriptions that name the default, too: `kubectl explain` shows no other."""
+    found = dict(node)
+    if isinstance(node.get("default"), str | int | float) and "description" in node:
+        found["description"] = f"{node['description']} Default: {json.dumps(node['default']).strip(chr(34))}."
+    return _deeper(found, _with_spoken_defaults)
+
+
 def _without_defaults(node: Schema) -> Schema:
-    found = {key: value for key, value in node.items() if key != "default"}
+    return _deeper({key: value for key, value in node.items() if key != "default"}, _without_defaults)
+
+
+def _deeper(node: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """The node with a change made to all schemas directly below it."""
+    found = dict(node)
     for key in ("items", "additionalProperties"):
         if key in found:
-            found[key] = _without_defaults(found[key])
+            found[key] = change(found[key])
     if "properties" in found:
-        found["properties"] = {name: _without_defaults(field) for name, field in found["properties"].items()}
+        found["properties"] = {name: change(field) for name, field in found["properties"].items()}
     return found

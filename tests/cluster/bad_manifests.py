@@ -1,0 +1,147 @@
+"""Manifests that the API server must refuse: kind, changed fields, and what the message must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cluster.manifests import INLINE, REMOVE, SPLIT
+
+Bad = tuple[str, dict[str, Any], str]
+LONG = "a" * 254
+
+DATASET: list[Bad] = [
+    ("Dataset", {"task": "text-clasification"}, 'spec.task: Unsupported value: "text-clasification"'),
+    ("Dataset", {"task": REMOVE}, "spec.task: Required value"),
+    ("Dataset", {"source": REMOVE}, "spec.source: Required value"),
+    ("Dataset", {"source.s3": REMOVE}, "source: give exactly one of s3 and inline"),
+    ("Dataset", {"source.inline": INLINE["inline"]}, "source: give exactly one of s3 and inline"),
+    ("Dataset", {"source.s3.uri": "https://data/reviews/"}, "spec.source.s3.uri"),
+    ("Dataset", {"source.s3.uri": "s3://Data/reviews/"}, "spec.source.s3.uri"),
+    ("Dataset", {"source.s3.url": "s3://data/"}, 'unknown field "spec.source.s3.url"'),
+    ("Dataset", {"source.s3.endpoint": "minio:9000"}, "spec.source.s3.endpoint"),
+    ("Dataset", {"source.s3.secret": "My Secret"}, "spec.source.s3.secret"),
+    ("Dataset", {"source.format": "parquet"}, 'spec.source.format: Unsupported value: "parquet"'),
+    ("Dataset", {"source.columns": {"text": ""}}, "spec.source.columns.text"),
+    ("Dataset", {"source": {**INLINE, "inline": []}}, "spec.source.inline"),
+    ("Dataset", {"source": {**INLINE, "inline": [{"text": "a"}]}}, "spec.source.inline[0].label: Required value"),
+    ("Dataset", {"source": {**INLINE, "inline": INLINE["inline"] * 201}}, "spec.source.inline: Too many"),
+    ("Dataset", {"prepare": []}, "spec.prepare"),
+    ("Dataset", {"prepare": [{"clean": {}}]}, "prepare: needs exactly one split step, as the last one"),
+    ("Dataset", {"prepare": [SPLIT, SPLIT]}, "prepare: needs exactly one split step, as the last one"),
+    ("Dataset", {"prepare": [SPLIT, {"clean": {}}]}, "prepare: needs exactly one split step, as the last one"),
+    ("Dataset", {"prepare": [{}, SPLIT]}, "prepare: each step is exactly one of clean, dedupe, split"),
+    ("Dataset", {"prepare": [{"clean": {}, **SPLIT}]}, "prepare: each step is exactly one of clean, dedupe, split"),
+    ("Dataset", {"prepare": [{"shuffle": {}}, SPLIT]}, 'unknown field "spec.prepare[0].shuffle"'),
+    ("Dataset", {"prepare": [{"clean": {"minChars": 0}}, SPLIT]}, "spec.prepare[0].clean.minChars"),
+    ("Dataset", {"prepare": [{"clean": {"normalize": "NFC"}}, SPLIT]}, "spec.prepare[0].clean.normalize"),
+    ("Dataset", {"prepare": [{"split": {"test": 0.5, "validation": 0.5}}]}, "test + validation must be below 0.9"),
+    ("Dataset", {"prepare": [{"split": {"test": 0}}]}, "spec.prepare[0].split.test"),
+    ("Dataset", {"prepare": [{"split": {"test": "10%"}}]}, "spec.prepare[0].split.test"),
+    (
+        "Dataset",
+        {"source": INLINE, "prepare": [{"split": {"groupBy": "author"}}]},
+        "prepare: split.groupBy needs an s3 source",
+    ),
+    ("Dataset", {"revision": 0}, "spec.revision"),
+    ("Dataset", {"resources": {"memory": "4gb"}}, "spec.resources.memory"),
+    ("Dataset", {"resources": {"cpu": 0}}, "spec.resources.cpu"),
+    ("Dataset", {"resources": {"cpu": "500m"}}, "spec.resources.cpu"),
+    ("Dataset", {"name": "Reviews"}, "metadata.name"),
+    ("Dataset", {"name": LONG}, "metadata.name"),
+]
+FINETUNEJOB: list[Bad] = [
+    ("FineTuneJob", {"train": {"learningRate": "3e-3"}}, 'spec.train.learningRate: Invalid value: "string"'),
+    ("FineTuneJob", {"train": {"learningRate": 2}}, "spec.train.learningRate"),
+    ("FineTuneJob", {"train": {"learningRate": 0}}, "spec.train.learningRate"),
+    ("FineTuneJob", {"train": {"lr": 0.1}}, 'unknown field "spec.train.lr"'),
+    ("FineTuneJob", {"train": {"epochs": 1.5}}, "spec.train.epochs"),
+    ("FineTuneJob", {"train": {"epochs": 0}}, "spec.train.epochs"),
+    ("FineTuneJob", {"train": {"precision": "fp16"}}, 'spec.train.precision: Unsupported value: "fp16"'),
+    ("FineTuneJob", {"train": {"maxLength": 4}}, "spec.train.maxLength"),
+    ("FineTuneJob", {"train": {"warmup": 1}}, "spec.train.warmup"),
+    ("FineTuneJob", {"task": "translation"}, 'spec.task: Unsupported value: "translation"'),
+    ("FineTuneJob", {"from": REMOVE}, "spec.from: Required value"),
+    ("FineTuneJob", {"from.base": "minilm"}, "spec.from.base"),
+    ("FineTuneJob", {"dataset": {"ref": REMOVE}}, "dataset: give exactly one of ref and inline"),
+    (
+        "FineTuneJob",
+        {"dataset.inline": {"task": "text-classification", "source": {"s3": {"uri": "s3://data/reviews/"}}}},
+        "dataset: give exactly one of ref and inline",
+    ),
+    (
+        "FineTuneJob",
+        {
+            "dataset": {
+                "ref": REMOVE,
+                "inline": {
+                    "task": "text-classification",
+                    "source": {"s3": {"uri": "s3://data/reviews/"}},
+                    "prepare": [SPLIT, SPLIT],
+                },
+            }
+        },
+        "prepare: needs exactly one split step, as the last one",
+    ),
+    ("FineTuneJob", {"dataset": {"ref": "Reviews"}}, "spec.dataset.ref"),
+    ("FineTuneJob", {"method": {"type": "qlora"}}, 'spec.method.type: Unsupported value: "qlora"'),
+    ("FineTuneJob", {"method": {"type": "full", "rank": 8}}, "method: rank, alpha, dropout and targets need type lora"),
+    ("FineTuneJob", {"method": {"rank": 0}}, "spec.method.rank"),
+    ("FineTuneJob", {"method": {"dropout": 1}}, "spec.method.dropout"),
+    ("FineTuneJob", {"method": {"targets": "q_proj"}}, "spec.method.targets"),
+    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "f1", "min": 0.5}]}}}, "f1 need `class`"),
+    (
+        "FineTuneJob",
+        {"evaluate": {"gate": {"require": [{"metric": "accuracy", "class": "a", "min": 0.5}]}}},
+        "macro_f1 and accuracy take none",
+    ),
+    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "bleu", "min": 0.5}]}}}, "require[0].metric"),
+    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy"}]}}}, "require[0].min: Required value"),
+    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 65}]}}}, "require[0].min"),
+    ("FineTuneJob", {"export": []}, "spec.export"),
+    ("FineTuneJob", {"export": ["onnx", "onnx"]}, "spec.export[1]: Duplicate value"),
+    ("FineTuneJob", {"export": ["gguf"]}, 'spec.export[0]: Unsupported value: "gguf"'),
+    ("FineTuneJob", {"checkpoint": {"every": "ten minutes"}}, "spec.checkpoint.every"),
+    ("FineTuneJob", {"checkpoint": {"keep": 0}}, "spec.checkpoint.keep"),
+    ("FineTuneJob", {"suspend": "yes"}, "spec.suspend"),
+    ("FineTuneJob", {"attempt": 0}, "spec.attempt"),
+    ("FineTuneJob", {"resources": {"gpu": -1}}, "spec.resources.gpu"),
+    ("FineTuneJob", {"model": {"name": "Reviews"}}, "spec.model.name"),
+    ("FineTuneJob", {"model": {"name": "a" * 41}}, "spec.model.name"),
+    ("FineTuneJob", {"name": "a" * 41}, "metadata.name is over 40 characters or no DNS label: set spec.model.name"),
+    ("FineTuneJob", {"name": "re.views"}, "metadata.name is over 40 characters or no DNS label: set spec.model.name"),
+    ("FineTuneJob", {"learningRate": 0.1}, 'unknown field "spec.learningRate"'),
+]
+MODELVERSION: list[Bad] = [
+    ("ModelVersion", {"name": "reviews-8"}, "metadata.name must be <spec.model>-<spec.number>"),
+    ("ModelVersion", {"name": "reviews-07"}, "metadata.name must be <spec.model>-<spec.number>"),
+    ("ModelVersion", {"name": "reviews"}, "metadata.name must be <spec.model>-<spec.number>"),
+    ("ModelVersion", {"name": "review"}, "metadata.name must be <spec.model>-<spec.number>"),
+    ("ModelVersion", {"name": "other-7"}, "metadata.name must be <spec.model>-<spec.number>"),
+    ("ModelVersion", {"number": 0, "name": "reviews-0"}, "spec.number"),
+    ("ModelVersion", {"digest": "sha256:12"}, "spec.digest"),
+    ("ModelVersion", {"formats": []}, "spec.formats"),
+    ("ModelVersion", {"size": -1}, "spec.size"),
+    ("ModelVersion", {"lineage.run": REMOVE}, "spec.lineage.run: Required value"),
+    ("ModelVersion", {"metrics.macro_f1": REMOVE}, "spec.metrics.macro_f1: Required value"),
+    ("ModelVersion", {"deletionPolicy": "Delete"}, 'spec.deletionPolicy: Unsupported value: "Delete"'),
+]
+MODELDEPLOYMENT: list[Bad] = [
+    ("ModelDeployment", {"model.version": 3}, "model: give exactly one of follow and version"),
+    ("ModelDeployment", {"model.follow": REMOVE}, "model: give exactly one of follow and version"),
+    ("ModelDeployment", {"model.follow": "latest"}, 'spec.model.follow: Unsupported value: "latest"'),
+    ("ModelDeployment", {"model": {"follow": REMOVE, "version": 0}}, "spec.model.version"),
+    ("ModelDeployment", {"model.name": REMOVE}, "spec.model.name: Required value"),
+    ("ModelDeployment", {"serve": {"replicas": {"min": 0}}}, "spec.serve.replicas.min"),
+    ("ModelDeployment", {"serve": {"resources": {"gpu": 1}}}, 'unknown field "spec.serve.resources.gpu"'),
+    ("ModelDeployment", {"name": "a" * 37}, "must be a DNS label of at most 36 characters"),
+    ("ModelDeployment", {"name": "7reviews"}, "must be a DNS label of at most 36 characters"),
+    ("ModelDeployment", {"name": "re.views"}, "must be a DNS label of at most 36 characters"),
+]
+TRAININGPROFILE: list[Bad] = [
+    ("TrainingProfile", {"retries": -1}, "spec.retries"),
+    ("TrainingProfile", {"tolerations": [{"effect": "Never"}]}, "spec.tolerations[0].effect"),
+    ("TrainingProfile", {"nodeSelector": {"zone": 1}}, "spec.nodeSelector.zone"),
+    ("TrainingProfile", {"store": {"secret": "a/b"}}, "spec.store.secret"),
+    ("TrainingProfile", {"image": "trainer:1"}, 'unknown field "spec.image"'),
+]
+BAD: list[Bad] = [*DATASET, *FINETUNEJOB, *MODELVERSION, *MODELDEPLOYMENT, *TRAININGPROFILE]

@@ -1,0 +1,149 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from modelyard.api.kinds import KINDS, Kind
+
+from tests.cluster.bad_manifests import BAD
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.manifests import INLINE, REMOVE, changed, smallest
+from tests.localcluster.apiserver import ApiServer
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.kind for kind in KINDS])
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Kubectl]:
+    with ApiServer() as server:
+        kubectl = Kubectl(server.kubeconfig)
+        kubectl.ok("create", "-f", str(ROOT / "crds"))
+        kubectl.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kubectl.ok("create", "namespace", "good")
+        yield kubectl
+
+
+@each_kind
+def test_served_with_names_and_columns(kubectl: Kubectl, kind: Kind) -> None:
+    definition = yaml.safe_load(kubectl.ok("get", "crd", f"{kind.plural}.modelyard.dev", "-o", "yaml"))
+    held = {condition["type"]: condition["status"] for condition in definition["status"]["conditions"]}
+    assert (held["NamesAccepted"], held["Established"]) == ("True", "True")
+    assert "NonStructuralSchema" not in held
+    assert kubectl.run("get", kind.short, "-n", "default").returncode == 0
+
+
+@each_kind
+def test_explain_describes_spec_and_status(kubectl: Kubectl, kind: Kind) -> None:
+    for part, model in (("spec", kind.spec), ("status", kind.status)):
+        told = kubectl.ok("explain", f"{kind.plural}.{part}")
+        assert str(model.__doc__).split("\n")[0][:40] in told
+    assert "<no description>" not in kubectl.ok("explain", f"{kind.plural}.spec")
+
+
+def test_explain_describes_a_field(kubectl: Kubectl) -> None:
+    assert "Peak rate" in kubectl.ok("explain", "ftj.spec.train.learningRate")
+    assert "Rows per step and device. Default: 32." in kubectl.ok("explain", "ftj.spec.train")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "told"), BAD, ids=[f"{bad[0]}-{bad[2][:50]}-{i}" for i, bad in enumerate(BAD)]
+)
+def test_refused_by_name(kubectl: Kubectl, kind: str, fields: dict[str, Any], told: str) -> None:
+    bad = smallest(kind, **fields)
+    message = kubectl.refused("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=bad)
+    assert told in message
+
+
+@each_kind
+def test_the_smallest_object_gets_the_defaults_of_the_models(kubectl: Kubectl, kind: Kind) -> None:
+    asked = smallest(kind.kind)
+    made = kubectl.create(asked, "--dry-run=server", "--validate=strict")
+    assert made["spec"] == kind.spec.model_validate(asked["spec"]).dump()
+    assert made["status"] == {"observedGeneration": -1}
+
+
+def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
+    bare = smallest("TrainingProfile")
+    del bare["spec"]
+    assert kubectl.create(bare, "--dry-run=server")["spec"]["store"] == {"secret": "modelyard-store"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("Dataset", {"name": "a" * 253}),
+        ("Dataset", {"name": "re.views"}),
+        ("Dataset", {"source": INLINE}),
+        ("Dataset", {"prepare": [{"split": {"test": 0.2, "validation": 0.2, "groupBy": "author"}}]}),
+        ("FineTuneJob", {"name": "a" * 40}),
+        ("FineTuneJob", {"name": "a" * 253, "model": {"name": "b" * 40}}),
+        ("FineTuneJob", {"train": {"learningRate": 1, "epochs": 1000}}),
+        ("FineTuneJob", {"method": {"type": "full"}, "export": ["onnx"]}),
+        ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "recall", "class": "a b", "min": 1}]}}}),
+        (
+            "FineTuneJob",
+            {
+                "dataset": {
+                    "ref": REMOVE,
+                    "inline": {"task": "text-classification", "source": {"s3": {"uri": "s3://data/r"}}},
+                }
+            },
+        ),
+        ("ModelVersion", {"name": f"{'a' * 40}-12345", "model": "a" * 40, "number": 12345}),
+        ("ModelVersion", {"metrics.perClass": {"a b": {"precision": 1, "recall": 1, "f1": 1, "support": 3}}}),
+        ("ModelDeployment", {"name": "a" * 36}),
+        ("ModelDeployment", {"model": {"follow": REMOVE, "version": 3}}),
+        ("TrainingProfile", {"name": "a" * 253}),
+        ("TrainingProfile", {"tolerations": [{}, {"key": "gpu", "effect": "NoSchedule"}], "nodeSelector": {"a": "b"}}),
+    ],
+)
+def test_good_ones_are_accepted(kubectl: Kubectl, kind: str, fields: dict[str, Any]) -> None:
+    kubectl.create(smallest(kind, **fields), "--dry-run=server", "--validate=strict")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_examples_are_accepted_and_settle(kubectl: Kubectl, path: Path) -> None:
+    kubectl.ok("-n", "good", "apply", "--validate=strict", "-f", str(path))
+    assert kubectl.ok("-n", "good", "diff", "-f", str(path)) == ""
+
+
+IMMUTABLE = {
+    "model": "other", "number": 8, "task": "other", "uri": "s3://modelyard/other/", "digest": "sha256:" + "1" * 64,
+    "size": 13, "formats": ["safetensors", "onnx"], "lineage.run": "2", "lineage.image": "trainer:2",
+    "metrics.accuracy": 0.99,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def version(kubectl: Kubectl) -> dict[str, Any]:
+    return kubectl.create(smallest("ModelVersion"), "-n", "good")
+
+
+@pytest.mark.parametrize("field", IMMUTABLE)
+def test_a_version_never_changes(kubectl: Kubectl, version: dict[str, Any], field: str) -> None:
+    message = kubectl.refused("replace", "-f", "-", stdin=changed(version, {field: IMMUTABLE[field]}))
+    top = field.split(".")[0]
+    assert f"spec.{top} is immutable: make a new version instead" in message or f"spec.{top}: Unsupported" in message
+
+
+def test_only_the_deletion_policy_of_a_version_may_change(kubectl: Kubectl, version: dict[str, Any]) -> None:
+    patch = '{"spec":{"deletionPolicy":"delete"}}'
+    kubectl.ok("-n", "good", "patch", "mv", version["metadata"]["name"], "--type=merge", "-p", patch)
+
+
+def test_users_cannot_write_a_status_and_the_operator_cannot_write_a_spec(kubectl: Kubectl) -> None:
+    made = smallest("FineTuneJob", name="status")
+    made["status"] = {"phase": "Succeeded"}
+    assert kubectl.create(made, "-n", "good")["status"] == {"observedGeneration": -1}
+    patch = '{"status":{"phase":"Pending"},"spec":{"attempt":5}}'
+    options = ("-n", "good", "patch", "ftj", "status", "--type=merge")
+    kubectl.ok(*options, "--subresource=status", "-p", patch)
+    written = yaml.safe_load(kubectl.ok("-n", "good", "get", "ftj", "status", "-o", "yaml"))
+    assert (written["status"]["phase"], written["spec"]["attempt"]) == ("Pending", 1)
+
+
+def test_the_category_lists_all_kinds(kubectl: Kubectl, version: dict[str, Any]) -> None:
+    assert version["metadata"]["name"] in kubectl.ok("-n", "good", "get", "modelyard")
