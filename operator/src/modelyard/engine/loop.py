@@ -56,7 +56,7 @@ class Engine:
             self._on_deleted(key, obj)
         else:
             self.world.cache.put(obj)
-        for concerned in self.concerned(obj):
+        for concerned in sorted(self.concerned(obj)):
             self.queue.add(concerned)
 
     def concerned(self, obj: Manifest) -> set[Key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from modelyard.decision import Fact, Manifest, Need, Observed, Ref, Room, Select
@@ -22,15 +23,15 @@ async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Ob
     )
     asked: set[Need] = set()
     for _ in range(ROUNDS):
-        new = set(room.needs(obj, observed)) - asked
+        new = [need for need in dict.fromkeys(room.needs(obj, observed)) if need not in asked]
         if not new:
             break
-        asked |= new
+        asked.update(new)
         observed = await _answer(observed, new, world)
     return observed, asked
 
 
-async def _answer(observed: Observed, needs: set[Need], world: World) -> Observed:
+async def _answer(observed: Observed, needs: Sequence[Need], world: World) -> Observed:
     facts = [need for need in needs if isinstance(need, Fact)]
     answers = await asyncio.gather(*(world.facts.ask(fact) for fact in facts))
     objects = {need: world.cache.get(need.kind, need.namespace, need.name) for need in needs if isinstance(need, Ref)}

@@ -30,7 +30,12 @@ class StoreFacts:
     @property
     def functions(self) -> dict[str, FactFunction]:
         """Name of the fact -> function."""
-        questions: dict[str, Callable[[Args], Any]] = {
+        return {name: self._in_thread(question) for name, question in self.questions.items()}
+
+    @property
+    def questions(self) -> dict[str, Callable[[Args], Any]]:
+        """Name of the fact -> blocking function."""
+        return {
             "listing": self._listing,
             "manifest": self._manifest,
             "verified": self._verified,
@@ -39,7 +44,6 @@ class StoreFacts:
             "progress": self._progress,
             "prefix_deleted": self._prefix_deleted,
         }
-        return {name: self._in_thread(function) for name, function in questions.items()}
 
     def _in_thread(self, function: Callable[[Args], Any]) -> FactFunction:
         async def ask(args: Args) -> Any:
