@@ -9,7 +9,6 @@ from pydantic import Field
 from modelyard.api.common import ApiModel, CommonStatus, ObjectName
 from modelyard.names import SECRET_STORE
 
-
 LabelValue = Annotated[str, Field(max_length=63)]
 
 
