@@ -1,0 +1,6 @@
+"""Dataset: what to learn from; prepared once per spec by a Job of its own."""
+
+from modelyard.decision import Room
+from modelyard.resources.dataset.decide import decide, needs
+
+ROOM = Room("Dataset", "datasets", namespaced=True, needs=needs, decide=decide, children=("ConfigMap", "Job"))

@@ -1,0 +1,158 @@
+"""A Dataset's story: adopt what the store holds, else prepare once, and remember how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from modelyard import names
+from modelyard.api.common import Failure
+from modelyard.api.dataset import DatasetSpec, DatasetStatus
+from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
+from modelyard.resources import jobs, profiles, run_job
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.dataset import status
+from modelyard.resources.dataset.prepare_job import job_name, plan, prefix, prepare_id
+from modelyard.resources.parse import spec_of
+from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
+from modelyard.resources.run_job import RunPlan
+from modelyard.resources.waiting import SOON, Wait, held_up, moving, refused, unanswered, waits_for_pod
+
+
+def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
+    """The profile until the end; the stored manifest while no Job is at work."""
+    spec = spec_of(DatasetSpec, obj)
+    if isinstance(spec, Verdict) or _is_over(status.current(obj, spec)):
+        return
+    yield profiles.profile_ref(spec.profile)
+    if not _at_work(obj, spec, observed):
+        yield manifest_fact(obj, spec)
+
+
+def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+    """Prepared or failed stays so for this spec; anything else goes on."""
+    spec = spec_of(DatasetSpec, obj)
+    if isinstance(spec, Verdict):
+        return status.invalid(obj, spec, run_job.all_kept(observed), now)
+    before, name = status.current(obj, spec), job_name(obj, spec)
+    if before.digest:
+        return status.ready(obj, before, run_job.kept(name), now)
+    if before.failure:
+        return status.failed(obj, spec, before.failure, _stopped(observed, name), now)
+    if _at_work(obj, spec, observed):
+        return _watch(obj, spec, observed, now)
+    return _look_into_store(obj, spec, observed, now)
+
+
+def manifest_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
+    """What is published under the prefix of this spec."""
+    return Fact.of("manifest", max_age=0, prefix=prefix(obj, spec))
+
+
+def _is_over(current: DatasetStatus) -> bool:
+    return bool(current.digest or current.failure)
+
+
+def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:
+    job = observed.child("Job", job_name(obj, spec))
+    if job is None or jobs.has_ended(job):
+        return False
+    return jobs.fatal(jobs.pods_of(job, observed), _hints(spec)) is None
+
+
+def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
+    """No Job is at work: rows that are published count, whatever became of the Job."""
+    name = job_name(obj, spec)
+    answer = observed.fact(manifest_fact(obj, spec))
+    if answer is None or answer.failed:
+        wait = unanswered(answer, "artifact store") if answer else moving(names.PENDING, "reading the store", SOON)
+        return status.waiting(obj, spec, wait, run_job.kept(name), now)
+    if answer.value is None:
+        return _without_rows(obj, spec, observed, now)
+    info = status.info_of(answer.value, spec)
+    if isinstance(info, Fault):
+        return status.failed(obj, spec, _failure(info, spec), _stopped(observed, name), now)
+    return status.ready(obj, status.prepared(obj, spec, info), run_job.kept(name), now)
+
+
+def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
+    """Nothing is published: make the Job, or say why it failed."""
+    name = job_name(obj, spec)
+    job = observed.child("Job", name)
+    if job is None:
+        return _make(obj, spec, observed, now)
+    pods, hints = jobs.pods_of(job, observed), _hints(spec)
+    if jobs.is_complete(job):
+        text = f"the Job ended with success, but nothing is published under {prefix(obj, spec)}"
+        fault = Fault(names.TRAINER_FAILED, text, final=True)
+    else:
+        fault = jobs.fatal(pods, hints) or jobs.why_failed(job, pods, hints)
+    return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
+
+
+def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
+    name = job_name(obj, spec)
+    wanted = _plan(obj, spec, observed)
+    if isinstance(wanted, Wait):
+        return status.waiting(obj, spec, wanted, (), now)
+    config = observed.child("ConfigMap", name)
+    if jobs.strays(None, prepare_id(spec), observed) or jobs.is_stale(config, run_job.inputs_hash(wanted)):
+        wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
+        return status.waiting(obj, spec, wait, (), now)
+    return status.waiting(obj, spec, _made(name, observed), run_job.children(wanted), now)
+
+
+def _made(name: str, observed: Observed) -> Wait:
+    for kind in ("ConfigMap", "Job"):
+        if (kind, name) in observed.refused:
+            return refused(kind, name, observed.refused[kind, name])
+    return waits_for_pod(name)
+
+
+def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
+    """The Job is at work: leave it alone, unless its inputs changed before a pod ran."""
+    name = job_name(obj, spec)
+    job = observed.child("Job", name)
+    pods = jobs.pods_of(job, observed)
+    wanted = _plan(obj, spec, observed)
+    if isinstance(wanted, Wait):
+        return status.waiting(obj, spec, _progress(name, pods, spec), run_job.kept(name), now)
+    if jobs.is_stale(job, run_job.inputs_hash(wanted)) and not jobs.ever_started(job, pods):
+        wait = moving(names.PENDING, "resources or profile changed before a pod ran: the Job is made again", 1.0)
+        return status.waiting(obj, spec, wait, (), now)
+    return status.waiting(obj, spec, _progress(name, pods, spec), run_job.children(wanted), now)
+
+
+def _progress(name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
+    if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):
+        return moving(names.PREPARING, f"Job {name} prepares the rows")
+    fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
+    if fault is not None and fault.reason != names.DISRUPTED:
+        return held_up(fault)
+    ended = jobs.last_fault(pods, _hints(spec))
+    if ended is not None:
+        return moving(names.PREPARING, f"the last pod ended, another one is tried: {ended.message}")
+    return waits_for_pod(name)
+
+
+def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wait:
+    profile = profiles.profile_of(spec.profile, observed)
+    return profile if isinstance(profile, Wait) else plan(obj, spec, profile, observed)
+
+
+def _stopped(observed: Observed, name: str) -> tuple[Child, ...]:
+    """Kept for its logs, and making no more pods."""
+    job = observed.child("Job", name)
+    return run_job.kept(name, suspend=None if job is None or jobs.has_ended(job) else True)
+
+
+def _hints(spec: DatasetSpec) -> Hints:
+    now = f"raise spec.resources.memory (now {spec.resources.memory})"
+    return Hints(memory=f"{now} and set spec.revision: {spec.revision + 1}")
+
+
+def _failure(fault: Fault, spec: DatasetSpec) -> Failure:
+    if fault.reason == names.OUT_OF_MEMORY:
+        return Failure(reason=fault.reason, message=fault.message)
+    remedy = f"mend it, then change the spec or set spec.revision: {spec.revision + 1} to prepare again"
+    return Failure(reason=fault.reason, message=f"{fault.message}; {remedy}")

@@ -1,0 +1,66 @@
+"""The Job that prepares rows, and the id and prefix under which the same spec always lies."""
+
+from __future__ import annotations
+
+import json
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.dataset import DatasetSpec
+from modelyard.api.run import PrepareConfig, StoreLocation
+from modelyard.api.trainingprofile import TrainingProfileSpec
+from modelyard.decision import Manifest, Observed, Platform
+from modelyard.resources.profiles import image_of
+from modelyard.resources.run_job import RunPlan
+
+
+def prepare_id(spec: DatasetSpec) -> str:
+    """Hash of what decides the content: the profile and the resources do not."""
+    asked = spec.dump()
+    decisive = {field: asked[field] for field in ("task", "source", "prepare", "revision")}
+    return names.short_hash(json.dumps(decisive, sort_keys=True))
+
+
+def prefix(obj: Manifest, spec: DatasetSpec) -> str:
+    """Where the prepared rows lie."""
+    return layout.dataset_prefix(obj["metadata"]["namespace"], obj["metadata"]["name"], prepare_id(spec))
+
+
+def job_name(obj: Manifest, spec: DatasetSpec) -> str:
+    """Name of Job and ConfigMap."""
+    return names.child_name(obj["metadata"]["name"], f"prepare-{prepare_id(spec)}")
+
+
+def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observed: Observed) -> RunPlan:
+    """The Job as it would be made now."""
+    return RunPlan(
+        name=job_name(obj, spec),
+        run=prepare_id(spec),
+        config=_config(obj, spec, observed.platform),
+        image=image_of(profile, observed),
+        store_secret=profile.store.secret,
+        source_secret=_source_secret(spec, profile),
+        resources=spec.resources,
+        retries=profile.retries,
+        node_selector=profile.node_selector,
+        tolerations=[toleration.dump() for toleration in profile.tolerations],
+    )
+
+
+def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConfig:
+    return PrepareConfig(
+        name=obj["metadata"]["name"],
+        prefix=prefix(obj, spec),
+        store=StoreLocation(
+            endpoint=platform.store_endpoint, region=platform.store_region, bucket=platform.store_bucket
+        ),
+        task=spec.task,
+        source=spec.source,
+        steps=spec.prepare,
+    )
+
+
+def _source_secret(spec: DatasetSpec, profile: TrainingProfileSpec) -> str:
+    if spec.source.s3 is None:
+        return ""
+    return spec.source.s3.secret or profile.store.secret

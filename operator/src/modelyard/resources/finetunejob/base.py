@@ -1,0 +1,56 @@
+"""The base model: a folder that is there, safe to load and complete."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.finetunejob import BasePin
+from modelyard.decision import Fact
+from modelyard.resources.finetunejob.case import Case
+from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
+
+UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+NEEDED = ("config.json", "tokenizer.json")
+
+
+def listing_fact(case: Case) -> Fact:
+    """Files of the base; one second old at most, so that a thousand jobs at once ask once."""
+    return Fact.of("listing", max_age=1.0, uri=layout.folder_uri(case.spec.from_.base))
+
+
+def pin_base(case: Case) -> BasePin | Wait:
+    """The base as it lies in the store now, or what is wrong with it."""
+    uri, answer = layout.folder_uri(case.spec.from_.base), case.observed.fact(listing_fact(case))
+    if answer is None:
+        return moving(names.PENDING, f"reading {uri}", SOON)
+    if answer.reason == names.SOURCE_NOT_FOUND or not (answer.failed or _paths(answer.value)):
+        text = f"spec.from.base: there is nothing under {uri}; upload the model there or name another folder"
+        return stuck(names.BASE_NOT_FOUND, text, HUMAN_PAUSE)
+    if answer.failed:
+        return unanswered(answer, f"spec.from.base {uri}")
+    return _fault(uri, _paths(answer.value)) or BasePin(uri=uri, digest=answer.value["digest"])
+
+
+def _paths(listing: dict[str, Any] | None) -> list[str]:
+    return [str(path) for path, _ in (listing or {}).get("files", [])]
+
+
+def _fault(uri: str, paths: list[str]) -> Wait | None:
+    suffixes = {PurePosixPath(path).suffix.lower() for path in paths}
+    unsafe = sorted(path for path in paths if PurePosixPath(path).suffix.lower() in UNSAFE)
+    if ".safetensors" not in suffixes and unsafe:
+        text = (
+            f"spec.from.base: {uri} has only pickled weights ({', '.join(unsafe[:3])}), which can run code when they "
+            "are loaded; save them as safetensors (model.save_pretrained(folder, safe_serialization=True))"
+        )
+        return stuck(names.BASE_UNSAFE, text, HUMAN_PAUSE)
+    missing = [name for name in NEEDED if name not in paths]
+    if ".safetensors" not in suffixes:
+        missing.append("*.safetensors")
+    if missing:
+        text = f"spec.from.base: {uri} lacks {', '.join(missing)}; upload the whole model folder"
+        return stuck(names.BASE_INVALID, text, HUMAN_PAUSE)
+    return None

@@ -1,0 +1,76 @@
+"""The data of a job: a Dataset by name, or one written in place that becomes an owned child."""
+
+from __future__ import annotations
+
+from modelyard import names
+from modelyard.api.dataset import DatasetStatus
+from modelyard.api.finetunejob import DatasetPin
+from modelyard.decision import Child, Manifest, Ref
+from modelyard.resources.conditions import condition, is_ready
+from modelyard.resources.finetunejob.case import Case
+from modelyard.resources.finetunejob.run_id import data_hash
+from modelyard.resources.parse import status_of
+from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck
+
+
+def dataset_name(case: Case) -> str:
+    """Name of the Dataset; an inline one is named by what decides its rows."""
+    inline = case.spec.dataset.inline
+    if inline is None:
+        return str(case.spec.dataset.ref)
+    return names.child_name(case.name, f"data-{data_hash(inline)}")
+
+
+def dataset_ref(case: Case) -> Ref:
+    """The Dataset, wherever it comes from."""
+    return Ref("Dataset", dataset_name(case), case.namespace)
+
+
+def dataset_child(case: Case) -> tuple[Child, ...]:
+    """The owned Dataset of an inline one; listed in every pass, or it would be pruned."""
+    inline = case.spec.dataset.inline
+    if inline is None:
+        return ()
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": "Dataset",
+        "metadata": {"name": dataset_name(case)},
+        "spec": inline.dump(),
+    }
+    return (Child(manifest, "apply"),)
+
+
+def pin_dataset(case: Case) -> DatasetPin | Wait:
+    """The prepared rows as they are now, or what they wait for."""
+    name, ref = dataset_name(case), dataset_ref(case)
+    found = case.observed.objects.get(ref) or case.observed.child("Dataset", name)
+    if found is None:
+        return _missing(case, name, ref)
+    if found["spec"].get("task") != case.spec.task:
+        text = f"Dataset {name} is for {found['spec'].get('task')}, spec.task asks for {case.spec.task}"
+        return stuck(names.TASK_MISMATCH, text)
+    status = status_of(DatasetStatus, found)
+    if is_ready(found) and status.digest and status.prefix:
+        return DatasetPin(name=name, prefix=status.prefix, digest=status.digest)
+    return _not_ready(name, found)
+
+
+def _missing(case: Case, name: str, ref: Ref) -> Wait:
+    if case.spec.dataset.inline is not None:
+        message = case.observed.refused.get(("Dataset", name))
+        return refused("Dataset", name, message) if message else _waits(name, "is made")
+    if not case.observed.known(ref):
+        return moving(names.PENDING, f"reading Dataset {name}", SOON)
+    text = f"spec.dataset.ref: there is no Dataset {name} in namespace {case.namespace}; goes on as soon as it exists"
+    return stuck(names.DATASET_NOT_FOUND, text)
+
+
+def _not_ready(name: str, found: Manifest) -> Wait:
+    stalled = condition(found, names.STALLED)
+    if stalled is None:
+        return _waits(name, "is prepared")
+    return stuck(names.DATASET_FAILED, f"Dataset {name}: {stalled['reason']}: {stalled['message']}")
+
+
+def _waits(name: str, what: str) -> Wait:
+    return moving(names.WAITING_FOR_DATASET, f"Dataset {name} {what}")

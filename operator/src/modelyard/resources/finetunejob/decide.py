@@ -1,0 +1,155 @@
+"""A FineTuneJob's story: pin the inputs, adopt or train, verify what was published, make and judge the version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from modelyard import names
+from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.decision import Decision, Manifest, Need, Observed
+from modelyard.resources import jobs, profiles
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.finetunejob import ending, status, training_job, version
+from modelyard.resources.finetunejob.base import listing_fact
+from modelyard.resources.finetunejob.case import Answer, Case
+from modelyard.resources.finetunejob.data import dataset_ref
+from modelyard.resources.finetunejob.pins import current_run, new_run
+from modelyard.resources.finetunejob.progress import progress_fact
+from modelyard.resources.finetunejob.run_id import is_model_name
+from modelyard.resources.finetunejob.training_job import Situation
+from modelyard.resources.parse import spec_of
+from modelyard.resources.pods import Fault
+from modelyard.resources.waiting import SOON, Wait, moving, unanswered
+
+
+def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
+    """Inputs until they are pinned, then the Job and what it reports, then what it published, then the version."""
+    case = _case(obj, observed)
+    if isinstance(case, Verdict):
+        return
+    run = current_run(case)
+    if run is None:
+        yield from (dataset_ref(case), profiles.profile_ref(case.spec.profile), listing_fact(case))
+        pinned = new_run(case)
+        if not isinstance(pinned, Wait):
+            yield from (training_job.job_ref(case, pinned), version.manifest_fact(case, pinned))
+    elif run.state == "Running":
+        yield from _needs_of_run(case, run)
+    elif run.state == "Succeeded" and case.status.version:
+        yield version.version_ref(case, case.status.version)
+
+
+def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+    """One pass: a run's end is final, and only a changed spec starts another run."""
+    case = _case(obj, observed)
+    if isinstance(case, Verdict):
+        return status.invalid(obj, case, observed, now)
+    run = current_run(case)
+    if run is None:
+        answer = _start(_forgetting(case))
+    elif run.state == "Running":
+        answer = _go_on(case, run)
+    elif run.state == "Succeeded":
+        name = case.status.version or ""
+        answer = ending.succeeded(case, run, name, ending.version_of(case, name), case.status.resumes)
+    else:
+        answer = ending.failed(case, run)
+    return status.decision(case, answer, now)
+
+
+def _case(obj: Manifest, observed: Observed) -> Case | Verdict:
+    spec = spec_of(FineTuneJobSpec, obj)
+    if isinstance(spec, Verdict):
+        return spec
+    case = Case(obj, spec, observed)
+    if is_model_name(case.model):
+        return case
+    text = (
+        "metadata.name is over 40 characters or no DNS label: set spec.model.name "
+        "(at most 40 characters, a-z, 0-9 and '-')"
+    )
+    return Verdict(False, names.NAME_TOO_LONG, text, stalled=True)
+
+
+def _forgetting(case: Case) -> Case:
+    """The case without what an earlier run left in the status; conditions keep their times."""
+    kept = {k: v for k, v in case.obj.get("status", {}).items() if k in ("conditions", "observedGeneration")}
+    return replace(case, obj={**case.obj, "status": kept})
+
+
+def _start(case: Case) -> Answer:
+    """No run yet: pin one as soon as everything is there, and go on with it in the same pass."""
+    run = new_run(case)
+    if not isinstance(run, Wait):
+        return _go_on(case, run)
+    if case.spec.suspend:
+        text = f"suspended by spec.suspend before the run started ({run.verdict.message})"
+        return Answer(None, Verdict(False, names.SUSPENDED, text, idle=True), "Suspended")
+    return Answer(None, run.verdict, "Pending", wake_after=run.wake_after, backoff=run.backoff)
+
+
+def _go_on(case: Case, run: Run) -> Answer:
+    """A Job at work is watched; otherwise the store decides what the run has come to."""
+    now = training_job.situation(case, run)
+    if run.pinned is None:
+        return ending.fail(case, now, Fault(names.INTERNAL, "status.run.pinned is gone", final=True))
+    if now.at_work:
+        return training_job.watch(case, now, run.pinned)
+    answer = case.observed.fact(version.manifest_fact(case, run))
+    if answer is None:
+        return ending.waiting(case, now, now.run, moving(names.PUBLISHING, "reading the artifact store", SOON))
+    if answer.failed:
+        return ending.waiting(case, now, now.run, unanswered(answer, "artifact store"))
+    if answer.value is not None:
+        return ending.publish(case, now)
+    return _without_result(case, now, run.pinned)
+
+
+def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
+    """Nothing is published: train, wait for who does, or fail honestly."""
+    if now.foreign is not None:
+        return _foreign(case, now, now.foreign)
+    if now.fault is not None:
+        return ending.fail(case, now, now.fault)
+    if now.job is None:
+        return training_job.make(case, now, pinned)
+    if jobs.is_complete(now.job):
+        text = f"the Job ended with success, but nothing is published under {case.version_prefix(now.run)}"
+        return ending.fail(case, now, Fault(names.TRAINER_FAILED, text, final=True))
+    return ending.fail(case, now, jobs.why_failed(now.job, now.pods, case.hints))
+
+
+def _foreign(case: Case, now: Situation, job: Manifest) -> Answer:
+    if not jobs.has_ended(job) or jobs.is_leaving(job):
+        return training_job.shared(case, now, job)
+    text = f"the same run was made by {jobs.owner(job).get('name', 'another owner')} and ended without a result"
+    return ending.fail(case, now, Fault(names.TRAINER_FAILED, text, final=True))
+
+
+def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
+    now = training_job.situation(case, run)
+    yield training_job.job_ref(case, run)
+    if not now.started:
+        yield profiles.profile_ref(case.spec.profile)
+    if now.at_work:
+        if now.running:
+            yield progress_fact(case, run)
+        return
+    yield version.manifest_fact(case, run)
+    answer = case.observed.fact(version.manifest_fact(case, run))
+    if answer is not None and answer.value is not None:
+        yield from _needs_of_version(case, run)
+
+
+def _needs_of_version(case: Case, run: Run) -> Iterable[Need]:
+    """One after the other: a number is claimed only for what is verified."""
+    yield version.verified_fact(case, run)
+    verified = case.observed.fact(version.verified_fact(case, run))
+    if verified is None or verified.failed:
+        return
+    yield version.number_fact(case, run)
+    found = version.published(case, run)
+    if isinstance(found, version.Published):
+        yield version.version_ref(case, found.name)

@@ -1,0 +1,70 @@
+"""Pins: what a run starts from, resolved once; until a pod has run, profile and resources may still be put right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.api.finetunejob import Pinned, Run
+from modelyard.api.trainingprofile import TrainingProfileSpec
+from modelyard.resources import profiles
+from modelyard.resources.finetunejob.base import pin_base
+from modelyard.resources.finetunejob.case import Case
+from modelyard.resources.finetunejob.data import pin_dataset
+from modelyard.resources.finetunejob.run_id import run_id, spec_hash
+from modelyard.resources.waiting import Wait
+
+
+def current_run(case: Case) -> Run | None:
+    """The run in the status, if it is the one that the spec asks for."""
+    run = case.status.run
+    return run if run is not None and run.spec_hash == spec_hash(case.spec, case.model) else None
+
+
+def new_run(case: Case) -> Run | Wait:
+    """A run pinned to what is there now, or the wait that matters most: first those that need a human."""
+    dataset, base = pin_dataset(case), pin_base(case)
+    profile = profiles.profile_of(case.spec.profile, case.observed)
+    waits = [found for found in (dataset, profile, base) if isinstance(found, Wait)]
+    if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(profile, Wait):
+        return next((wait for wait in waits if wait.verdict.stalled), waits[0])
+    pinned = Pinned(base=base, dataset=dataset, **_from_profile(case, profile))
+    return Run(
+        id=run_id(case.spec, case.model, dataset.digest, base.digest),
+        spec_hash=spec_hash(case.spec, case.model),
+        model=case.model,
+        pinned=pinned,
+        resources=case.spec.resources,
+    )
+
+
+def refreshed(case: Case, run: Run) -> Run:
+    """The run with the profile and the resources of now; for a run of which no pod has run."""
+    profile = profiles.profile_of(case.spec.profile, case.observed)
+    if isinstance(profile, Wait) or run.pinned is None:
+        return run
+    pinned = run.pinned.model_copy(update=_from_profile(case, profile))
+    return run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
+
+
+def later_changes(case: Case, run: Run) -> str:
+    """What the spec asks beside the run that has started; empty if nothing."""
+    changed = []
+    if run.resources != case.spec.resources:
+        changed.append("spec.resources")
+    if run.pinned is not None and run.pinned.profile not in ("", case.spec.profile):
+        changed.append("spec.profile")
+    if not changed:
+        return ""
+    return f"; changed {' and '.join(changed)} will count from the next attempt (spec.attempt: {case.spec.attempt + 1})"
+
+
+def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:
+    return {
+        "image": profiles.image_of(profile, case.observed),
+        "store_secret": profile.store.secret,
+        "profile": case.spec.profile,
+        "retries": profile.retries,
+        "disruptions": profile.disruptions,
+        "node_selector": profile.node_selector,
+        "tolerations": [toleration.dump() for toleration in profile.tolerations],
+    }

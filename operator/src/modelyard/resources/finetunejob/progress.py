@@ -1,0 +1,72 @@
+"""Progress for people: percent, time left and loss, from what the pod reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelyard.api.finetunejob import Progress, Run
+from modelyard.api.run import ProgressReport
+from modelyard.decision import Fact
+from modelyard.resources.finetunejob.case import Case
+
+EVERY = 5.0
+"""Seconds between two looks."""
+
+
+def progress_fact(case: Case, run: Run) -> Fact:
+    """The latest report of the run."""
+    return Fact.of("progress", max_age=EVERY, prefix=case.prefix(run))
+
+
+def progress_of(case: Case, run: Run, *, running: bool) -> Progress | None:
+    """The newest report about this run; without a running pod the last one stands, without a time left."""
+    before = case.status.progress
+    answer = case.observed.fact(progress_fact(case, run)) if running else None
+    report = _report(answer.value) if answer is not None and not answer.failed else None
+    if report is not None and report.run == run.id:
+        return _shown(report)
+    return before if running or before is None else before.model_copy(update={"eta": None})
+
+
+def humanised(seconds: float) -> str:
+    """Time left: 40s, 12m, 1h5m."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes}m"
+    return f"{minutes // 60}h{minutes % 60}m" if minutes % 60 else f"{minutes // 60}h"
+
+
+def rounded(loss: float) -> float:
+    """Four significant digits."""
+    return float(f"{loss:.4g}")
+
+
+def _report(value: dict[str, Any] | None) -> ProgressReport | None:
+    try:
+        return ProgressReport.model_validate(value) if value else None
+    except ValidationError:
+        return None
+
+
+def _shown(report: ProgressReport) -> Progress:
+    # 100 is kept for the verified version: a report is a claim, not a proof.
+    percent = min(99, 100 * report.step // report.steps) if report.steps > 0 else 0
+    return Progress(
+        percent=max(0, percent),
+        step=report.step,
+        steps=report.steps,
+        epoch=_finite(report.epoch),
+        eta=None if _finite(report.seconds_left) is None else humanised(report.seconds_left or 0.0),
+        loss=_finite(report.loss),
+        stage=report.stage,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON can carry, in four digits; a NaN loss is the trainer's to judge."""
+    return None if value is None or value != value or abs(value) == float("inf") else rounded(value)

@@ -1,0 +1,62 @@
+"""Which run a spec asks for: only hashed fields, data and base decide; a golden test holds the hashes still."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.dataset import DatasetSpec
+from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec
+
+LENGTH = 16
+DIRECT = ("task", "method", "train", "attempt")
+DATA_FIELDS = ("task", "source", "prepare", "revision")
+
+
+def run_id(spec: FineTuneJobSpec, model: str, dataset_digest: str, base_digest: str) -> str:
+    """Equal for equal work: the dataset enters by content, whatever its name."""
+    return names.short_hash(_json(_hashed(spec, model)), dataset_digest, base_digest, length=LENGTH)
+
+
+def spec_hash(spec: FineTuneJobSpec, model: str) -> str:
+    """Another value means that another run is asked for, also when only the Dataset is another one."""
+    return names.short_hash(_json({**_hashed(spec, model), "dataset": _dataset(spec.dataset)}), length=LENGTH)
+
+
+def data_hash(spec: DatasetSpec) -> str:
+    """Hash of what decides the rows of an inline dataset."""
+    return names.short_hash(_json(_data(spec)))
+
+
+def is_model_name(name: str) -> bool:
+    """A DNS label of at most 40 characters."""
+    return re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name) is not None
+
+
+def _hashed(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
+    asked = spec.dump()
+    hashed = {field: asked[field] for field in DIRECT}
+    return {
+        **hashed,
+        "model": model,
+        "from": {"base": layout.folder_uri(spec.from_.base)},
+        "export": sorted(spec.export),
+    }
+
+
+def _dataset(dataset: DatasetRef) -> dict[str, Any]:
+    if dataset.inline is not None:
+        return {"inline": _data(dataset.inline)}
+    return {"ref": dataset.ref}
+
+
+def _data(spec: DatasetSpec) -> dict[str, Any]:
+    asked = spec.dump()
+    return {field: asked[field] for field in DATA_FIELDS}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,137 @@
+"""The Job of a run: where it stands, made at most once at a time, and watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelyard import names
+from modelyard.api.finetunejob import Pinned, Run
+from modelyard.decision import Child, Manifest, Ref
+from modelyard.resources import jobs, run_job
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.finetunejob import retry
+from modelyard.resources.finetunejob.case import Answer, Case, job_name
+from modelyard.resources.finetunejob.pins import later_changes, refreshed
+from modelyard.resources.finetunejob.progress import EVERY, progress_of
+from modelyard.resources.finetunejob.run_config import run_plan
+from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
+from modelyard.resources.waiting import Wait, held_up, moving, refused, waits_for_pod
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A run and what is there of it: our Job, or another object's, and the pods of ours."""
+
+    run: Run
+    resumes: int
+    job: Manifest | None
+    foreign: Manifest | None
+    pods: tuple[Manifest, ...]
+    fault: Fault | None
+    """Ends the run although the Job would try again."""
+
+    @property
+    def at_work(self) -> bool:
+        """True while our Job may still succeed."""
+        return self.job is not None and not jobs.has_ended(self.job) and self.fault is None
+
+    @property
+    def running(self) -> bool:
+        """True while a pod runs."""
+        return any(is_running(pod) for pod in self.pods)
+
+    @property
+    def started(self) -> bool:
+        """True once a pod of the run ran; from then on nothing about the Job changes."""
+        return self.run.last_pod is not None or jobs.ever_started(self.job, self.pods)
+
+    @property
+    def kept(self) -> tuple[Child, ...]:
+        """Job and ConfigMap stay for their logs; a Job that would go on is held."""
+        going = self.job is not None and not jobs.has_ended(self.job)
+        return run_job.kept(job_name(self.run), suspend=True if going else None)
+
+
+def job_ref(case: Case, run: Run) -> Ref:
+    """The Job by name, whoever owns it."""
+    return Ref("Job", job_name(run), case.namespace)
+
+
+def situation(case: Case, run: Run) -> Situation:
+    """Where the run stands, with its pods counted."""
+    job = case.observed.child("Job", job_name(run))
+    named = case.observed.objects.get(job_ref(case, run))
+    foreign = named if named is not None and not jobs.belongs_to(named, case.obj) else None
+    pods = jobs.pods_of(job, case.observed)
+    run, resumes = retry.counted(run, case.status.resumes, pods)
+    fault = retry.fatal(case, run, pods)
+    return Situation(run, resumes, job, foreign, pods, fault)
+
+
+def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
+    """The first Job of the run, or another one for a Job that was deleted; never beside a living pod."""
+    run = now.run if now.started else refreshed(case, now.run)
+    run = run.model_copy(update={"adopted": False})
+    plan = run_plan(case, run, run.pinned or pinned)
+    config = case.observed.child("ConfigMap", plan.name)
+    if jobs.strays(None, run.id, case.observed) or jobs.is_stale(config, run_job.inputs_hash(plan)):
+        return _answer(
+            case, now, run, moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0), ()
+        )
+    return _answer(case, now, run, _made(case, plan.name), run_job.children(plan, case.spec.suspend))
+
+
+def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
+    """The Job is at work: leave it alone, unless its inputs changed before a pod ran."""
+    run = now.run if now.started else refreshed(case, now.run)
+    plan = run_plan(case, run, run.pinned or pinned)
+    if not now.started and jobs.is_stale(now.job, run_job.inputs_hash(plan)):
+        text = "resources or profile changed before a pod ran: the Job is made again"
+        return _answer(case, now, run, moving(names.PENDING, text, 1.0), ())
+    return _answer(case, now, run, _watched(case, now), run_job.children(plan, case.spec.suspend))
+
+
+def shared(case: Case, now: Situation, foreign: Manifest) -> Answer:
+    """Another object makes this very run: its result will be ours too."""
+    owner = jobs.owner(foreign)
+    maker = f"{owner.get('kind', 'something else')} {owner.get('name', '')}".strip()
+    wait = moving(names.PENDING, f"run {now.run.id} is made by {maker}: its result is adopted when it stands", 30.0)
+    return _answer(case, now, now.run, wait, ())
+
+
+def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Child, ...]) -> Answer:
+    verdict, word = wait.verdict, "Training" if now.started else "Pending"
+    if case.spec.suspend and wait.verdict.reason != names.QUOTA:
+        text = "suspended by spec.suspend: pods go, checkpoints stay; set it to false to go on"
+        verdict, word = Verdict(False, names.SUSPENDED, text, idle=True), "Suspended"
+    progress = progress_of(case, run, running=now.running)
+    return Answer(run, verdict, word, children, wait.wake_after, resumes=now.resumes, progress=progress)
+
+
+def _made(case: Case, name: str) -> Wait:
+    for kind in ("ConfigMap", "Job"):
+        message = case.observed.refused.get((kind, name))
+        if message is not None:
+            return refused(kind, name, message)
+    return waits_for_pod(name)
+
+
+def _watched(case: Case, now: Situation) -> Wait:
+    name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
+    if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
+        return moving(names.TRAINING, f"run {now.run.id} trains in Job {name}{later}", EVERY)
+    fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
+    if fault is not None and fault.reason != names.DISRUPTED:
+        return held_up(fault)
+    if now.started:
+        return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
+    return waits_for_pod(name)
+
+
+def _between_pods(now: Situation, case: Case) -> str:
+    ended = jobs.last_fault(now.pods, case.hints)
+    if ended is None:
+        return "a new pod goes on from the last checkpoint"
+    if ended.final:
+        return f"the last pod ended: {ended.message}"
+    return f"a new pod goes on from the last checkpoint; the one before ended: {ended.message}"

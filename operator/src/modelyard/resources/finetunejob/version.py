@@ -1,0 +1,137 @@
+"""From published artifacts to a ModelVersion: verified, numbered, made once, and only ever ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelyard import names
+from modelyard.api.finetunejob import Run
+from modelyard.api.modelversion import Lineage, ModelVersionSpec
+from modelyard.api.run import Manifest as StoredManifest
+from modelyard.api.run import ModelInfo
+from modelyard.decision import Child, Fact, Manifest, Ref
+from modelyard.resources.finetunejob.case import Case
+from modelyard.resources.pods import Fault
+from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck, unanswered
+
+VERIFIED_AGE = 5.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """Verified artifacts as the spec of their version; its number is claimed."""
+
+    spec: ModelVersionSpec
+
+    @property
+    def name(self) -> str:
+        """Name of the ModelVersion."""
+        return f"{self.spec.model}-{self.spec.number}"
+
+
+def manifest_fact(case: Case, run: Run) -> Fact:
+    """What is published, if anything; asked anew each time."""
+    return Fact.of("manifest", max_age=0, prefix=case.version_prefix(run))
+
+
+def verified_fact(case: Case, run: Run) -> Fact:
+    """The same after list and sizes were checked."""
+    return Fact.of("verified", max_age=VERIFIED_AGE, prefix=case.version_prefix(run))
+
+
+def number_fact(case: Case, run: Run) -> Fact:
+    """The run's own number."""
+    return Fact.of("number", namespace=case.namespace, model=run.model, run=run.id)
+
+
+def version_ref(case: Case, name: str) -> Ref:
+    """The ModelVersion of that name."""
+    return Ref("ModelVersion", name, case.namespace)
+
+
+def published(case: Case, run: Run) -> Published | Fault | Wait:
+    """What the store proves, step by step: verified, understood, numbered."""
+    answer = case.observed.fact(verified_fact(case, run))
+    if answer is None:
+        return moving(names.PUBLISHING, "verifying the published artifacts", SOON)
+    if answer.reason in (names.CORRUPT, names.SOURCE_NOT_FOUND):
+        return Fault(names.CORRUPT, f"published artifacts are not whole: {answer.message}", final=True)
+    if answer.failed:
+        return unanswered(answer, "verifying the published artifacts")
+    number = case.observed.fact(number_fact(case, run))
+    if number is None:
+        return moving(names.PUBLISHING, "claiming a version number", SOON)
+    if number.failed:
+        return unanswered(number, "claiming a version number")
+    return _published(case, run, answer.value, int(number.value))
+
+
+def version_child(published: Published) -> Child:
+    """The ModelVersion: made once, never owned, so that it outlives its job."""
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {"name": published.name, "labels": {names.LABEL_MODEL: published.spec.model}},
+        "spec": published.spec.dump(),
+    }
+    return Child(manifest, "create", owned=False)
+
+
+def standing(case: Case, published: Published) -> Manifest | Wait:
+    """The ModelVersion in the cluster if it is this run's, else what it waits for."""
+    ref = version_ref(case, published.name)
+    found = case.observed.objects.get(ref)
+    if found is not None:
+        return found if _is_ours(found, published) else _taken(published)
+    message = case.observed.refused.get(("ModelVersion", published.name))
+    if message:
+        return refused("ModelVersion", published.name, message)
+    return moving(names.PUBLISHING, f"making ModelVersion {published.name}", 1.0)
+
+
+def _published(case: Case, run: Run, value: dict[str, Any], number: int) -> Published | Fault:
+    try:
+        manifest = StoredManifest.model_validate(value["manifest"])
+        info = ModelInfo.model_validate(manifest.info)
+        uri = f"s3://{case.observed.platform.store_bucket}/{case.version_prefix(run)}"
+        spec = _version_spec(case, info, value, uri, number)
+    except ValidationError as error:
+        return Fault(names.CORRUPT, f"the published manifest cannot be read ({error.error_count()} errors)", final=True)
+    if (manifest.kind, info.run, info.model) != ("model", run.id, run.model):
+        found = f"{manifest.kind} of run {info.run} of {info.model}"
+        return Fault(names.CORRUPT, f"the published manifest is of another run: {found}", final=True)
+    return Published(spec)
+
+
+def _version_spec(case: Case, info: ModelInfo, value: dict[str, Any], uri: str, number: int) -> ModelVersionSpec:
+    lineage = Lineage(run=info.run, job=case.name, dataset=info.dataset, base=info.base, image=info.image)
+    return ModelVersionSpec.model_validate(
+        {
+            "model": info.model,
+            "number": number,
+            "task": info.task,
+            "uri": uri,
+            "digest": value["digest"],
+            "size": value["size"],
+            "formats": info.formats,
+            "lineage": lineage,
+            "metrics": info.metrics,
+        }
+    )
+
+
+def _is_ours(found: Manifest, published: Published) -> bool:
+    spec = found["spec"]
+    ours = published.spec
+    return bool(spec.get("lineage", {}).get("run") == ours.lineage.run and spec.get("digest") == ours.digest)
+
+
+def _taken(published: Published) -> Wait:
+    text = (
+        f"ModelVersion {published.name} exists, but run {published.spec.lineage.run} did not make it; "
+        "its number is claimed by this run: delete that object"
+    )
+    return stuck(names.NOT_CLAIMED, text)

@@ -1,0 +1,104 @@
+"""What a Job and its pods say: whose it is, whether it ended, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from modelyard import names
+from modelyard.api.run import FINAL_EXIT_CODES, REASONS
+from modelyard.decision import Manifest, Observed
+from modelyard.resources import pods as pod_words
+from modelyard.resources.pods import Fault, Hints, diagnose, has_started, is_live
+
+
+def is_complete(job: Manifest) -> bool:
+    """True once the Job controller counted a success."""
+    return _condition(job, "Complete") is not None
+
+
+def has_failed(job: Manifest) -> bool:
+    """True once the Job controller gave up."""
+    return _condition(job, "Failed") is not None
+
+
+def has_ended(job: Manifest) -> bool:
+    """True when no pod will ever be made again."""
+    return is_complete(job) or has_failed(job)
+
+
+def is_leaving(job: Manifest) -> bool:
+    """True while the Job is being deleted."""
+    return "deletionTimestamp" in job["metadata"]
+
+
+def owner(child: Manifest) -> dict[str, Any]:
+    """The controlling ownerReference; empty if there is none."""
+    references = child["metadata"].get("ownerReferences", [])
+    return next((dict(ref) for ref in references if ref.get("controller")), {})
+
+
+def belongs_to(child: Manifest, obj: Manifest) -> bool:
+    """True when the object itself owns the child; a namesake from before does not count."""
+    return any(ref["uid"] == obj["metadata"]["uid"] for ref in child["metadata"].get("ownerReferences", []))
+
+
+def pods_of(job: Manifest | None, observed: Observed) -> tuple[Manifest, ...]:
+    """Pods that this very Job made."""
+    return tuple(pod for pod in observed.pods if job is not None and belongs_to(pod, job))
+
+
+def strays(job: Manifest | None, run: str, observed: Observed) -> tuple[Manifest, ...]:
+    """Live pods of the same run that another, deleted Job left: no second pod may start beside them."""
+    ours = {id(pod) for pod in pods_of(job, observed)}
+    same_run = (pod for pod in observed.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run)
+    return tuple(pod for pod in same_run if id(pod) not in ours and is_live(pod))
+
+
+def ever_started(job: Manifest | None, pods: Sequence[Manifest]) -> bool:
+    """True once a container of the Job ran, also when its pods are gone."""
+    status = (job or {}).get("status", {})
+    counted = any(status.get(field, 0) for field in ("ready", "failed", "succeeded"))
+    return counted or any(has_started(pod) for pod in pods)
+
+
+def is_stale(child: Manifest | None, inputs: str) -> bool:
+    """True when the child was made from other inputs."""
+    return child is not None and child["metadata"].get("annotations", {}).get(names.ANNOTATION_INPUTS) != inputs
+
+
+def fatal(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
+    """A fault that a new pod would meet again, though the Job would try: memory."""
+    faults = (diagnose([pod], hints) for pod in pods if not is_live(pod))
+    return next((fault for fault in faults if fault is not None and fault.reason == names.OUT_OF_MEMORY), None)
+
+
+def last_fault(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
+    """Why the newest ended pod ended."""
+    return diagnose([pod for pod in pods if not is_live(pod)], hints)
+
+
+def why_failed(job: Manifest, pods: Sequence[Manifest], hints: Hints) -> Fault:
+    """The fault of a failed Job: from its pods, or from its condition when they are gone."""
+    failed = [pod for pod in pods if pod_words.phase(pod) == "Failed"]
+    found = diagnose([pod for pod in failed if not pod_words.is_disrupted(pod)] or failed, hints)
+    condition = _condition(job, "Failed") or {}
+    fault = found or _from_condition(condition)
+    if condition.get("reason") != "BackoffLimitExceeded":
+        return fault
+    tries = int(job["spec"].get("backoffLimit", 0)) + 1
+    return Fault(fault.reason, f"{fault.message} (tried {tries} times)" if tries > 1 else fault.message, fault.final)
+
+
+def _from_condition(condition: dict[str, Any]) -> Fault:
+    message = str(condition.get("message", "the Job failed"))
+    code = re.search(r"exit code (\d+)", message)
+    words = {int(member): word for member, word in REASONS.items()}
+    number = int(code[1]) if code else 1
+    return Fault(words.get(number, names.TRAINER_FAILED), message, number in FINAL_EXIT_CODES)
+
+
+def _condition(job: Manifest, type_: str) -> dict[str, Any] | None:
+    found = job.get("status", {}).get("conditions", [])
+    return next((c for c in found if c.get("type") == type_ and c.get("status") == "True"), None)

@@ -1,0 +1,187 @@
+"""The indexed Job and the ConfigMap of one run or one preparation: `restricted`, never patched but for suspend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from modelyard import names
+from modelyard.api.common import Resources
+from modelyard.api.run import CONFIG_PATH, FINAL_EXIT_CODES, WORK_PATH, PrepareConfig, TrainConfig
+from modelyard.decision import Child, Manifest, Observed
+from modelyard.resources import quantity
+
+CONTAINER = "trainer"
+USER = 65532
+GRACE_SECONDS = 60
+KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MOUNTS = {"work": WORK_PATH, "tmp": "/tmp", "shm": "/dev/shm", "config": str(PurePosixPath(CONFIG_PATH).parent)}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that decides the Job and its ConfigMap; both bear `name`."""
+
+    name: str
+    run: str
+    config: PrepareConfig | TrainConfig
+    image: str
+    store_secret: str
+    resources: Resources
+    retries: int
+    source_secret: str = ""
+    """Secret with the key of a Dataset's source; empty when there is no source to read."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, str]] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def children(plan: RunPlan, suspend: bool | None = None) -> tuple[Child, ...]:
+    """Both, made once and never patched; `suspend` goes by the Child alone."""
+    return (Child(config_map(plan), "create"), Child(job(plan), "create", suspend=suspend))
+
+
+def kept(name: str, suspend: bool | None = None) -> tuple[Child, ...]:
+    """Both, if they are still there: they hold the logs of what has ended."""
+    return (
+        Child({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}, "keep"),
+        Child({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}}, "keep", suspend=suspend),
+    )
+
+
+def all_kept(observed: Observed) -> tuple[Child, ...]:
+    """Every child as it is: for a pass that must not touch anything."""
+    return tuple(Child(child, "keep") for child in observed.children)
+
+
+def inputs_hash(plan: RunPlan) -> str:
+    """The same for the same inputs, whatever this operator's version makes of them."""
+    inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]
+    inputs += [plan.retries, dict(plan.node_selector), [dict(t) for t in plan.tolerations]]
+    return names.short_hash(json.dumps(inputs, sort_keys=True))
+
+
+def config_map(plan: RunPlan) -> Manifest:
+    """The RunConfig, immutable."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(plan),
+        "immutable": True,
+        "data": {PurePosixPath(CONFIG_PATH).name: json.dumps(plan.config.dump(), sort_keys=True)},
+    }
+
+
+def job(plan: RunPlan) -> Manifest:
+    """One pod at a time, tried again `retries` times, never for faults that would come back."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(plan),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": plan.retries,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _failure_rules()},
+            "template": {"metadata": {"labels": _labels(plan)}, "spec": _pod_spec(plan)},
+        },
+    }
+
+
+def _metadata(plan: RunPlan) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "labels": _labels(plan),
+        "annotations": {names.ANNOTATION_INPUTS: inputs_hash(plan)},
+    }
+
+
+def _labels(plan: RunPlan) -> dict[str, str]:
+    return {**plan.labels, names.LABEL_RUN: plan.run}
+
+
+def _failure_rules() -> list[dict[str, Any]]:
+    codes = {"containerName": CONTAINER, "operator": "In", "values": list(FINAL_EXIT_CODES)}
+    return [
+        {"action": "FailJob", "onExitCodes": codes},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+
+
+def _pod_spec(plan: RunPlan) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(plan)],
+        "volumes": _volumes(plan),
+    }
+    if plan.node_selector:
+        spec["nodeSelector"] = dict(plan.node_selector)
+    if plan.tolerations:
+        spec["tolerations"] = [dict(toleration) for toleration in plan.tolerations]
+    return spec
+
+
+def _container(plan: RunPlan) -> dict[str, Any]:
+    amounts = _amounts(plan.resources)
+    return {
+        "name": CONTAINER,
+        "image": plan.image,
+        "env": _environment(plan),
+        "resources": {"requests": amounts, "limits": dict(amounts)},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_mount(volume["name"]) for volume in _volumes(plan)],
+    }
+
+
+def _amounts(resources: Resources) -> dict[str, str]:
+    amounts = {"cpu": quantity.cpu(resources.cpu), "memory": quantity.memory(resources.memory)}
+    if resources.gpu:
+        amounts["nvidia.com/gpu"] = str(resources.gpu)
+    return amounts
+
+
+def _environment(plan: RunPlan) -> list[dict[str, Any]]:
+    plain = {"MODELYARD_CONFIG": CONFIG_PATH, "MODELYARD_WORK": WORK_PATH, "MODELYARD_RUN": plan.run, "HOME": "/tmp"}
+    # Math libraries see the node's cores, not the container's limit.
+    plain["OMP_NUM_THREADS"] = str(max(1, int(plan.resources.cpu)))
+    keys = [_from_secret(name, plan.store_secret, name) for name in KEY_NAMES]
+    if plan.source_secret:
+        keys += [_from_secret(f"SOURCE_{name}", plan.source_secret, name) for name in KEY_NAMES]
+    return [{"name": name, "value": value} for name, value in plain.items()] + keys
+
+
+def _from_secret(variable: str, secret: str, key: str) -> dict[str, Any]:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def _volumes(plan: RunPlan) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [{"name": "work", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    if plan.resources.gpu:  # pinned buffers and NCCL need more than the runtime's 64 MiB
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    return [*volumes, {"name": "config", "configMap": {"name": plan.name}}]
+
+
+def _mount(volume: str) -> dict[str, Any]:
+    mount: dict[str, Any] = {"name": volume, "mountPath": MOUNTS[volume]}
+    if volume == "config":
+        mount["readOnly"] = True
+    return mount
