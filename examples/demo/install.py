@@ -54,8 +54,8 @@ def store_client(cluster: Cluster) -> Iterator[tuple[Minio, MinioAdmin]]:
         yield client, MinioAdmin(endpoint=endpoint, credentials=StaticProvider(root, password), secure=False)
 
 
-def fill_store(cluster: Cluster, rows: int) -> None:
-    """Buckets, users, the base model and the data; what is there already is left."""
+def make_buckets_and_users(cluster: Cluster) -> None:
+    """Three buckets, and a user for each kind of access; what is there already is left."""
     keys = store_keys(cluster)
     with store_client(cluster) as (client, admin):
         for bucket in (BUCKET, "base", "data"):
@@ -64,6 +64,12 @@ def fill_store(cluster: Cluster, rows: int) -> None:
         for user, policy in KEYS.items():
             admin.user_add(access_key=user, secret_key=keys[user])
             admin.policy_set(policy_name=policy, user=user)
+
+
+def fill_store(cluster: Cluster, rows: int) -> None:
+    """The base model and the data."""
+    make_buckets_and_users(cluster)
+    with store_client(cluster) as (client, _):
         for name, content in data.minilm().items():
             put(client, "base", f"minilm/{name}", content)
         put(client, "data", "sentiment/rows.jsonl", data.tweets(rows))

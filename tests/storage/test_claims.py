@@ -8,7 +8,7 @@ from modelyard.storage.errors import Missing
 from modelyard.storage.store import Store
 
 from tests.localcluster.minio import MinioServer
-from tests.unit.storage.conftest import connect
+from tests.storage.conftest import connect
 
 
 def claim(store: Store, bucket: str, run: str, model: str = "reviews") -> int:

@@ -18,7 +18,7 @@ from modelyard.storage.publish import describe, publish
 from modelyard.storage.store import Store
 
 from tests.localcluster.minio import MinioServer
-from tests.unit.storage.conftest import connect
+from tests.storage.conftest import connect
 
 PREFIX = "ns/team/models/reviews/runs/run-1/version/"
 

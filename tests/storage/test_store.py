@@ -13,7 +13,7 @@ from modelyard.storage.store import Store
 
 from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
-from tests.unit.storage.conftest import connect
+from tests.storage.conftest import connect
 
 
 def calls(store: Store, bucket: str, tmp_path: Path) -> list[Any]:

@@ -1,0 +1,41 @@
+"""Cluster, store, chart once per session; a fresh namespace per test module."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from examples.demo import install
+from examples.demo.cluster import Cluster, embedded_cluster, image_references
+from tests.e2e.tinybase import base_files
+from tests.e2e.yard import Yard, tiny_rows
+
+ENDPOINT = f"http://minio.{install.STORE_NAMESPACE}.svc.cluster.local:9000"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The embedded cluster with MinIO, tiny base and data, and the chart."""
+    cluster = embedded_cluster()
+    images = image_references(cluster)
+    install.install_store(cluster, images["minio"])
+    install.make_buckets_and_users(cluster)
+    with install.store_client(cluster) as (client, _):
+        for name, content in base_files().items():
+            install.put(client, "base", f"tiny/{name}", content)
+        install.put(client, "data", "tiny/rows.jsonl", tiny_rows())
+    install.install_chart(cluster, images, ENDPOINT)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def yard(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Yard]:
+    """A namespace with the two Secrets; deleted afterwards with everything in it."""
+    module = re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))
+    namespace = f"e2e-{module[:20]}-{uuid.uuid4().hex[:5]}"
+    install.prepare_namespace(cluster, namespace)
+    yield Yard(cluster, namespace)
+    cluster.kube("delete", "namespace", namespace, "--wait=false")

@@ -1,0 +1,71 @@
+"""The whole road on a real kubelet: data, training, gate, version, prediction; and what a second apply does."""
+
+from __future__ import annotations
+
+from examples.demo.follow import is_current
+from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
+
+TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
+LABELS = ["good", "bad", "plain"]
+
+
+def test_the_road(yard: Yard) -> None:
+    yard.apply(dataset("rows"), finetunejob("tiny", "rows"), deployment("tiny", "tiny"))
+    prepared = yard.wait_ready("dataset", "rows")
+    assert prepared["status"]["rows"]["train"] > 600
+    job = yard.wait_ready("finetunejob", "tiny")
+    assert job["status"]["version"] == "tiny-1"
+    version = yard.wait_ready("modelversion", "tiny-1")
+    assert version["status"]["gate"] == "passed"
+    assert version["spec"]["metrics"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
+    assert version["spec"]["metrics"]["exportDifference"] < 0.001
+    _wait_serving(yard, "tiny", 1)
+    answer = yard.predict("tiny", "tiny", TEXTS)
+    assert [found["label"] for found in answer["predictions"]] == LABELS
+    assert str(answer["version"]) == "1"
+
+
+def test_the_story_is_short(yard: Yard) -> None:
+    for kind, name in (("FineTuneJob", "tiny"), ("Dataset", "rows"), ("ModelDeployment", "tiny")):
+        story = yard.list_events(kind, name)
+        assert 1 <= len(story) <= 12, story
+
+
+def test_columns(yard: Yard) -> None:
+    table = yard.kube("get", "finetunejob", "tiny")
+    assert table.split("\n")[0].split() == ["NAME", "PHASE", "PROGRESS", "ETA", "LOSS", "METRIC", "VERSION", "AGE"]
+    assert "tiny-1" in table and "macro_f1" in table
+    assert "modelversion.modelyard.dev/tiny-1" in yard.kube("get", "modelyard")
+
+
+def test_the_same_again_trains_nothing(yard: Yard) -> None:
+    before = yard.get("finetunejob", "tiny") or {}
+    yard.apply(finetunejob("tiny", "rows"))
+    after = yard.wait("finetunejob", "tiny", is_current)
+    assert after["status"]["run"] == before["status"]["run"]
+    assert len(yard.list("modelversions")) == 1
+
+
+def test_deleted_and_applied_again_is_adopted(yard: Yard) -> None:
+    run = (yard.get("finetunejob", "tiny") or {})["status"]["run"]["id"]
+    yard.delete("finetunejob", "tiny")
+    yard.apply(finetunejob("tiny", "rows"))
+    job = yard.wait_ready("finetunejob", "tiny", 60)
+    assert job["status"]["run"]["id"] == run and job["status"]["run"]["adopted"] is True
+    assert job["status"]["version"] == "tiny-1"
+    assert not yard.jobs_of(run)
+
+
+def test_a_change_makes_the_next_version_and_a_pin_the_old_one(yard: Yard) -> None:
+    train = {"epochs": 4, "learningRate": 0.005, "maxLength": 32}
+    yard.apply(finetunejob("tiny", "rows", train=train))
+    yard.wait("finetunejob", "tiny", lambda o: o["status"].get("version") == "tiny-2")
+    _wait_serving(yard, "tiny", 2)
+    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
+    yard.apply(deployment("tiny", "tiny", version=1))
+    _wait_serving(yard, "tiny", 1)
+    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "1"
+
+
+def _wait_serving(yard: Yard, name: str, number: int) -> Manifest:
+    return yard.wait("modeldeployment", name, lambda o: is_current(o) and o["status"].get("serving") == number, 180)
