@@ -42,10 +42,9 @@ def image(name: str) -> str:
 def base_image() -> str:
     """The only image that others may start from: Debian with Python."""
     reference = f"{REGISTRY}/base:{basefs.base_key()}"
-    with _registry_at_hand():
-        if not registry.has(reference):
-            folder = basefs.ensure_base_folder()
-            _build_and_push(reference, DOCKERFILES / "base.Dockerfile", folder, [])
+    with _unless_there(reference) as missing:
+        if missing:
+            _build_and_push(reference, DOCKERFILES / "base.Dockerfile", basefs.ensure_base_folder(), [])
     return reference
 
 
@@ -64,23 +63,26 @@ def build_image(
     named = [f"{key}={value}" for key, value in sorted(arguments.items())]
     key = content_key([dockerfile.read_bytes(), target or "", *named, "--", *content_parts(context, files)])
     reference = f"{REGISTRY}/{name}:{key}"
-    with _registry_at_hand():
-        if registry.has(reference):
-            return reference
-        options = [word for argument in named for word in ("--build-arg", argument)]
-        options += ["--target", target] if target else []
-        with tempfile.TemporaryDirectory(dir=_temporary()) as staged:
-            stage(context, files, Path(staged))
-            _build_and_push(reference, dockerfile, Path(staged), options)
-        _stay_within_budget()
+    options = [word for argument in named for word in ("--build-arg", argument)]
+    options += ["--target", target] if target else []
+    with _unless_there(reference) as missing:
+        if missing:
+            with tempfile.TemporaryDirectory(dir=_temporary()) as staged:
+                stage(context, files, Path(staged))
+                _build_and_push(reference, dockerfile, Path(staged), options)
+            _stay_within_budget()
     return reference
 
 
 @contextmanager
-def _registry_at_hand() -> Iterator[None]:
+def _unless_there(reference: str) -> Iterator[bool]:
+    """True and the builders' lock if an image is missing; an image that is there waits for no other build."""
+    registry.ensure_registry()
+    if registry.has(reference):
+        yield False
+        return
     with exclusive(cache("images.lock")):
-        registry.ensure_registry()
-        yield
+        yield not registry.has(reference)
 
 
 def _build_and_push(reference: str, dockerfile: Path, context: Path, options: list[str]) -> None:

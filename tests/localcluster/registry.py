@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.localcluster.layout import REGISTRY, REGISTRY_PORT, cache, state
+from tests.localcluster.locks import exclusive
 from tests.localcluster.processes import Daemon
 from tests.localcluster.progress import note, step
 from tests.localcluster.shell import run_logged
@@ -39,11 +40,12 @@ def command() -> list[str]:
 def ensure_registry() -> None:
     """Start the registry if it does not run."""
     daemon = Daemon(NAME)
-    if daemon.runs(command()) and answers(HEALTH_URL):
-        return
-    daemon.stop(grace=2)
-    daemon.start(command())
-    wait_until(lambda: answers(HEALTH_URL), "the local registry", 20)
+    with exclusive(cache("registry.lock")):
+        if daemon.runs(command()) and answers(HEALTH_URL):
+            return
+        daemon.stop(grace=2)
+        daemon.start(command())
+        wait_until(lambda: answers(HEALTH_URL), "the local registry", 20)
 
 
 def has(reference: str) -> bool:
@@ -64,7 +66,8 @@ def forget_old_tags(keep: int) -> None:
     old = [tag for tags in images for tag in _older(tags, keep)]
     if not old:
         return
-    with step(f"remove {len(old)} old image tags from the registry"):
+    title = f"remove {len(old)} old image tags from the registry"
+    with step(title), exclusive(cache("registry.lock")):
         for tag in old:
             note(f"  {tag.parents[2].name}:{tag.name}")
             shutil.rmtree(tag)
