@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Observed
+from modelyard.resources.conditions import condition
+from modelyard.resources.trainingprofile import ROOM
+
+from tests.builders_serving import NOW
+
+
+def a_profile(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "TrainingProfile",
+        "metadata": {"name": "default", "generation": 3},
+        "spec": spec,
+    }
+
+
+def test_ready() -> None:
+    decision = ROOM.decide(a_profile(), Observed(), NOW)
+    assert decision.status is not None
+    assert decision.status["observedGeneration"] == 3
+    assert [(c["type"], c["status"]) for c in decision.status["conditions"]] == [("Ready", "True")]
+    assert not list(ROOM.needs(a_profile(), Observed()))
+
+
+def test_unknown_field_is_named() -> None:
+    decision = ROOM.decide(a_profile(retriez=2), Observed(), NOW)
+    stalled = condition({"status": decision.status}, names.STALLED)
+    assert stalled is not None
+    assert stalled["reason"] == names.INVALID_SPEC
+    assert "retriez" in stalled["message"]
+
+
+def test_stable() -> None:
+    profile = a_profile()
+    first = ROOM.decide(profile, Observed(), NOW)
+    second = ROOM.decide({**profile, "status": first.status}, Observed(), NOW)
+    assert second.status == first.status
+    assert second.events == ()
