@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import pytest
+from modelyard import names
+from modelyard.decision import Manifest
+
+from tests.builders_serving import (
+    a_modeldeployment,
+    a_modelversion,
+    a_ready_version,
+    a_stalled_version,
+    deleting,
+)
+from tests.unit.resources.modeldeployment.world import World
+
+
+def world(*versions: Manifest, obj: Manifest | None = None, serving: int | None = None) -> World:
+    found = World(obj=obj or a_modeldeployment(), versions={v["spec"]["number"]: v for v in versions})
+    if serving is not None:
+        wanted, asked_for = found.versions, found.obj
+        found.versions, found.obj = {serving: a_ready_version(serving)}, a_modeldeployment()
+        found.go_live(serving)
+        found.versions = wanted
+        found.edit(asked_for)
+    return found
+
+
+P, F, U = "passed", "failed", "unjudged"
+
+
+@pytest.mark.parametrize(
+    ("versions", "candidate"),
+    [
+        ([a_ready_version(7)], 7),
+        ([a_ready_version(6), a_ready_version(7)], 7),
+        ([a_ready_version(9), a_ready_version(10)], 10),
+        ([a_ready_version(6), a_ready_version(7, F)], 6),
+        ([a_ready_version(6), a_ready_version(7, U)], 6),
+        ([a_ready_version(6), a_stalled_version(7)], 6),
+        ([a_ready_version(6), a_modelversion(7)], 6),
+        ([a_ready_version(6), deleting(a_ready_version(7), "x")], 6),
+    ],
+)
+def test_follow_takes_the_highest_ready_and_passed(versions: list[Manifest], candidate: int) -> None:
+    w = world(*versions)
+    w.turn()
+    assert w.status["candidate"] == candidate
+
+
+@pytest.mark.parametrize(
+    ("versions", "reason", "stalled", "text"),
+    [
+        ([], names.WAITING_FOR_VERSION, False, "no version yet"),
+        ([a_modelversion(1)], names.WAITING_FOR_VERSION, False, "version 1 of model reviews is not verified"),
+        ([a_ready_version(6, F), a_ready_version(7, F)], names.NO_VERSION, True, "highest, 7, has failed its gate"),
+        ([a_ready_version(7, U)], names.NO_VERSION, True, "7, is unjudged"),
+        ([a_stalled_version(7)], names.NO_VERSION, True, "7, is not Ready: model.onnx differs"),
+        ([deleting(a_ready_version(7), "x")], names.NO_VERSION, True, "7, is being deleted"),
+    ],
+)
+def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, stalled: bool, text: str) -> None:
+    w = world(*versions)
+    w.turn()
+    assert w.word(names.READY) == ("False", reason)
+    assert (w.word(names.STALLED) is not None) is stalled
+    assert (w.word(names.RECONCILING) is not None) is not stalled
+    assert text in w.message(names.READY)
+    assert not w.children
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "stalled"),
+    [
+        (None, names.VERSION_NOT_FOUND, True),
+        (a_modelversion(7), names.WAITING_FOR_VERSION, False),
+        (a_stalled_version(7), names.VERSION_NOT_READY, True),
+        (a_stalled_version(7, reason=names.NOT_CLAIMED), names.VERSION_NOT_READY, True),
+        (deleting(a_ready_version(7), "x"), names.VERSION_NOT_READY, True),
+        (a_ready_version(7, formats=["safetensors"]), names.FORMAT_MISSING, True),
+    ],
+)
+def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalled: bool) -> None:
+    w = world(*[a_ready_version(6), *([version] if version else [])], obj=a_modeldeployment(version=7))
+    w.turn()
+    assert w.word(names.READY) == ("False", reason)
+    assert (w.word(names.STALLED) is not None) is stalled
+    assert not w.children
+
+
+@pytest.mark.parametrize("gate", [P, F, U])
+def test_pin_is_a_human_word_about_the_gate(gate: str) -> None:
+    w = world(a_ready_version(7, gate), obj=a_modeldeployment(version=7))
+    w.turn()
+    assert w.status["candidate"] == 7
+
+
+def test_no_onnx_names_the_remedy() -> None:
+    w = world(a_ready_version(7, formats=["safetensors"]))
+    w.turn()
+    assert "add onnx to spec.export of FineTuneJob reviews-job" in w.message(names.STALLED)
+
+
+def test_missing_pin_names_what_there_is() -> None:
+    w = world(a_ready_version(5), a_ready_version(6), obj=a_modeldeployment(version=7))
+    w.turn()
+    assert "reviews-7 does not exist (there are: 5, 6)" in w.message(names.STALLED)
+
+
+def test_long_name_is_refused_with_the_count() -> None:
+    w = world(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
+    w.obj["metadata"]["namespace"] = "n" * 14
+    w.turn()
+    assert w.word(names.STALLED) == ("True", names.NAME_TOO_LONG)
+    assert "53 characters" in w.message(names.STALLED)
+    assert "1 shorter" in w.message(names.STALLED)
+
+
+def test_longest_name_is_allowed() -> None:
+    w = world(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
+    w.obj["metadata"]["namespace"] = "n" * 13
+    w.turn()
+    assert w.status["candidate"] == 7
+
+
+@pytest.mark.parametrize(
+    ("versions", "candidate"),
+    [
+        ([a_ready_version(6), a_ready_version(7)], None),
+        ([a_ready_version(6)], None),
+        ([a_ready_version(6), a_modelversion(7)], None),
+        ([a_ready_version(6), a_ready_version(7, U)], None),
+        ([a_ready_version(6), a_ready_version(7, F)], 6),
+        ([a_ready_version(6), a_stalled_version(7)], 6),
+        ([a_ready_version(6), deleting(a_ready_version(7), "x")], 6),
+        ([a_ready_version(7), a_ready_version(8)], 8),
+        ([a_ready_version(8)], 8),
+        ([a_ready_version(7), a_ready_version(8, F)], None),
+        ([a_ready_version(7), a_modelversion(8)], None),
+        ([], None),
+    ],
+)
+def test_follow_moves_down_only_from_a_rejected_version(versions: list[Manifest], candidate: int | None) -> None:
+    w = world(*versions, serving=7)
+    w.turn()
+    assert w.status.get("candidate") == candidate
+    assert w.status["serving"] == 7
+    assert w.traffic == "7"
+    assert w.word(names.READY) == ("True", names.SERVING)
+
+
+@pytest.mark.parametrize("gone", [a_stalled_version(7), deleting(a_ready_version(7), "x"), a_modelversion(7), None])
+def test_pinned_and_serving_goes_on_whatever_becomes_of_its_object(gone: Manifest | None) -> None:
+    w = world(*([gone] if gone else []), obj=a_modeldeployment(version=7), serving=7)
+    writes = w.writes
+    w.turn()
+    assert w.word(names.READY) == ("True", names.SERVING)
+    assert w.word(names.STALLED) is None
+    assert w.writes == writes
+
+
+def test_rejected_without_a_better_one_serves_on_and_says_so() -> None:
+    w = world(a_ready_version(7, F), serving=7)
+    w.turn()
+    assert w.word(names.READY) == ("True", names.SERVING)
+    assert w.word(names.STALLED) == ("True", names.NO_VERSION)
+
+
+def test_server_and_version_both_gone_follows_down() -> None:
+    w = world(a_ready_version(6), serving=7)
+    del w.children["Deployment", "reviews-v7"]
+    w.turn()
+    assert w.status["candidate"] == 6
+
+
+def test_server_and_pinned_version_both_gone_is_said() -> None:
+    w = world(a_ready_version(6), obj=a_modeldeployment(version=7), serving=7)
+    del w.children["Deployment", "reviews-v7"]
+    w.turn()
+    assert w.word(names.READY) == ("False", names.VERSION_NOT_FOUND)
+    assert w.word(names.STALLED) is not None
+
+
+def test_pin_to_a_missing_version_leaves_the_serving_one_alone() -> None:
+    w = world(a_ready_version(7), obj=a_modeldeployment(version=9), serving=7)
+    w.turn()
+    assert w.word(names.READY) == ("True", names.SERVING)
+    assert w.word(names.STALLED) == ("True", names.VERSION_NOT_FOUND)
+    assert w.traffic == "7"
