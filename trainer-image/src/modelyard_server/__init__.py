@@ -1,0 +1,1 @@
+"""The KServe model server for ONNX versions: fetch and verify, load, predict."""

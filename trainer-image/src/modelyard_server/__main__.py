@@ -39,7 +39,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serve the version in a folder; files are hashed and loaded while KServe's SDK, which takes longer, is imported."""
+    """Serve the version in a folder; it is hashed and loaded while the SDK, which takes longer, is imported."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.environ.setdefault("KSERVE_LOGLEVEL", "WARNING")
     sys.argv[1:] = []  # the SDK reads them as its own options when it is imported

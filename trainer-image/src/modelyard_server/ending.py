@@ -44,9 +44,10 @@ def describe(fault: Exception) -> tuple[ExitCode, str, str]:
         return (
             ExitCode.INTERNAL,
             names.LOAD_FAILED,
-            f"{fault}: give the pod more ephemeral storage or a writable volume",
+            f"{fault}: give the pod a writable volume with more space",
         )
-    return ExitCode.INTERNAL, names.LOAD_FAILED, f"{type(fault).__name__}: {fault}"
+    kind = "" if isinstance(fault, RuntimeError) else f"{type(fault).__name__}: "
+    return ExitCode.INTERNAL, names.LOAD_FAILED, f"{kind}{fault}"
 
 
 def _write(outcome: Outcome) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from modelyard_trainer.machine import cpu_limit
 from modelyard_trainer.tasks import TASKS, TaskModule
 from tokenizers import Tokenizer
 
-from modelyard_server.files import MODEL, check_files, check_served, read_manifest
+from modelyard_server.files import MODEL, TOKENIZER, check_files, check_served, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,30 @@ class Loaded:
 
 
 def load(folder: Path) -> Loaded:
-    """Check the files once more, then load them; Corrupt or ValueError if they cannot be served."""
+    """Check the files once more, then load them; Corrupt, ValueError or RuntimeError if they cannot be served."""
     manifest = read_manifest(folder)
     info = check_served(manifest)
     check_files(folder, manifest)
     if info.task not in TASKS:
-        raise ValueError(
-            f"this server does not know the task {info.task!r}, only {', '.join(TASKS)}: use a newer image"
-        )
+        raise ValueError(f"this image serves {', '.join(TASKS)}, not the task {info.task!r}: use a newer image")
     task = TASKS[info.task]
-    tokenizer = task.load_tokenizer(folder, info.max_length)
+    with _loading(TOKENIZER):
+        tokenizer = task.load_tokenizer(folder, info.max_length)
     pad_id = int((tokenizer.padding or {}).get("pad_id", 0))
     tokenizer.no_padding()  # threads share the tokenizer, so nothing may set and unset its padding later
-    return Loaded(info, task, tokenizer, pad_id, make_session(folder / MODEL, cpu_limit()))
+    with _loading(MODEL):
+        session = make_session(folder / MODEL, cpu_limit())
+    return Loaded(info, task, tokenizer, pad_id, session)
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as fault:
+        raise RuntimeError(
+            f"cannot load {name}: {fault}: the published file is at fault, train a new version"
+        ) from fault
 
 
 def make_session(path: Path, threads: int) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import uuid
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 from modelyard_trainer.tasks.text_classification import Prediction
@@ -43,8 +43,8 @@ def _of_instances(payload: Any) -> list[Any]:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as fault:
+        return json.loads(body)
+    except ValueError as fault:
         raise InvalidInput(f"the body is not JSON: {fault}") from fault
 
 
@@ -84,7 +84,7 @@ def _checked(text: Any, row: int) -> str:
             text.encode()
             return text
     except UnicodeError as fault:
-        raise InvalidInput(f"the text of row {row} is not valid Unicode: {fault.reason}") from fault
+        raise InvalidInput(f"the text of row {row} is not valid Unicode: {fault}") from fault
     raise InvalidInput(f"the text of row {row} must be a string, not {type(text).__name__}")
 
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, StarletteHTTPException
 from fastapi.responses import JSONResponse
 from kserve import ModelServer
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound
@@ -21,7 +21,6 @@ from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from modelyard_trainer.machine import cpu_limit, seconds_running
-from starlette.exceptions import HTTPException
 
 from modelyard_server import metrics
 from modelyard_server.load import Loaded
@@ -33,7 +32,7 @@ log = logging.getLogger("modelyard_server")
 CALLERS_FAULTS = (InvalidInput, ModelNotFound, NotImplementedError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Who is served, where, and how much at once."""
 
@@ -98,7 +97,7 @@ def _dress(settings: Settings, dataplane: StrictDataPlane, loaded: Loaded) -> No
     metrics.MODEL.labels(settings.model, settings.version, loaded.info.run).set(1)
     app.add_middleware(Gate, max_body=settings.max_body, version=settings.version)
     app.add_exception_handler(RequestValidationError, _unprocessable)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(StarletteHTTPException, _refused)
     app.router.lifespan_context = _lifespan(settings, dataplane)
 
 
@@ -143,7 +142,7 @@ def _unprocessable(_: Any, fault: Exception) -> JSONResponse:
 
 
 def _refused(_: Any, fault: Exception) -> JSONResponse:
-    code = fault.status_code if isinstance(fault, HTTPException) else 500
+    code = fault.status_code if isinstance(fault, StarletteHTTPException) else 500
     return JSONResponse({"error": str(getattr(fault, "detail", fault))}, status_code=code)
 
 

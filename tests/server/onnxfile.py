@@ -1,0 +1,69 @@
+"""Just enough of the ONNX format (protocol buffers) to write a bag-of-words classifier without the onnx package."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+FLOAT, INT64 = 1, 7
+IR_VERSION, OPSET = 8, 17
+
+
+def classifier(weights: np.ndarray) -> bytes:
+    """logits = sum over the unmasked tokens of their rows of `weights` (tokens, classes)."""
+    nodes = [
+        node("Gather", ["weights", "input_ids"], "rows"),
+        node("Cast", ["attention_mask"], "mask", attribute("to", FLOAT)),
+        node("Unsqueeze", ["mask", "last"], "column"),
+        node("Mul", ["rows", "column"], "masked"),
+        node("ReduceSum", ["masked", "tokens"], "logits", attribute("keepdims", 0)),
+    ]
+    constants = [
+        tensor("weights", weights.astype(np.float32), FLOAT),
+        tensor("last", np.array([2], dtype=np.int64), INT64),
+        tensor("tokens", np.array([1], dtype=np.int64), INT64),
+    ]
+    inputs = [value(name, INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")]
+    return model(nodes, constants, inputs, [value("logits", FLOAT, ["rows", weights.shape[1]])])
+
+
+def model(nodes: list[bytes], constants: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:
+    parts = [(1, nodes), (2, [b"test"]), (5, constants), (11, inputs), (12, outputs)]
+    graph = b"".join(message(number, data) for number, items in parts for data in items)
+    return number_field(1, IR_VERSION) + message(7, graph) + message(8, number_field(2, OPSET))
+
+
+def node(kind: str, inputs: Sequence[str], output: str, *attributes: bytes) -> bytes:
+    names = b"".join(message(1, name.encode()) for name in inputs) + message(2, output.encode())
+    return names + message(4, kind.encode()) + b"".join(message(5, data) for data in attributes)
+
+
+def attribute(name: str, number: int) -> bytes:
+    return message(1, name.encode()) + number_field(3, number) + number_field(20, 2)
+
+
+def tensor(name: str, data: np.ndarray, kind: int) -> bytes:
+    dimensions = b"".join(number_field(1, size) for size in data.shape)
+    return dimensions + number_field(2, kind) + message(8, name.encode()) + message(9, data.tobytes())
+
+
+def value(name: str, kind: int, shape: Sequence[str | int]) -> bytes:
+    sizes = b"".join(
+        message(1, message(2, size.encode()) if isinstance(size, str) else number_field(1, size)) for size in shape
+    )
+    return message(1, name.encode()) + message(2, message(1, number_field(1, kind) + message(2, sizes)))
+
+
+def message(number: int, data: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def number_field(number: int, value: int) -> bytes:
+    return varint(number << 3) + varint(value)
+
+
+def varint(value: int) -> bytes:
+    parts = []
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
