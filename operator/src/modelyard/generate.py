@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def rbac_yaml() -> str:
     return "---\n".join(to_yaml(_role(kind, rules)) for kind, rules in roles)
 
 
-def files() -> dict[Path, str]:
+@cache
+def files() -> Mapping[Path, str]:
     """Every generated file: path below the root of the repository, and text."""
     found = {CHART_RULES: _chart_rules(), REFERENCE: reference.markdown()}
     for definition in custom_resource_definitions():
@@ -70,7 +72,7 @@ def write(root: Path) -> list[Path]:
     return changed
 
 
-def stale(root: Path, wanted: dict[Path, str] | None = None) -> list[Path]:
+def stale(root: Path, wanted: Mapping[Path, str] | None = None) -> list[Path]:
     """Generated files that are missing, differ, or should not be there."""
     wanted = files() if wanted is None else wanted
     differ = [path for path, text in wanted.items() if _read(root / path) != text]

@@ -78,10 +78,8 @@ def namespace_rules() -> list[Rule]:
 
 def declared_children() -> set[str]:
     """Kinds of the children that all rooms declare."""
-    try:
-        from modelyard.lifecycle import ROOMS
-    except (ImportError, AttributeError):
-        return set(CHILDREN)
+    from modelyard.lifecycle import ROOMS
+
     return {kind for room in ROOMS for kind in room.children}
 
 

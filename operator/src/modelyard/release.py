@@ -2,103 +2,87 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any
+from http import HTTPStatus
 
-from kubernetes import client, config
-
-from modelyard.names import FINALIZER_ARTIFACTS, GROUP, VERSION
+from modelyard.decision import Manifest
+from modelyard.engine.kube import Kube, KubeError
+from modelyard.names import FINALIZER_ARTIFACTS
 
 PAUSE = 0.5
-GONE, CHANGED = 404, 409
 
 
-def release(namespace: str, deployment: str, timeout: float) -> int:
+def release(namespace: str, deployment: str, patience: float) -> int:
     """Stop the Deployment if one is named, release every ModelVersion, say what stays in the store."""
-    _connect()
-    if deployment and not stop(namespace, deployment, timeout):
-        print(f"pods of Deployment {namespace}/{deployment} still run after {timeout:.0f} s: try again")
-        return 1
-    for version in _held():
-        _release(version)
+    return asyncio.run(_release(namespace, deployment, patience))
+
+
+async def _release(namespace: str, deployment: str, patience: float) -> int:
+    kube = await Kube.connect()
+    try:
+        if deployment and not await _stopped(kube, namespace, deployment, patience):
+            print(f"pods of Deployment {namespace}/{deployment} still run after {patience:.0f} s: try again")
+            return 1
+        for version in await _held(kube):
+            await _free(kube, version)
+    finally:
+        await kube.close()
     return 0
 
 
-def stop(namespace: str, deployment: str, timeout: float) -> bool:
+async def _stopped(kube: Kube, namespace: str, deployment: str, patience: float) -> bool:
     """Scale to zero and wait: a running operator would put its finalizer back. True once no pod is left."""
-    apps = client.AppsV1Api()
     try:
-        found = apps.patch_namespaced_deployment(deployment, namespace, {"spec": {"replicas": 0}})
-    except client.ApiException as fault:
-        if fault.status == GONE:
+        found = await kube.patch("Deployment", namespace, deployment, {"spec": {"replicas": 0}})
+    except KubeError as fault:
+        if fault.status == HTTPStatus.NOT_FOUND:
             return True
         raise
-    selector = ",".join(f"{key}={value}" for key, value in found.spec.selector.match_labels.items())
-    return _wait_for_no_pods(namespace, selector, timeout)
+    selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"]["matchLabels"].items())
+    return await _no_pods(kube, namespace, selector, patience)
 
 
-def _connect() -> None:
-    try:
-        config.load_incluster_config()
-    except config.ConfigException:
-        config.load_kube_config()
-
-
-def _wait_for_no_pods(namespace: str, selector: str, timeout: float) -> bool:
-    core, end = client.CoreV1Api(), time.monotonic() + timeout
-    while core.list_namespaced_pod(namespace, label_selector=selector, limit=1).items:
+async def _no_pods(kube: Kube, namespace: str, selector: str, patience: float) -> bool:
+    end = time.monotonic() + patience
+    while True:
+        if not await kube.list("Pod", selector, namespace):
+            return True
         if time.monotonic() > end:
             return False
-        time.sleep(PAUSE)
-    return True
+        await asyncio.sleep(PAUSE)
 
 
-def _held() -> Iterator[dict[str, Any]]:
+async def _held(kube: Kube) -> list[Manifest]:
     """ModelVersions of all namespaces with our finalizer; none where the kind is no more."""
     try:
-        found = client.CustomObjectsApi().list_cluster_custom_object(GROUP, VERSION, "modelversions")
-    except client.ApiException as fault:
-        if fault.status == GONE:
-            return
+        versions = await kube.list("ModelVersion")
+    except KubeError as fault:
+        if fault.status == HTTPStatus.NOT_FOUND:
+            return []
         raise
-    for version in found["items"]:
-        if FINALIZER_ARTIFACTS in version["metadata"].get("finalizers", ()):
-            yield version
+    return [version for version in versions if FINALIZER_ARTIFACTS in version["metadata"].get("finalizers", ())]
 
 
-def _release(version: dict[str, Any]) -> None:
+async def _free(kube: Kube, version: Manifest) -> None:
     """Remove our finalizer, again on the newest state when somebody else wrote meanwhile."""
-    place = (version["metadata"]["namespace"], version["metadata"]["name"])
-    while not _patched(version):
-        newest = _newest(*place)
-        if newest is None:
-            return
-        version = newest
-    print(f"released {'/'.join(place)}: its artifacts stay at {version['spec']['uri']}")
+    namespace, name = version["metadata"]["namespace"], version["metadata"]["name"]
+    newest: Manifest | None = version
+    while newest is not None and not await _patched(kube, newest):
+        newest = await kube.get("ModelVersion", namespace, name)
+    if newest is not None:
+        print(f"released {namespace}/{name}: its artifacts stay at {newest['spec']['uri']}")
 
 
-def _patched(version: dict[str, Any]) -> bool:
-    """True once the finalizer is off; False if there is a newer state (or none)."""
+async def _patched(kube: Kube, version: Manifest) -> bool:
+    """True once the finalizer is off; False if there is a newer state, or none."""
     meta = version["metadata"]
     kept = [name for name in meta.get("finalizers", ()) if name != FINALIZER_ARTIFACTS]
     body = {"metadata": {"finalizers": kept, "resourceVersion": meta["resourceVersion"]}}
     try:
-        client.CustomObjectsApi().patch_namespaced_custom_object(
-            GROUP, VERSION, meta["namespace"], "modelversions", meta["name"], body
-        )
-    except client.ApiException as fault:
-        if fault.status in (GONE, CHANGED):
+        await kube.patch("ModelVersion", meta["namespace"], meta["name"], body)
+    except KubeError as fault:
+        if fault.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             return False
         raise
     return True
-
-
-def _newest(namespace: str, name: str) -> dict[str, Any] | None:
-    try:
-        found = client.CustomObjectsApi().get_namespaced_custom_object(GROUP, VERSION, namespace, "modelversions", name)
-    except client.ApiException as fault:
-        if fault.status == GONE:
-            return None
-        raise
-    return dict(found)
