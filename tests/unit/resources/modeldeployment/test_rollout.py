@@ -484,3 +484,34 @@ def test_needs_names_the_versions_only_until_a_candidate_stands() -> None:
     assert [fact.name for fact in w.asked] == ["manifest", "prediction"]
     assert dict(w.asked[1].args)["version"] == "8"
     assert ROOM.children == ("Deployment", "Service")
+
+
+def test_going_back_with_other_resources_waits_for_the_new_pods() -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.answers(8)
+    w.turn(5)
+    w.edit(a_modeldeployment(version=7, resources={"memory": "2Gi"}))
+    w.turn(3)
+    assert (w.traffic, w.status["candidate"]) == ("8", 7)
+    assert w.asked == [], "the draining server still has the old resources"
+    w.turn(3)
+    assert w.traffic == "8"
+    w.turn(40)
+    assert w.has(7), "a candidate does not drain away"
+    w.up(7)
+    w.turn(5)
+    assert w.traffic == "7"
+
+
+def test_a_spec_changed_on_the_way_gives_new_time() -> None:
+    w = live()
+    w.turn()
+    w.turn(250)
+    w.edit(a_modeldeployment(resources={"memory": "2Gi"}))
+    w.turn(5)
+    w.turn(250)
+    assert w.status["candidate"] == 8
+    w.turn(60)
+    assert w.status["failed"] == 8

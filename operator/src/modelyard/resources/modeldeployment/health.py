@@ -13,7 +13,7 @@ from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.pods import Fault, Hints, diagnose
 
-HINTS = Hints(image="set the chart value server.image", memory="raise spec.serve.resources.memory")
+HINTS = Hints(image="set the chart value image.server", memory="raise spec.serve.resources.memory")
 
 
 def available(live: Manifest | None) -> int:
