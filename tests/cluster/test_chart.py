@@ -11,13 +11,14 @@ from modelyard.names import FINALIZER_ARTIFACTS
 
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
+from tests.cluster.operator_process import operator_process
 from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.children import free_port
 from tests.localcluster.tools import binary
-from tests.localcluster.waiting import answers, wait_until
+from tests.localcluster.waiting import wait_until
 
 CHART = Path(__file__).parents[2] / "charts" / "modelyard"
 VALUES = "store.endpoint=http://store:9000,store.accessKey=me,store.secretKey=k3y"
+SEEN = "--for=jsonpath={.status.observedGeneration}=1"
 ACCOUNT = "system:serviceaccount:ops:yard-modelyard"
 
 
@@ -150,34 +151,11 @@ def test_release_waits_for_the_operator_to_be_gone(installed: Installed) -> None
     assert release(installed, "--timeout=5").returncode == 0
 
 
-@pytest.fixture
-def running(installed: Installed, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """The operator with the account's permissions and an unreachable store: its health port and its log."""
-    port, log = free_port(), tmp_path / "operator.log"
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(installed.operator.kubeconfig),
-        "MODELYARD_NAMESPACE": "ops",
-        "MODELYARD_HEALTH_PORT": str(port),
-        "MODELYARD_TRAINER_IMAGE": "trainer:1",
-        "MODELYARD_SERVER_IMAGE": "server:1",
-        "MODELYARD_STORE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": "k3y",
-    }
-    with log.open("w") as out:
-        process = subprocess.Popen([sys.executable, "-m", "modelyard", "run"], env=environment, stdout=out, stderr=out)
-        yield port, log
-        process.terminate()
-        process.wait(timeout=25)
-
-
-def test_the_operator_works_with_these_permissions_alone(installed: Installed, running: tuple[int, Path]) -> None:
-    port, log = running
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "operator", 60)
-    assert "default" in installed.admin.ok("wait", "--for=create", "trainingprofile/default", "--timeout=20s")
-    installed.admin.create(smallest("Dataset", name="rows"), "-n", "default")
-    generation = "--for=jsonpath={.status.observedGeneration}=1"
-    installed.admin.ok("-n", "default", "wait", generation, "dataset/rows", "--timeout=30s")
-    told = log.read_text()
+def test_the_operator_works_with_these_permissions_alone(installed: Installed, tmp_path: Path) -> None:
+    with operator_process(installed.operator.kubeconfig, "ops", tmp_path / "log") as operator:
+        wait_until(operator.ready, "operator", 60)
+        installed.admin.ok("wait", "--for=create", "trainingprofile/default", "--timeout=20s")
+        installed.admin.create(smallest("Dataset", name="rows"), "-n", "default")
+        installed.admin.ok("-n", "default", "wait", SEEN, "dataset/rows", "--timeout=30s")
+        told = operator.log.read_text()
     assert "orbidden" not in told and "403" not in told, told

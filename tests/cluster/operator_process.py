@@ -1,0 +1,50 @@
+"""The operator as a process beside an API server, with a store that does not answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.localcluster.children import free_port
+from tests.localcluster.waiting import answers
+
+
+@dataclass(frozen=True)
+class OperatorProcess:
+    """A running operator: its health port and its log."""
+
+    port: int
+    log: Path
+
+    def ready(self) -> bool:
+        """What the readiness probe would find."""
+        return answers(f"http://127.0.0.1:{self.port}/readyz")
+
+
+@contextmanager
+def operator_process(kubeconfig: Path, namespace: str, log: Path) -> Iterator[OperatorProcess]:
+    """Run the operator with a kubeconfig until the block ends."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        "MODELYARD_NAMESPACE": namespace,
+        "MODELYARD_HEALTH_PORT": str(port),
+        "MODELYARD_TRAINER_IMAGE": "trainer:1",
+        "MODELYARD_SERVER_IMAGE": "server:1",
+        "MODELYARD_STORE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": "k3y",
+    }
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-m", "modelyard", "run"], env=environment, stdout=out, stderr=out)
+        try:
+            yield OperatorProcess(port, log)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
