@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,38 +12,40 @@ from tests.localcluster.locks import exclusive
 from tests.localcluster.progress import step
 from tests.localcluster.shell import run, run_logged
 
-COMMAND_OF_PACKAGE = {
-    "containerd": "/usr/bin/containerd",
-    "runc": "/usr/sbin/runc",
-    "containernetworking-plugins": "/usr/lib/cni/bridge",
-    "etcd-server": "/usr/bin/etcd",
-    "iptables": "/usr/sbin/iptables",
-    "iproute2": "/usr/sbin/ip",
-    "buildah": "/usr/bin/buildah",
-    "debootstrap": "/usr/sbin/debootstrap",
-    "busybox-static": "/bin/busybox",
-    "docker-registry": "/usr/bin/docker-registry",
-    "openssl": "/usr/bin/openssl",
-    "ca-certificates": "/usr/sbin/update-ca-certificates",
-    "python3-venv": "/usr/share/doc/python3-venv",
-    "git": "/usr/bin/git",
-}
+PACKAGES = (
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "etcd-server",
+    "iptables",
+    "iproute2",
+    "buildah",
+    "debootstrap",
+    "busybox-static",
+    "docker-registry",
+    "openssl",
+    "ca-certificates",
+    "python3-venv",
+    "git",
+)
 _START_POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def missing_packages() -> list[str]:
     """The packages that are not there yet."""
-    return [package for package, file in COMMAND_OF_PACKAGE.items() if not Path(file).exists()]
+    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *PACKAGES]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [package for package in PACKAGES if f"{package} installed" not in answer]
 
 
 def ensure_packages() -> None:
     """Install what is missing."""
+    if not shutil.which("apt-get"):
+        raise RuntimeError("the local cluster needs Debian: there is no apt-get here")
     packages = missing_packages()
     if not packages:
         return
     require_root("installing " + " ".join(packages))
-    if not shutil.which("apt-get"):
-        raise RuntimeError(f"these packages of Debian are needed: {' '.join(packages)}")
     with exclusive(cache("packages.lock")), step("install " + " ".join(packages)), _no_services():
         log = cache("logs", "apt.log")
         run_logged(["apt-get", "update", "-q"], log)
