@@ -16,7 +16,7 @@ from modelyard.resources.dataset.prepare_job import job_name, plan, prefix, prep
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.run_job import RunPlan
-from modelyard.resources.waiting import SOON, Wait, held_up, moving, refused, unanswered, waits_for_pod
+from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, unanswered, waits_for_pod
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -99,14 +99,7 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if jobs.strays(None, prepare_id(spec), observed) or jobs.is_stale(config, run_job.inputs_hash(wanted)):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, (), now)
-    return status.waiting(obj, spec, _made(name, observed), run_job.children(wanted), now)
-
-
-def _made(name: str, observed: Observed) -> Wait:
-    for kind in ("ConfigMap", "Job"):
-        if (kind, name) in observed.refused:
-            return refused(kind, name, observed.refused[kind, name])
-    return waits_for_pod(name)
+    return status.waiting(obj, spec, refusal(observed, name) or waits_for_pod(name), run_job.children(wanted), now)
 
 
 def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -116,14 +109,14 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
     pods = jobs.pods_of(job, observed)
     wanted = _plan(obj, spec, observed)
     if isinstance(wanted, Wait):
-        return status.waiting(obj, spec, _progress(name, pods, spec), run_job.kept(name), now)
+        return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.kept(name), now)
     if jobs.is_stale(job, run_job.inputs_hash(wanted)) and not jobs.ever_started(job, pods):
         wait = moving(names.PENDING, "resources or profile changed before a pod ran: the Job is made again", 1.0)
         return status.waiting(obj, spec, wait, (), now)
-    return status.waiting(obj, spec, _progress(name, pods, spec), run_job.children(wanted), now)
+    return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.children(wanted), now)
 
 
-def _progress(name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
+def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):
         return moving(names.PREPARING, f"Job {name} prepares the rows")
     fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
@@ -132,7 +125,7 @@ def _progress(name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
         return moving(names.PREPARING, f"the last pod ended, another one is tried: {ended.message}")
-    return waits_for_pod(name)
+    return refusal(observed, name) or waits_for_pod(name)
 
 
 def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wait:

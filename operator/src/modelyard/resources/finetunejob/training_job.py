@@ -15,7 +15,7 @@ from modelyard.resources.finetunejob.pins import later_changes, refreshed
 from modelyard.resources.finetunejob.progress import EVERY, progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
 from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
-from modelyard.resources.waiting import Wait, held_up, moving, refused, waits_for_pod
+from modelyard.resources.waiting import Wait, held_up, moving, refusal, waits_for_pod
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,13 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
         return _answer(
             case, now, run, moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0), ()
         )
-    return _answer(case, now, run, _made(case, plan.name), run_job.children(plan, case.spec.suspend))
+    return _answer(
+        case,
+        now,
+        run,
+        refusal(case.observed, plan.name) or waits_for_pod(plan.name),
+        run_job.children(plan, case.spec.suspend),
+    )
 
 
 def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
@@ -108,14 +114,6 @@ def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Ch
     return Answer(run, verdict, word, children, wait.wake_after, resumes=now.resumes, progress=progress)
 
 
-def _made(case: Case, name: str) -> Wait:
-    for kind in ("ConfigMap", "Job"):
-        message = case.observed.refused.get((kind, name))
-        if message is not None:
-            return refused(kind, name, message)
-    return waits_for_pod(name)
-
-
 def _watched(case: Case, now: Situation) -> Wait:
     name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
@@ -125,7 +123,7 @@ def _watched(case: Case, now: Situation) -> Wait:
         return held_up(fault)
     if now.started:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
-    return waits_for_pod(name)
+    return refusal(case.observed, name) or waits_for_pod(name)
 
 
 def _between_pods(now: Situation, case: Case) -> str:

@@ -1,0 +1,185 @@
+"""What a run starts from: data, profile, base; what is missing is named, and goes on as soon as it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from modelyard import names
+from modelyard.decision import Answer
+
+from tests.builders import Built, a_dataset, a_finetunejob, a_listing, a_profile
+from tests.unit.resources.finetunejob.yard import Yard, started
+
+INLINE = {
+    "task": "text-classification",
+    "source": {"inline": [{"text": "good", "label": "positive"}, {"text": "bad", "label": "negative"}]},
+}
+PROFILE, ROWS = a_profile(), a_dataset().prepared()
+
+WAITS: list[tuple[str, list[Built], str, bool, str]] = [
+    ("no dataset", [PROFILE], names.DATASET_NOT_FOUND, True, "there is no Dataset reviews in namespace team-a"),
+    ("dataset at work", [PROFILE, a_dataset()], names.WAITING_FOR_DATASET, False, "Dataset reviews is prepared"),
+    ("old dataset", [PROFILE, ROWS.generation(2)], names.WAITING_FOR_DATASET, False, "Dataset reviews"),
+    ("bad dataset", [PROFILE, a_dataset().failed()], names.DATASET_FAILED, True, "BadData: column stars is missing"),
+    ("other task", [PROFILE, ROWS.but("spec.task", "ranking")], names.TASK_MISMATCH, True, "is for ranking"),
+    ("no profile", [ROWS], names.PROFILE_NOT_FOUND, True, "no TrainingProfile default"),
+    ("bad profile", [ROWS, a_profile(retries=-1)], names.INVALID_SPEC, True, "spec.retries"),
+]
+
+
+@pytest.mark.parametrize("case", WAITS, ids=[case[0] for case in WAITS])
+def test_what_is_missing_is_named_and_waited_for(case: tuple[str, list[Built], str, bool, str]) -> None:
+    _, others, reason, stalled, words = case
+    yard = Yard(None, *others)
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Pending")
+    assert words in yard.message
+    assert yard.named("Job") == []
+    assert "run" not in yard.status
+    yard.put(PROFILE, ROWS)
+    yard.settle()
+    assert (yard.reason, yard.stalled, len(yard.named("Job"))) == (names.WAITING_FOR_POD, False, 1)
+
+
+GONE = Answer(reason=names.SOURCE_NOT_FOUND, message="no such bucket")
+BASES: list[tuple[str, Any, str, bool, str]] = [
+    ("empty", {"digest": "x", "files": []}, names.BASE_NOT_FOUND, True, "nothing under s3://base/minilm/"),
+    ("no bucket", GONE, names.BASE_NOT_FOUND, True, "nothing under s3://base/minilm/"),
+    (
+        "pickle",
+        a_listing("pytorch_model.bin", without="model.safetensors"),
+        names.BASE_UNSAFE,
+        True,
+        "safe_serialization=True",
+    ),
+    ("no weights", a_listing(without="model.safetensors"), names.BASE_INVALID, True, "lacks *.safetensors"),
+    ("no config", a_listing(without="config.json"), names.BASE_INVALID, True, "lacks config.json"),
+    ("no tokenizer", a_listing("vocab.txt", without="tokenizer.json"), names.BASE_INVALID, True, "tokenizer.json"),
+    (
+        "store down",
+        Answer(reason=names.STORE_UNAVAILABLE, message="no answer from http://store:9000"),
+        names.STORE_UNAVAILABLE,
+        False,
+        "no answer",
+    ),
+    ("denied", Answer(reason=names.STORE_DENIED, message="key may not list"), names.STORE_DENIED, True, "may not"),
+]
+
+
+@pytest.mark.parametrize("case", BASES, ids=[case[0] for case in BASES])
+def test_a_base_that_cannot_be_used_is_named_and_looked_at_again(case: tuple[str, Any, str, bool, str]) -> None:
+    _, listing, reason, stalled, words = case
+    yard = Yard()
+    yard.facts["listing"] = listing
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (reason, stalled, [])
+    assert words in yard.message
+    assert yard.last.wake_after is not None and yard.last.wake_after <= 30
+    yard.facts["listing"] = a_listing()
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD
+
+
+def test_pickles_beside_safetensors_do_not_matter() -> None:
+    yard = Yard()
+    yard.facts["listing"] = a_listing("pytorch_model.bin")
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD
+
+
+def test_an_outage_is_asked_about_later_and_later() -> None:
+    yard, pauses = Yard(), []
+    yard.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
+    for _ in range(100):
+        pauses.append(yard.go().wake_after or 0)
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (2, 20)
+    assert yard.writes == 1
+
+
+def test_what_needs_a_human_is_told_before_what_goes_on_by_itself() -> None:
+    yard = Yard(None, a_profile(), a_dataset())
+    yard.facts["listing"] = a_listing(without="config.json")
+    yard.settle()
+    assert yard.reason == names.BASE_INVALID
+
+
+def test_no_image_anywhere_is_told() -> None:
+    yard = Yard(None, a_profile(trainer={}), ROWS)
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD
+    yard = Yard(None, a_profile(trainer={}), ROWS)
+    yard.platform = type(yard.platform)()
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
+    assert "chart value trainer.image" in yard.message
+
+
+def test_inline_data_becomes_an_owned_dataset_that_stays_listed() -> None:
+    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
+    yard.settle()
+    (name,) = yard.named("Dataset")
+    assert (yard.reason, name.startswith("reviews-data-")) == (names.WAITING_FOR_DATASET, True)
+    yard.children["Dataset", name] = a_dataset(name, **INLINE).prepared().owned_by(yard.obj)
+    yard.settle()
+    assert (yard.reason, yard.named("Dataset")) == (names.WAITING_FOR_POD, [name])
+    assert yard.run["pinned"]["dataset"]["name"] == name
+
+
+INLINE_CHANGES = [({"resources": {"cpu": 2, "memory": "2Gi"}}, True), ({"revision": 2}, False)]
+
+
+@pytest.mark.parametrize(("change", "same"), INLINE_CHANGES)
+def test_an_inline_dataset_is_named_by_what_decides_its_rows(change: dict[str, Any], same: bool) -> None:
+    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
+    yard.settle()
+    before = yard.named("Dataset")
+    yard.edit(dataset={"inline": {**INLINE, **change}})
+    yard.settle()
+    assert (yard.named("Dataset") == before) is same
+    assert len(yard.named("Dataset")) == 1
+
+
+def test_a_refused_dataset_is_told() -> None:
+    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
+    yard.go()
+    (name,) = yard.named("Dataset")
+    yard.remove("Dataset", name)
+    yard.refused = {("Dataset", name): "exceeded quota: datasets"}
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.QUOTA, True)
+
+
+NAMES = [("x" * 41, False), ("with.dots", False), ("x" * 40, True), ("a", True)]
+
+
+@pytest.mark.parametrize(("name", "fits"), NAMES)
+def test_a_name_that_is_no_model_name_needs_one(name: str, fits: bool) -> None:
+    yard = Yard(a_finetunejob(name))
+    yard.settle()
+    assert (yard.reason == names.NAME_TOO_LONG) is not fits
+    named = Yard(a_finetunejob(name, model={"name": "reviews"}))
+    named.settle()
+    assert named.reason == names.WAITING_FOR_POD
+
+
+@pytest.mark.parametrize("name", ["x" * 253, "with.dots." + "y" * 200])
+def test_long_names_fit_with_inline_data_too(name: str) -> None:
+    yard = Yard(a_finetunejob(name, model={"name": "m" * 40}, dataset={"inline": INLINE}))
+    yard.go()
+    (dataset,) = yard.named("Dataset")
+    yard.children["Dataset", dataset] = a_dataset(dataset, **INLINE).prepared().owned_by(yard.obj)
+    yard.settle()
+    assert max(len(found) for found in (*yard.named("Job"), dataset)) <= 52
+
+
+def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:
+    yard = started()
+    run = yard.run
+    yard.edit(task="juggling")
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.deaths, yard.run) == (names.INVALID_SPEC, True, 0, run)
+    yard.edit(task="text-classification")
+    yard.settle()
+    assert (yard.reason, yard.run) == (names.WAITING_FOR_POD, run)

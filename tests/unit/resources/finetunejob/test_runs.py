@@ -1,0 +1,307 @@
+"""Which edits start a run, what stands pinned, and the Job's way from the first pod to the last."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from modelyard import names
+from modelyard.api.finetunejob import FineTuneJobSpec
+from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
+from modelyard.resources.finetunejob.run_id import run_id, spec_hash
+
+from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
+from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
+
+LORA = {"type": "lora", "rank": 4}
+HASHED: list[dict[str, Any]] = [
+    {"model": {"name": "other"}},
+    {"from": {"base": "s3://base/large/"}},
+    {"dataset": {"ref": "tweets"}},
+    {"method": LORA},
+    {"train": {"epochs": 2}},
+    {"export": ["safetensors"]},
+    {"attempt": 2},
+]
+NOT_HASHED: list[dict[str, Any]] = [
+    {"profile": "big"},
+    {"resources": {"cpu": 4, "memory": "16Gi", "gpu": 1}},
+    {"suspend": True},
+    {"checkpoint": {"every": "1m"}},
+    {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 0.9}]}}},
+    {"from": {"base": "s3://base/minilm"}},
+    {"export": ["onnx", "safetensors"]},
+    {"train": {"epochs": 1, "weightDecay": 0.01}},
+]
+
+
+@pytest.mark.parametrize("change", HASHED)
+def test_hashed_fields_supersede_the_run(change: dict[str, Any]) -> None:
+    yard = training()
+    yard.put(a_profile("big"), a_dataset("tweets").prepared(digest="sha256:" + "e" * 64))
+    before, job = yard.run, yard.named("Job")
+    yard.edit(**change)
+    yard.settle()
+    assert yard.run["id"] != before["id"]
+    assert yard.run["state"] == "Running"
+    assert len(yard.named("Job")) == 1 and yard.named("Job") != job
+    assert yard.status["resumes"] == 0
+
+
+@pytest.mark.parametrize("change", NOT_HASHED)
+@pytest.mark.parametrize("make", [training, succeeded])
+def test_other_fields_never_do(change: dict[str, Any], make: Any) -> None:
+    yard = make()
+    yard.put(a_profile("big", trainer={"image": "modelyard/trainer:2"}))
+    before, job = yard.run, yard.job()["metadata"]["uid"]
+    yard.edit(**change)
+    yard.settle()
+    assert {**yard.run, "lastPod": None} == {**before, "lastPod": None}
+    assert yard.job()["metadata"]["uid"] == job
+
+
+OUTSIDE: list[Any] = [
+    lambda yard: yard.put(a_dataset().prepared(digest="sha256:" + "e" * 64)),
+    lambda yard: yard.put(a_profile(trainer={"image": "modelyard/trainer:2"}, retries=0)),
+    lambda yard: yard.remove("TrainingProfile", "default"),
+    lambda yard: yard.remove("Dataset", "reviews"),
+    lambda yard: yard.facts.update(listing=a_listing(digest="sha256:" + "c" * 64)),
+    lambda yard: yard.facts.update(listing={"digest": "x", "files": []}),
+]
+
+
+@pytest.mark.parametrize("change", OUTSIDE)
+@pytest.mark.parametrize("make", [training, succeeded])
+def test_pins_rule_whatever_changes_outside(change: Any, make: Any) -> None:
+    yard = make()
+    before, job = yard.run, yard.job()["metadata"]["uid"]
+    change(yard)
+    yard.settle()
+    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
+
+
+def test_pins_stand_in_the_status_with_the_first_child() -> None:
+    yard = Yard()
+    yard.go()
+    pinned = yard.run["pinned"]
+    assert pinned["image"] == "modelyard/trainer:1"
+    assert pinned["base"] == {"uri": "s3://base/minilm/", "digest": "sha256:" + "b" * 64}
+    assert pinned["dataset"]["digest"] == "sha256:" + "d" * 64
+    assert (yard.run["state"], yard.run["model"], len(yard.run["id"])) == ("Running", "reviews", 16)
+    assert yard.run["startedAt"] == "2026-11-22T10:00:00Z"
+
+
+def spec(**fields: Any) -> FineTuneJobSpec:
+    return FineTuneJobSpec.model_validate(a_finetunejob(**fields)["spec"])
+
+
+def test_the_dataset_enters_the_id_by_content_alone() -> None:
+    one, other = spec(dataset={"ref": "reviews"}), spec(dataset={"ref": "tweets"})
+    assert run_id(one, "m", "d", "b") == run_id(other, "m", "d", "b")
+    assert run_id(one, "m", "d", "b") != run_id(one, "m", "e", "b")
+    assert run_id(one, "m", "d", "b") != run_id(one, "m", "d", "c")
+    assert spec_hash(one, "m") != spec_hash(other, "m")
+
+
+def test_the_hashes_do_not_move() -> None:
+    """Golden values: others would train everything again at the next upgrade of the operator."""
+    assert run_id(spec(), "reviews", "sha256:d", "sha256:b") == "0e41135e7ea1b73c"
+    assert spec_hash(spec(), "reviews") == "d9020fbd2d4f3bf7"
+    full = spec(method=LORA, train={"epochs": 3, "learningRate": 0.001, "batchSize": 8}, export=["onnx"], attempt=3)
+    assert run_id(full, "reviews", "sha256:d", "sha256:b") == "07d77c212fb0cbc8"
+
+
+def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
+    yard = started(resources={"cpu": 0.5, "memory": "2048Mi"})
+    job = yard.job()["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 1, 1)
+    assert (job["backoffLimit"], job["podReplacementPolicy"]) == (3, "Failed")
+    final, disrupted = job["podFailurePolicy"]["rules"]
+    assert final["action"] == "FailJob"
+    assert final["onExitCodes"] == {"containerName": "trainer", "operator": "In", "values": list(FINAL_EXIT_CODES)}
+    assert disrupted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    pod = job["template"]["spec"]
+    assert (pod["restartPolicy"], pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (
+        "Never",
+        False,
+        False,
+    )
+    assert pod["terminationGracePeriodSeconds"] == 60
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert "command" not in container and "args" not in container
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert container["resources"]["limits"] == container["resources"]["requests"] == {"cpu": "500m", "memory": "2Gi"}
+    assert [m["mountPath"] for m in container["volumeMounts"]] == ["/work", "/tmp", "/etc/modelyard"]
+    assert job["template"]["metadata"]["labels"][names.LABEL_RUN] == yard.run["id"]
+    child = yard.wanted("Job")
+    assert child is not None and (child.policy, child.suspend) == ("create", False)
+    assert "suspend" not in child.manifest["spec"]
+
+
+def test_gpus_placement_and_keys_reach_the_pod() -> None:
+    profile = a_profile(
+        nodeSelector={"pool": "gpu"}, tolerations=[{"key": "gpu", "operator": "Exists"}], store={"secret": "team-key"}
+    )
+    yard = Yard(a_finetunejob(resources={"gpu": 2, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared())
+    yard.settle()
+    pod = yard.job()["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert {"name": "shm", "emptyDir": {"medium": "Memory"}} in pod["volumes"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "gpu"}, [{"key": "gpu", "operator": "Exists"}])
+    keys = {e["name"]: e["valueFrom"]["secretKeyRef"]["name"] for e in container["env"] if "valueFrom" in e}
+    assert keys == {"AWS_ACCESS_KEY_ID": "team-key", "AWS_SECRET_ACCESS_KEY": "team-key"}
+
+
+def test_the_pod_reads_what_was_pinned() -> None:
+    yard = started(checkpoint={"every": "90s", "keep": 3}, method=LORA)
+    (name,) = yard.named("ConfigMap")
+    child = yard.children["ConfigMap", name]
+    assert (child["immutable"], name) == (True, yard.named("Job")[0])
+    config = TrainConfig.model_validate(json.loads(child["data"]["run.json"]))
+    assert (config.run, config.model, config.name) == (yard.run["id"], "reviews", "reviews")
+    assert config.prefix == f"ns/team-a/models/reviews/runs/{yard.run['id']}/"
+    assert (config.checkpoint_every, config.checkpoint_keep, config.method.rank) == (90, 3, 4)
+    assert (config.store.endpoint, config.store.bucket) == ("http://store:9000", "modelyard")
+
+
+REPAIRS: list[Any] = [
+    lambda yard: yard.edit(resources={"cpu": 1, "memory": "1Gi"}),
+    lambda yard: yard.put(a_profile(trainer={"image": "modelyard/trainer:2"})),
+    lambda yard: yard.put(a_profile(nodeSelector={"pool": "b"})),
+]
+
+
+@pytest.mark.parametrize("repair", REPAIRS)
+def test_until_a_pod_ran_a_repair_replaces_the_job(repair: Any) -> None:
+    yard = started()
+    run, uid, name = yard.run["id"], yard.job()["metadata"]["uid"], yard.named("Job")
+    pod = yard.pod(lambda pod: pod.waiting("ErrImagePull", "not found"))
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
+    repair(yard)
+    yard.go()
+    assert yard.named("Job") == []
+    yard.pods.append(pod.leaving())
+    yard.go(3)
+    assert yard.named("Job") == []
+    yard.pods.clear()
+    yard.settle()
+    assert (yard.run["id"], yard.named("Job")) == (run, name)
+    assert yard.job()["metadata"]["uid"] != uid
+    wanted = yard.wanted("Job")
+    assert wanted is not None
+    assert yard.job()["spec"]["template"] == wanted.manifest["spec"]["template"]
+
+
+def test_once_a_pod_ran_changes_count_from_the_next_attempt_and_the_condition_says_so() -> None:
+    yard = training()
+    yard.put(a_profile("big"))
+    yard.edit(resources={"cpu": 4, "memory": "16Gi"}, profile="big")
+    yard.settle()
+    assert "spec.resources and spec.profile will count from the next attempt (spec.attempt: 2)" in yard.message
+    assert yard.deaths == 0
+
+
+def test_suspend_holds_the_job_and_resume_lets_it_go_on() -> None:
+    yard = training()
+    yard.edit(suspend=True)
+    yard.settle()
+    assert (yard.reason, yard.status["phase"], yard.stalled) == (names.SUSPENDED, "Suspended", False)
+    assert [c["type"] for c in yard.status["conditions"]] == ["Ready"]
+    assert yard.job()["spec"]["suspend"] is True
+    yard.pods.clear()
+    yard.settle()
+    assert yard.last.wake_after is None
+    yard.edit(suspend=False)
+    yard.settle()
+    assert yard.job()["spec"]["suspend"] is False
+    yard.pod(Pod.running, 2)
+    yard.settle()
+    assert (yard.reason, yard.status["resumes"], yard.births) == (names.TRAINING, 1, 2)
+
+
+def test_a_job_that_is_suspended_from_the_start_is_made_suspended() -> None:
+    yard = Yard(a_finetunejob(suspend=True))
+    yard.settle()
+    assert (yard.reason, yard.job()["spec"]["suspend"]) == (names.SUSPENDED, True)
+    without = Yard(a_finetunejob(suspend=True), a_profile())
+    without.settle()
+    assert (without.reason, without.stalled, without.named("Job")) == (names.SUSPENDED, False, [])
+    assert "there is no Dataset reviews" in without.message
+
+
+WAITING: list[tuple[Any, str, bool]] = [
+    (lambda pod: pod.waiting("ImagePullBackOff", "not found"), names.IMAGE_PULL, True),
+    (lambda pod: pod.waiting("CreateContainerConfigError", 'secret "s" not found'), names.SECRET_MISSING, True),
+    (lambda pod: pod.unschedulable(), names.UNSCHEDULABLE, False),
+    (lambda pod: pod.waiting("ContainerCreating"), names.WAITING_FOR_POD, False),
+]
+
+
+@pytest.mark.parametrize(("state", "reason", "stalled"), WAITING)
+def test_a_pod_that_cannot_start_is_named_and_recovers_by_itself(state: Any, reason: str, stalled: bool) -> None:
+    yard = started()
+    yard.pod(state)
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Pending")
+    assert yard.run["state"] == "Running"
+    yard.pod(Pod.running)
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.births) == (names.TRAINING, False, 2)
+
+
+@pytest.mark.parametrize("kind", ["Job", "ConfigMap"])
+def test_a_refused_child_is_told_and_tried_again(kind: str) -> None:
+    yard = Yard()
+    yard.go()
+    name = yard.named("Job")[0]
+    yard.remove("Job", name)
+    yard.remove("ConfigMap", name)
+    yard.refused = {(kind, name): "exceeded quota: count/jobs.batch=1"}
+    yard.go(3)
+    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.QUOTA, True, "Running")
+    assert "exceeded quota: count/jobs.batch=1" in yard.message
+    yard.refused = {}
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.WAITING_FOR_POD, False)
+
+
+def test_a_deleted_job_is_made_again_never_beside_a_living_pod() -> None:
+    yard = training()
+    pod = yard.pods[0]
+    name = yard.named("Job")[0]
+    yard.job(Job.leaving)
+    yard.settle()
+    assert yard.births == 2
+    yard.remove("Job", name)
+    yard.settle()
+    assert yard.named("Job") == []
+    yard.pods.remove(pod)
+    yard.settle()
+    assert yard.named("Job") == [name]
+
+
+def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:
+    yard = started()
+    ghost = a_finetunejob("reviews")
+    old = yard.pod(Pod.oom)
+    yard.pods = [
+        old.but("metadata.ownerReferences", [{"uid": "uid-of-another-job", "name": ghost["metadata"]["name"]}])
+    ]
+    yard.settle()
+    assert (yard.reason, yard.run["state"]) == (names.WAITING_FOR_POD, "Running")
+
+
+def test_a_whole_run_writes_little_and_tells_its_story() -> None:
+    yard = succeeded()
+    assert yard.writes + yard.births <= 10
+    assert yard.events == [names.WAITING_FOR_POD, names.TRAINING, names.PUBLISHING, names.SUCCEEDED]

@@ -1,0 +1,70 @@
+"""A laboratory with all that a FineTuneJob needs: profile, prepared Dataset, base model, empty store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard import names
+from modelyard.resources.finetunejob import ROOM
+
+from tests.builders import (
+    Built,
+    FineTuneJob,
+    Job,
+    Pod,
+    a_dataset,
+    a_finetunejob,
+    a_listing,
+    a_profile,
+    a_published_model,
+)
+from tests.unit.resources.lab import Lab
+
+
+class Yard(Lab):
+    """Short words for what tests do often."""
+
+    def __init__(self, obj: FineTuneJob | None = None, *others: Built) -> None:
+        super().__init__(ROOM, obj or a_finetunejob(), *(others or (a_profile(), a_dataset().prepared())))
+        self.facts = {"listing": a_listing(), "number": 7}
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """status.run."""
+        return dict(self.status["run"])
+
+    def publish(self, macro_f1: float = 0.742) -> None:
+        """The pod has published."""
+        stored = a_published_model(self.run["id"], self.run["model"], macro_f1)
+        self.facts |= {"manifest": stored, "verified": stored}
+
+    def finish(self, macro_f1: float = 0.742) -> None:
+        """The pod has published and the Job is complete."""
+        self.publish(macro_f1)
+        self.pod(lambda pod: pod.exited(0))
+        self.job(Job.succeeded)
+        self.settle()
+
+
+def started(**spec: Any) -> Yard:
+    """The Job is made."""
+    yard = Yard(a_finetunejob(**spec))
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD
+    return yard
+
+
+def training(**spec: Any) -> Yard:
+    """The first pod runs."""
+    yard = started(**spec)
+    yard.pod(Pod.running)
+    yard.settle()
+    assert yard.reason == names.TRAINING
+    return yard
+
+
+def succeeded(macro_f1: float = 0.742, **spec: Any) -> Yard:
+    """The version stands."""
+    yard = training(**spec)
+    yard.finish(macro_f1)
+    return yard
