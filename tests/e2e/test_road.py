@@ -43,7 +43,7 @@ def test_the_same_again_trains_nothing(yard: Yard) -> None:
     yard.apply(finetunejob("tiny", "rows"))
     after = yard.wait("finetunejob", "tiny", is_current)
     assert after["status"]["run"] == before["status"]["run"]
-    assert len(yard.list("modelversions")) == 1
+    assert len(yard.list_all("modelversions")) == 1
 
 
 def test_deleted_and_applied_again_is_adopted(yard: Yard) -> None:

@@ -38,7 +38,7 @@ class Yard:
         """One object."""
         return self.cluster.get(kind, name, self.namespace)
 
-    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+    def list_all(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind."""
         chosen = ["-l", selector] if selector else []
         return list(json.loads(self.kube("get", kind, *chosen, "-o", "json"))["items"])
@@ -94,7 +94,7 @@ class Yard:
 
     def jobs_of(self, run: str) -> list[Manifest]:
         """Jobs of a run."""
-        return self.list("jobs", f"modelyard.dev/run={run}")
+        return self.list_all("jobs", f"modelyard.dev/run={run}")
 
 
 def post(url: str, body: Any) -> Manifest:

@@ -66,6 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     from modelyard.settings import Settings
 
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
     return run(ROOMS, Settings.from_environment())
 
 

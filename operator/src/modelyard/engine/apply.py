@@ -87,6 +87,7 @@ async def _ensure(owner: Manifest, child: Child, world: World) -> None:
     if live is None and child.policy != "keep":
         live = await _make(wanted, child, world)
     elif live is not None and child.policy == "apply" and not covers(live, wanted):
+        _refuse_foreign(live, wanted, child)
         live = await world.kube.apply(wanted)
         world.cache.put(live)
     if live is not None and child.suspend is not None:
@@ -95,6 +96,9 @@ async def _ensure(owner: Manifest, child: Child, world: World) -> None:
 
 async def _make(wanted: Manifest, child: Child, world: World) -> Manifest:
     if child.policy == "apply":
+        # The cache holds only what carries our label: an object of somebody else's must not be taken over.
+        if (there := await world.kube.get(*key_of(wanted))) is not None:
+            _refuse_foreign(there, wanted, child)
         made = await world.kube.apply(wanted)
     else:
         made = await _create(wanted, child, world)
@@ -114,12 +118,14 @@ async def _create(wanted: Manifest, child: Child, world: World) -> Manifest:
     live = await world.kube.get(*key_of(wanted))
     if live is None:
         raise KubeError(0, f"{child.key} was there and is gone", "Race")
-    if child.owned and not _same_owner(live, wanted):
-        raise KubeError(
-            HTTPStatus.CONFLICT,
-            f"{child.key[0]} {child.key[1]} exists and belongs to something else: delete or rename it",
-        )
+    _refuse_foreign(live, wanted, child)
     return live
+
+
+def _refuse_foreign(live: Manifest, wanted: Manifest, child: Child) -> None:
+    if child.owned and not _same_owner(live, wanted):
+        text = f"{child.key[0]} {child.key[1]} exists and belongs to something else: delete or rename it"
+        raise KubeError(HTTPStatus.CONFLICT, text)
 
 
 async def _set_suspend(live: Manifest, suspend: bool, world: World) -> None:

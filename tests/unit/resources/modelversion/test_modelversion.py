@@ -28,7 +28,7 @@ from tests.builders_serving import (
 
 VERIFIED = Fact.of("verified", prefix=prefix_of(7), digest=digest_of(7), max_age=600)
 CLAIMANT = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", max_age=60)
-REMOVED = Fact.of("prefix_deleted", prefix=prefix_of(7), max_age=5)
+REMOVED = Fact.of("prefix_deleted", prefix=prefix_of(7), namespace=NAMESPACE, model=MODEL, number="7", max_age=5)
 JOB = Ref("FineTuneJob", "reviews-job", NAMESPACE)
 DEPLOYMENTS = Select("ModelDeployment", NAMESPACE, (("spec.model.name", MODEL),))
 GOOD = Answer({"manifest": {}, "digest": digest_of(7), "size": 91_000_000})

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from modelyard.api import layout
 from modelyard.api.run import Manifest, ProgressReport, listing_digest
 from modelyard.engine.facts import FactFunction
-from modelyard.storage.claims import claim_number, claimant
+from modelyard.storage.claims import claim_number, claimant, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Store
@@ -90,7 +90,8 @@ class StoreFacts:
         return ProgressReport.model_validate(json.loads(data)).dump()
 
     def _prefix_deleted(self, args: Args) -> bool:
-        """True once nothing is left below a `prefix`."""
+        """True once nothing is left below a `prefix`; the version's `number` is spent before."""
+        spend_number(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
         self._store.delete_prefix(self._bucket, args["prefix"])
         return True
 

@@ -45,8 +45,15 @@ def finalizers(spec: ModelVersionSpec) -> tuple[str, ...]:
 
 
 def removal_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
-    """Delete the artifacts; asking twice changes nothing."""
-    return Fact.of("prefix_deleted", prefix=own_prefix(namespace, spec), max_age=5.0)
+    """Spend the number and delete the artifacts; asking twice changes nothing."""
+    return Fact.of(
+        "prefix_deleted",
+        prefix=own_prefix(namespace, spec),
+        namespace=namespace,
+        model=spec.model,
+        number=str(spec.number),
+        max_age=5.0,
+    )
 
 
 def removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
