@@ -21,6 +21,10 @@ class OperatorProcess:
     port: int
     log: Path
 
+    def alive(self) -> bool:
+        """What the liveness probe would find."""
+        return answers(f"http://127.0.0.1:{self.port}/healthz")
+
     def ready(self) -> bool:
         """What the readiness probe would find."""
         return answers(f"http://127.0.0.1:{self.port}/readyz")

@@ -19,7 +19,8 @@ def test_kinds_that_come_after_the_operator_are_watched(tmp_path: Path) -> None:
         kubectl = Kubectl(server.kubeconfig)
         kubectl.ok("create", "namespace", "ops")
         with operator_process(server.kubeconfig, "ops", tmp_path / "log") as operator:
-            time.sleep(4)
+            wait_until(operator.alive, "operator", 60)
+            time.sleep(3)
             assert not operator.ready()
             kubectl.ok("create", "-f", str(CRDS))
             wait_until(operator.ready, "operator", 60)
