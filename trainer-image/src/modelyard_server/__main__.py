@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from modelyard.api.run import ExitCode
 
 from modelyard_server.ending import fail
+from modelyard_server.slim import leave_out_unused
 
 if TYPE_CHECKING:
     from modelyard_server.load import Loaded
@@ -43,6 +44,7 @@ def serve(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.environ.setdefault("KSERVE_LOGLEVEL", "WARNING")
     sys.argv[1:] = []  # the SDK reads them as its own options when it is imported
+    leave_out_unused()
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, options.model_dir)
         from modelyard_server import serve as server
