@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from tests.trainer.words import json_lines, rows
@@ -95,6 +96,20 @@ class Yard:
     def jobs_of(self, run: str) -> list[Manifest]:
         """Jobs of a run."""
         return self.list_all("jobs", f"modelyard.dev/run={run}")
+
+    def pods_of(self, run: str) -> list[Manifest]:
+        """Pods of a run."""
+        return self.list_all("pods", f"modelyard.dev/run={run}")
+
+    def stored_keys(self, prefix: str) -> list[str]:
+        """Keys below a prefix of the installation's bucket."""
+        with install.store_client(self.cluster) as (client, _):
+            return [str(o.object_name) for o in client.list_objects(install.BUCKET, prefix=prefix, recursive=True)]
+
+    def stored_json(self, key: str) -> Manifest:
+        """A JSON object of the installation's bucket."""
+        with install.store_client(self.cluster) as (client, _):
+            return dict(json.loads(client.get_object(bucket_name=install.BUCKET, object_name=key).read()))
 
 
 def post(url: str, body: Any) -> Manifest:

@@ -1,0 +1,88 @@
+"""Pods that cannot start or go wrong: the condition says why, and the run ends or goes on as it should."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import struct
+
+import pytest
+
+from examples.demo import install
+from examples.demo.cluster import Cluster
+from examples.demo.follow import ready_condition
+from tests.e2e.tinybase import base_files
+from tests.e2e.yard import API, Yard, dataset, deployment, finetunejob
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows(yard: Yard) -> None:
+    yard.apply(dataset("rows"))
+    yard.wait_ready("dataset", "rows")
+
+
+def test_image_that_cannot_be_pulled(yard: Yard) -> None:
+    profile = f"broken-{yard.namespace}"
+    image = {"trainer": {"image": "localhost:5000/no-such-image:1"}}
+    yard.cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": profile}, "spec": image})
+    yard.apply(finetunejob("pull", "rows", profile=profile))
+    message = yard.wait_reason("finetunejob", "pull", "ImagePullFailed", 120)
+    assert "localhost:5000/no-such-image:1" in message and "trainer.image" in message
+    yard.delete("finetunejob", "pull")
+    yard.cluster.kube("delete", "trainingprofile", profile)
+
+
+def test_out_of_memory_says_what_to_raise(yard: Yard) -> None:
+    yard.apply(finetunejob("oom", "rows", resources={"cpu": 1, "memory": "64Mi"}))
+    message = yard.wait_reason("finetunejob", "oom", "OutOfMemory", 180)
+    assert "spec.resources.memory" in message and "64Mi" in message and "spec.attempt: 2" in message
+
+
+def test_loss_that_is_not_a_number(cluster: Cluster, yard: Yard) -> None:
+    files = base_files()
+    weights = bytearray(files["model.safetensors"])
+    start = 8 + struct.unpack("<Q", weights[:8])[0]
+    weights[start:] = struct.pack("<f", float("nan")) * ((len(weights) - start) // 4)
+    with install.store_client(cluster) as (client, _):
+        for name, content in (files | {"model.safetensors": bytes(weights)}).items():
+            install.put(client, "base", f"poisoned/{name}", content)
+    yard.apply(finetunejob("nan", "rows", **{"from": {"base": "s3://base/poisoned/"}}))
+    message = yard.wait_reason("finetunejob", "nan", "LossNotANumber", 240)
+    assert "spec.train.learningRate" in message
+
+
+def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> None:
+    gate = {
+        "gate": {"require": [{"metric": "macro_f1", "min": 1.0}, {"metric": "recall", "class": "good", "min": 1.0}]}
+    }
+    train = {"epochs": 1, "learningRate": 0.00001, "maxLength": 32}
+    yard.apply(finetunejob("weak", "rows", evaluate=gate, train=train), deployment("weak", "weak"))
+    message = yard.wait_reason("finetunejob", "weak", "GateNotReached", 240)
+    assert "macro_f1" in message and "1" in message
+    version = yard.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
+    assert ready_condition(version)["status"] == "True"
+    assert "weak-1" in yard.wait_reason("modeldeployment", "weak", "NoPassedVersion", 60)
+    lower = {"gate": {"require": [{"metric": "macro_f1", "min": 0.0}]}}
+    yard.patch("finetunejob", "weak", {"evaluate": lower})
+    yard.wait("modeldeployment", "weak", lambda o: o["status"].get("serving") == 1, 180)
+
+
+def test_two_jobs_for_one_model_at_once_get_two_numbers(yard: Yard) -> None:
+    shared = {"model": {"name": "shared"}}
+    trains = [{"epochs": epochs, "learningRate": 0.005, "maxLength": 32} for epochs in (2, 3)]
+    yard.apply(*(finetunejob(f"shared-{i}", "rows", train=train, **shared) for i, train in enumerate(trains)))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        jobs = list(pool.map(lambda i: yard.wait_ready("finetunejob", f"shared-{i}", 400), range(2)))
+    assert {job["status"]["version"] for job in jobs} == {"shared-1", "shared-2"}
+
+
+def test_missing_secrets_are_named_and_healed(cluster: Cluster, yard: Yard) -> None:
+    bare = Yard(cluster, f"{yard.namespace}-bare")
+    cluster.ensure_namespace(bare.namespace)
+    try:
+        bare.apply(dataset("rows"))
+        message = bare.wait_reason("dataset", "rows", "SecretMissing", 60)
+        assert "modelyard-store" in message and "kubectl" in message
+        install.prepare_namespace(cluster, bare.namespace)
+        bare.wait_ready("dataset", "rows", 120)
+    finally:
+        cluster.kube("delete", "namespace", bare.namespace, "--wait=false")
