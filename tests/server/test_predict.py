@@ -230,6 +230,7 @@ def test_metrics_and_a_quiet_log(server: Server) -> None:
         assert line in text, line
     assert "Traceback" not in server.log()
     assert "predict" not in server.log()
+    assert "grpc" not in server.log()
 
 
 def test_it_ends_gracefully(tmp_path: Path) -> None:

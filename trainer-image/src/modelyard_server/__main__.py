@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +41,6 @@ def fetch(options: argparse.Namespace) -> None:
 def serve(options: argparse.Namespace) -> None:
     """Serve the version in a folder; it is hashed and loaded while the SDK, which takes longer, is imported."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    os.environ.setdefault("KSERVE_LOGLEVEL", "WARNING")
     sys.argv[1:] = []  # the SDK reads them as its own options when it is imported
     leave_out_unused()
     with ThreadPoolExecutor(1) as pool:

@@ -148,7 +148,7 @@ def _refused(_: Any, fault: Exception) -> JSONResponse:
 
 def _quiet() -> None:
     """One line per event of the server itself; requests are counted in /metrics, not logged."""
-    for name in ("uvicorn.access", "uvicorn.error", "kserve.trace"):
+    for name in ("uvicorn.access", "uvicorn.error", "kserve", "kserve.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("kserve").addFilter(_is_ours)
 
