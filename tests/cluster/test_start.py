@@ -1,8 +1,6 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
@@ -12,7 +10,6 @@ from tests.localcluster.waiting import wait_until
 CRDS = Path(__file__).parents[2] / "crds"
 
 
-@pytest.mark.xfail(reason="the watches start before the kinds are served and never find them", strict=False)
 def test_kinds_that_come_after_the_operator_are_watched(tmp_path: Path) -> None:
     """Helm makes CRDs and Deployment in one breath: the operator may be there first."""
     with ApiServer() as server:

@@ -44,7 +44,6 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     health = Health(settings.health_port, lambda: engine.queue.beat, lambda: watch.listed and fence.held)
     stop = _stop_on_signals()
     await health.start()
-    watch.start()
     tasks = [
         asyncio.create_task(_work(engine, kube, fence, watch, settings), name="work"),
         asyncio.create_task(fence.run(), name="lease"),
@@ -75,6 +74,8 @@ def _world(kube: Kube, settings: Settings) -> World:
 
 
 async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, settings: Settings) -> None:
+    await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
+    watch.start()
     await watch.ready.wait()
     await fence.wait()
     await _first_listing(engine, kube)
