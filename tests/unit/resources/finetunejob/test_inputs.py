@@ -19,7 +19,7 @@ PROFILE, ROWS = a_profile(), a_dataset().prepared()
 
 WAITS: list[tuple[str, list[Built], str, bool, str]] = [
     ("no dataset", [PROFILE], names.DATASET_NOT_FOUND, True, "there is no Dataset reviews in namespace team-a"),
-    ("dataset at work", [PROFILE, a_dataset()], names.WAITING_FOR_DATASET, False, "Dataset reviews is prepared"),
+    ("dataset at work", [PROFILE, a_dataset()], names.WAITING_FOR_DATASET, False, "Dataset reviews is being prepared"),
     ("old dataset", [PROFILE, ROWS.generation(2)], names.WAITING_FOR_DATASET, False, "Dataset reviews"),
     ("bad dataset", [PROFILE, a_dataset().failed()], names.DATASET_FAILED, True, "BadData: column stars is missing"),
     ("other task", [PROFILE, ROWS.but("spec.task", "ranking")], names.TASK_MISMATCH, True, "is for ranking"),

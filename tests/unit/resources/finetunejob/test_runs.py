@@ -301,6 +301,17 @@ def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:
     assert (yard.reason, yard.run["state"]) == (names.WAITING_FOR_POD, "Running")
 
 
+def test_a_job_that_counts_its_pod_before_we_see_it_changes_nothing_yet() -> None:
+    yard = started()
+    writes = yard.writes
+    yard.job(lambda job: job.status(active=1, ready=1))
+    yard.settle()
+    assert (yard.reason, yard.writes) == (names.WAITING_FOR_POD, writes)
+    yard.edit(resources={"cpu": 1, "memory": "1Gi"})
+    yard.settle()
+    assert yard.deaths == 0
+
+
 def test_a_whole_run_writes_little_and_tells_its_story() -> None:
     yard = succeeded()
     assert yard.writes + yard.births <= 10

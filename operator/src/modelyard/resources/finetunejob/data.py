@@ -58,7 +58,7 @@ def pin_dataset(case: Case) -> DatasetPin | Wait:
 def _missing(case: Case, name: str, ref: Ref) -> Wait:
     if case.spec.dataset.inline is not None:
         message = case.observed.refused.get(("Dataset", name))
-        return refused("Dataset", name, message) if message else _waits(name, "is made")
+        return refused("Dataset", name, message) if message else _waits(name)
     if not case.observed.known(ref):
         return moving(names.PENDING, f"reading Dataset {name}", SOON)
     text = f"spec.dataset.ref: there is no Dataset {name} in namespace {case.namespace}; goes on as soon as it exists"
@@ -68,9 +68,9 @@ def _missing(case: Case, name: str, ref: Ref) -> Wait:
 def _not_ready(name: str, found: Manifest) -> Wait:
     stalled = condition(found, names.STALLED)
     if stalled is None:
-        return _waits(name, "is prepared")
+        return _waits(name)
     return stuck(names.DATASET_FAILED, f"Dataset {name}: {stalled['reason']}: {stalled['message']}")
 
 
-def _waits(name: str, what: str) -> Wait:
-    return moving(names.WAITING_FOR_DATASET, f"Dataset {name} {what}")
+def _waits(name: str) -> Wait:
+    return moving(names.WAITING_FOR_DATASET, f"Dataset {name} is being prepared")

@@ -46,6 +46,12 @@ class Situation:
         return self.run.last_pod is not None or jobs.ever_started(self.job, self.pods)
 
     @property
+    def ran(self) -> bool:
+        """True once a pod was seen to run; the Job's own count is faster than the pods, and people read the pods."""
+        failed = (self.job or {}).get("status", {}).get("failed", 0)
+        return self.run.last_pod is not None or bool(failed)
+
+    @property
     def kept(self) -> tuple[Child, ...]:
         """Job and ConfigMap stay for their logs; a Job that would go on is held."""
         going = self.job is not None and not jobs.has_ended(self.job)
@@ -106,7 +112,7 @@ def shared(case: Case, now: Situation, foreign: Manifest) -> Answer:
 
 
 def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Child, ...]) -> Answer:
-    verdict, word = wait.verdict, "Training" if now.started else "Pending"
+    verdict, word = wait.verdict, "Training" if now.ran else "Pending"
     if case.spec.suspend and wait.verdict.reason != names.QUOTA:
         text = "suspended by spec.suspend: pods go, checkpoints stay; set it to false to go on"
         verdict, word = Verdict(False, names.SUSPENDED, text, idle=True), "Suspended"
@@ -121,7 +127,7 @@ def _watched(case: Case, now: Situation) -> Wait:
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
-    if now.started:
+    if now.ran:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
     return refusal(case.observed, name) or waits_for_pod(name)
 
