@@ -6,12 +6,12 @@ import json
 import urllib.request
 from typing import Any
 
-from modelyard.api import layout
 from rich.table import Table
 
 from examples.demo.cluster import Cluster
 from examples.demo.follow import console
 from examples.demo.install import BUCKET, store_client
+from modelyard.api import layout
 
 SENTENCES = (
     "the flight was two hours late and nobody told us why",

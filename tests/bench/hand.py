@@ -14,7 +14,6 @@ from modelyard.decision import Manifest
 from modelyard.engine.kube import RESOURCES, Kube
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
-
 from tests.bench import manifests
 from tests.bench.stage import BUCKET
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from modelyard.decision import Manifest
 from modelyard.engine.kube import Kube
-
 from tests.bench import manifests
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+
 from modelyard.engine.kube import path_of
 
 PATIENCE = 60.0

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import aiohttp
 from kubernetes.aio import config
+
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import DatasetInfo
 from modelyard.engine.kube import Kube, path_of
 from modelyard.resources.dataset.prepare_job import prefix
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
-
 from tests.bench import manifests
 from tests.bench.operator_process import OperatorProcess
 from tests.cluster.kubectl import Kubectl

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelyard.names import FINALIZER_ARTIFACTS
 
+from modelyard.names import FINALIZER_ARTIFACTS
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import yaml
-from modelyard.api.kinds import KINDS, Kind
 
+from modelyard.api.kinds import KINDS, Kind
 from tests.cluster.bad_manifests import BAD
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import INLINE, REMOVE, changed, smallest

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from modelyard.api import layout
 
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
+from modelyard.api import layout
 from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
 
 LONG = {"epochs": 400, "learningRate": 0.001, "maxLength": 32}

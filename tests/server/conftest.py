@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelyard.storage.publish import describe, publish
 from modelyard.storage.store import Store
-
 from tests.localcluster.children import Child, free_port
 from tests.localcluster.minio import MinioServer
 from tests.localcluster.waiting import answers, wait_until

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from modelyard.api.modelversion import Metrics
-from modelyard.api.run import ModelInfo
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from modelyard.api.modelversion import Metrics
+from modelyard.api.run import ModelInfo
 from tests.server.onnxfile import classifier
 
 LABELS = ["negative", "neutral", "positive"]

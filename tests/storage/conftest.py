@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from modelyard.storage.store import Store
 
+from modelyard.storage.store import Store
 from tests.localcluster.minio import MinioServer
 
 

@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from modelyard.storage.claims import claim_number, claimant, claimed_numbers, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.store import Store
-
 from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 

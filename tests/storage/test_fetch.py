@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelyard.api import layout
 from modelyard.api.run import Manifest
 from modelyard.storage import fetch

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from modelyard.api import layout
 from modelyard.api.run import Manifest, digest_of
 from modelyard.storage.errors import Corrupt, StoreError
 from modelyard.storage.fetch import check_listing, fetch_verified, read_manifest
 from modelyard.storage.publish import describe, publish
 from modelyard.storage.store import Store
-
 from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import urllib3
+
 from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
 from modelyard.storage.store import Store
-
 from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect

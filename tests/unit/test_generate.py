@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from modelyard import generate
 from modelyard.__main__ import main
 

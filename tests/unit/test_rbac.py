@@ -1,4 +1,5 @@
 import pytest
+
 from modelyard import rbac
 from modelyard.engine.kube import RESOURCES
 

@@ -3,11 +3,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import Field
+
 from modelyard.api.common import ApiModel
 from modelyard.api.crd import SchemaError, custom_resource_definition, root_schema, structural_schema
 from modelyard.api.kinds import KINDS, Kind
 from modelyard.generate import to_yaml
-from pydantic import Field
 
 FORBIDDEN = {
     "$ref", "$defs", "anyOf", "oneOf", "allOf", "not", "title", "const", "nullable", "definitions", "examples",

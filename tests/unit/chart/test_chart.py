@@ -1,10 +1,10 @@
 from typing import Any
 
 import pytest
+
 from modelyard import rbac
 from modelyard.api.crd import custom_resource_definitions
 from modelyard.settings import REQUIRED
-
 from tests.unit.chart.conftest import CHART, Render, helm, template
 
 

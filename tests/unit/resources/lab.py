@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Need, Observed, Platform, Ref, Room
-
 from tests.builders import ENDPOINT, Built, Job, Pod, a_pod_of
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.api.run import ExitCode
-
 from modelyard_server.ending import fail
 from modelyard_server.slim import leave_out_unused
 

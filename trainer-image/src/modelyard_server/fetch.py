@@ -13,7 +13,6 @@ from modelyard.api.run import Manifest, digest_of
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.fetch import fetch_verified, read_manifest
 from modelyard.storage.store import Store
-
 from modelyard_server.files import check_served, is_served
 
 URI = re.compile(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modelyard.api import layout
 from modelyard.api.run import FileEntry, Manifest, ModelInfo
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.fetch import check_path
 from modelyard.storage.publish import sha256_of
-from pydantic import ValidationError
 
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"

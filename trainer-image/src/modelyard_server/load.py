@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-from modelyard.api.run import ModelInfo
-from modelyard_trainer.machine import cpu_limit
-from modelyard_trainer.tasks import TASKS, TaskModule
 from tokenizers import Tokenizer
 
+from modelyard.api.run import ModelInfo
 from modelyard_server.files import MODEL, TOKENIZER, check_files, check_served, read_manifest
+from modelyard_trainer.machine import cpu_limit
+from modelyard_trainer.tasks import TASKS, TaskModule
 
 
 @dataclass(frozen=True, slots=True)

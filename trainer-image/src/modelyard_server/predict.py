@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from kserve import InferRequest, InferResponse, Model
-from modelyard_trainer.tasks.text_classification import Prediction
 
 from modelyard_server import metrics, protocol
 from modelyard_server.load import Loaded
+from modelyard_trainer.tasks.text_classification import Prediction
 
 BATCH_ROWS = 32
 

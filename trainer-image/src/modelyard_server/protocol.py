@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
+
 from modelyard_trainer.tasks.text_classification import Prediction
 
 TENSOR = "text"

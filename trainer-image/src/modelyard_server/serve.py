@@ -20,13 +20,13 @@ from kserve.errors import InferenceError, InvalidInput, ModelNotFound
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
-from modelyard_trainer.machine import cpu_limit, seconds_running
 
 from modelyard_server import metrics
 from modelyard_server.load import Loaded
 from modelyard_server.middleware import Gate
 from modelyard_server.predict import Classifier, ServedModel
 from modelyard_server.protocol import MALFORMED
+from modelyard_trainer.machine import cpu_limit, seconds_running
 
 log = logging.getLogger("modelyard_server")
 CALLERS_FAULTS = (InvalidInput, ModelNotFound, NotImplementedError)

@@ -8,12 +8,12 @@ import socket
 import sys
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from modelyard.api import layout, run
 from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunConfig, TrainConfig
 from modelyard.storage.errors import StoreError
 from modelyard.storage.store import Store
-from pydantic import TypeAdapter, ValidationError
-
 from modelyard_trainer import machine, pipeline
 from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, from_store
 from modelyard_trainer.progress import Progress

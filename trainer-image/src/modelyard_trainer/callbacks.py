@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from modelyard.api.run import ExitCode
 from transformers import TrainerCallback
 
+from modelyard.api.run import ExitCode
 from modelyard_trainer import machine
 from modelyard_trainer.checkpoints import Keeper
 from modelyard_trainer.errors import TrainerError

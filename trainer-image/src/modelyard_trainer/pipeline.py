@@ -14,7 +14,6 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, Outcome, RunReport
 from modelyard.storage.errors import Missing, StoreError
 from modelyard.storage.fetch import check_listing, read_manifest
-
 from modelyard_trainer.checkpoints import Place, remove_all
 from modelyard_trainer.errors import Interrupted, TrainerError, from_store, out_of_memory
 from modelyard_trainer.reports import report_of

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelyard.api.run import ProgressReport
-
 from modelyard_trainer.background import Repeating
 
 INTERVAL = 3.0

@@ -6,7 +6,6 @@ import platform
 from importlib import metadata
 
 from modelyard.api.run import Outcome, RunReport
-
 from modelyard_trainer.run import Run
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "onnx", "onnxruntime", "scikit-learn")

@@ -10,7 +10,6 @@ from modelyard.api import layout
 from modelyard.api.modelversion import Metrics
 from modelyard.api.run import PrepareConfig, TrainConfig
 from modelyard.storage.store import Store
-
 from modelyard_trainer.data.rows import Row, Sides
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.stopping import Stop

@@ -67,9 +67,7 @@ def check_path(path: str, allowed: tuple[str, ...] = ALLOWED_SUFFIXES) -> None:
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts:
         raise Corrupt(f"the manifest names a file outside its folder: {path!r}")
     if pure.suffix not in allowed:
-        raise Corrupt(
-            f"the manifest names a file that is never loaded: {path!r} (allowed: {', '.join(allowed)})"
-        )
+        raise Corrupt(f"the manifest names a file that is never loaded: {path!r} (allowed: {', '.join(allowed)})")
 
 
 def _fetch_file(store: Store, bucket: str, key: str, target: Path, entry: FileEntry) -> None:

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.api.run import PrepareConfig
 from modelyard.decision import Answer
 from modelyard.resources.dataset import ROOM
-
 from tests.builders import Dataset, Job, Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Answer
-
 from tests.builders import SHA, Built, Job, Pod, a_dataset, a_finetunejob, a_job, a_profile, a_published_model
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Answer
-
 from tests.builders import Built, a_dataset, a_finetunejob, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard, started
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Answer
 from modelyard.resources.finetunejob.progress import humanised, rounded
-
 from tests.builders import Pod
 from tests.unit.resources.finetunejob.yard import Yard, started, training
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobStatus
 from modelyard.decision import Answer
-
 from tests.builders import Job, Pod, a_dataset, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard
 

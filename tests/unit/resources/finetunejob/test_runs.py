@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
-
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
 

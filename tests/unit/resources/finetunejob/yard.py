@@ -6,7 +6,6 @@ from typing import Any
 
 from modelyard import names
 from modelyard.resources.finetunejob import ROOM
-
 from tests.builders import (
     Built,
     FineTuneJob,

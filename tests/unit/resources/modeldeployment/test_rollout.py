@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Answer
 from modelyard.resources.modeldeployment import ROOM
-
 from tests.builders_serving import (
     a_modeldeployment,
     a_ready_version,

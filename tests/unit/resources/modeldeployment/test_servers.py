@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.resources.quantity import cpu, memory
-
 from tests.builders_serving import (
     a_modeldeployment,
     a_ready_version,

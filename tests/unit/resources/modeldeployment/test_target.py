@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+
 from modelyard import names
 from modelyard.decision import Manifest
-
 from tests.builders_serving import (
     a_modeldeployment,
     a_modelversion,

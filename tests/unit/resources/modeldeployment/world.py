@@ -11,7 +11,6 @@ from modelyard import names
 from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Observed, Platform, Select
 from modelyard.resources.conditions import condition
 from modelyard.resources.modeldeployment import ROOM
-
 from tests.builders_serving import NOW, PLATFORM, a_modeldeployment, a_server_pod, make_available
 
 SAMPLE = "a fine film"

@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.decision import Answer, Decision, Fact, Manifest, Observed, Ref, Select
 from modelyard.resources.conditions import condition
 from modelyard.resources.modelversion import ROOM
 from modelyard.resources.modelversion.sizes import humanised
-
 from tests.builders_serving import (
     MODEL,
     NAMESPACE,

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode
 from modelyard.resources.pods import Hints, diagnose, has_started, is_disrupted, is_live, is_running
-
 from tests.builders import Pod, a_pod
 
 NEWEST = "10:09:00"

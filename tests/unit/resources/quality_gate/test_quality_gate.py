@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelyard.api.finetunejob import Gate
 from modelyard.api.modelversion import Metrics
 from modelyard.resources.quality_gate import judge

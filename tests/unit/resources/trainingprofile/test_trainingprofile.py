@@ -6,7 +6,6 @@ from modelyard import names
 from modelyard.decision import Observed
 from modelyard.resources.conditions import condition
 from modelyard.resources.trainingprofile import ROOM
-
 from tests.builders_serving import NOW
 
 

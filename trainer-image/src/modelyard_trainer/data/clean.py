@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from modelyard.api.dataset import Clean
-
 from modelyard_trainer.data.rows import Row
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.api.dataset import Columns
-
 from modelyard_trainer.data.rows import Row
 from modelyard_trainer.errors import TrainerError, bad_data
 

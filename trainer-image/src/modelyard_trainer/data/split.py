@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from modelyard.api.dataset import Split
-
 from modelyard_trainer.data.rows import Row, Sides, in_order, same_text
 
 

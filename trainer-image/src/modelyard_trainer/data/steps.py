@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from modelyard.api.dataset import Split, Step
-
 from modelyard_trainer.data.clean import clean
 from modelyard_trainer.data.dedupe import dedupe
 from modelyard_trainer.data.rows import Row, Sides

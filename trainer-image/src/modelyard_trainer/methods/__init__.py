@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from modelyard.api.finetunejob import Method
-
 from modelyard_trainer.methods import full, lora
 
 

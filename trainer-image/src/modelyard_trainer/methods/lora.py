@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard.api.finetunejob import Method
-
 from modelyard_trainer.errors import bad_config
 
 LEARNING_RATE = 3e-3

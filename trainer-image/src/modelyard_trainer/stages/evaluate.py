@@ -6,8 +6,8 @@ import functools
 import logging
 
 import numpy as np
-from modelyard.api.run import ExitCode
 
+from modelyard.api.run import ExitCode
 from modelyard_trainer.baselines import baselines
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.methods import method_named

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from modelyard.api.modelversion import Metrics
 from modelyard.api.run import ExitCode, ModelInfo, Outcome
-
 from modelyard_trainer import machine
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.predict import in_batches, torch_logits

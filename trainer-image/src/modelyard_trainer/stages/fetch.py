@@ -6,14 +6,14 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import DatasetInfo, ExitCode, Manifest, listing_digest
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import fetch_verified
 from modelyard.storage.store import Entry
-from pydantic import ValidationError
-
 from modelyard_trainer.data.rows import SIDES, digest_of_rows, read_rows
 from modelyard_trainer.downloads import download
 from modelyard_trainer.errors import TrainerError, bad_base

@@ -11,7 +11,6 @@ from modelyard.api.dataset import S3Source
 from modelyard.api.run import ExitCode
 from modelyard.storage.errors import Denied, Missing, StoreError, Unavailable
 from modelyard.storage.store import Store
-
 from modelyard_trainer.downloads import download
 from modelyard_trainer.errors import TrainerError, bad_config, from_store
 from modelyard_trainer.run import PrepareRun

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from modelyard import names
 
+from modelyard import names
 from modelyard_trainer.errors import bad_base, bad_config, out_of_memory
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import task_named

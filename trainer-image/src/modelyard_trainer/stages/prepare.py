@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from modelyard.api.run import DatasetInfo
-
 from modelyard_trainer.data.checks import check_rows
 from modelyard_trainer.data.rows import Row, digest_of_rows, write_rows
 from modelyard_trainer.data.source import Wanted, read_files

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from modelyard.storage.publish import publish
-
 from modelyard_trainer.run import Run
 
 log = logging.getLogger(__name__)

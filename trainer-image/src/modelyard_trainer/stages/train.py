@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from modelyard.api import layout
 from modelyard.storage.errors import Missing
-
 from modelyard_trainer import machine
 from modelyard_trainer.checkpoints import Found, Keeper, Place, newest
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory

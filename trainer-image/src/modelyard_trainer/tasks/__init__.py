@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelyard.api.modelversion import Metrics
-
 from modelyard_trainer.tasks import text_classification
 
 if TYPE_CHECKING:

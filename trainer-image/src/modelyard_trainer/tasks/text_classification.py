@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from modelyard.api.modelversion import ClassMetrics, Metrics
 
 if TYPE_CHECKING:
