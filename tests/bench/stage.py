@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from kubernetes.aio import config
 
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import DatasetInfo
@@ -67,8 +66,7 @@ async def stage() -> AsyncIterator[Stage]:
         kubectl.ok("create", "namespace", HOME)
         store = _store(minio)
         operator = OperatorProcess(api.folder, _environment(api, minio))
-        client = await config.new_client_from_config(str(api.kubeconfig))
-        kube = Kube(client)
+        kube = await Kube.connect(str(api.kubeconfig))
         async with aiohttp.ClientSession(connector=_connector(kube)) as session:
             try:
                 yield Stage(kube, kubectl, store, operator, session, api.url)

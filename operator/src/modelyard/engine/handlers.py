@@ -28,6 +28,21 @@ class EndlessBackoff:
             pause = min(pause * 2, 30.0)
 
 
+class NoMemory(kopf.DiffBaseStorage):
+    """Kopf compares no states for us, so it need not copy each object that it is shown."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing to compare."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing was stored."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is stored."""
+
+
 Sink = Callable[[str | None, Manifest], None]
 """Takes an event's type (None in a listing) and object."""
 
@@ -58,6 +73,8 @@ def build_settings() -> kopf.OperatorSettings:
     """Kopf tuned to watch for ever, to post nothing and to leave users' objects alone."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoMemory()
+    settings.queueing.idle_timeout = 1.0  # a task and two queues per object that was in an event
     settings.scanning.disabled = True
     settings.networking.error_backoffs = EndlessBackoff()
     settings.watching.server_timeout = 300

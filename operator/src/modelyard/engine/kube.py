@@ -67,14 +67,16 @@ class Kube:
         self._client = client
 
     @classmethod
-    async def connect(cls) -> Kube:
-        """Use the in-cluster configuration, else the current kubeconfig."""
+    async def connect(cls, kubeconfig: str | None = None) -> Kube:
+        """Use the in-cluster configuration, else the given or the current kubeconfig."""
         configuration = Configuration()
         configuration.connection_pool_maxsize = 64
+        # The API server is reached directly, as by kopf; looking for a proxy and a netrc costs a thread per request.
+        configuration.client_session_kwargs = {"trust_env": False}
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)
+            await config.load_kube_config(kubeconfig, client_configuration=configuration)
         return cls(ApiClient(configuration))
 
     @property

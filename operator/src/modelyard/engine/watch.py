@@ -12,6 +12,7 @@ import random
 import threading
 
 import kopf
+import uvloop
 
 from modelyard.decision import Manifest
 from modelyard.engine.handlers import build_registry, build_settings
@@ -48,7 +49,8 @@ class Watch:
     def _run_forever(self) -> None:
         while not self._stop.is_set():
             try:
-                asyncio.run(self._operator())
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(self._operator())
             except Exception:
                 log.exception("the watches ended")
             if not self._stop.is_set():
