@@ -148,8 +148,10 @@ def matches(obj: Manifest, select: Select) -> bool:
 
 
 def slim(obj: Manifest) -> None:
-    """Drop what nobody reads, in place: it is a third of the memory."""
+    """Drop what nobody reads, in place: it is half of the memory."""
     obj["metadata"].pop("managedFields", None)
+    if obj.get("kind") == "Job":  # never applied again: of its spec only `suspend` is ever patched
+        obj.get("spec", {}).pop("template", None)
     annotations = obj["metadata"].get("annotations")
     if annotations:
         annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)

@@ -1,0 +1,59 @@
+"""What keeps an event and an object cheap: forgetting it shows in the figures, not in behaviour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from modelyard.engine.cache import Cache
+from modelyard.engine.handlers import build_settings
+from modelyard.engine.kube import Kube
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: secret}}]
+"""
+
+
+def job() -> dict[str, Any]:
+    meta = {"name": "run", "namespace": "team", "resourceVersion": "7", "managedFields": [{}]}
+    return {"kind": "Job", "metadata": meta, "spec": {"suspend": True, "template": {"spec": {}}}}
+
+
+def test_a_job_is_remembered_without_its_pod_template() -> None:
+    cache = Cache()
+    assert cache.put(job())
+    known = cache.get("Job", "team", "run")
+    assert known is not None
+    assert known["spec"] == {"suspend": True}
+    assert "managedFields" not in known["metadata"]
+
+
+def test_a_deployment_keeps_its_template_since_it_is_compared() -> None:
+    cache = Cache()
+    cache.put({**job(), "kind": "Deployment"})
+    known = cache.get("Deployment", "team", "run")
+    assert known is not None
+    assert "template" in known["spec"]
+
+
+def test_kopf_copies_and_compares_no_state() -> None:
+    storage = build_settings().persistence.diffbase_storage
+    body = kopf.Body({"metadata": {"name": "run"}, "spec": {"large": True}})
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
+
+
+async def test_no_proxy_and_no_netrc_is_looked_up_per_request(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(KUBECONFIG)
+    kube = await Kube.connect(str(file))
+    assert kube.configuration.host == "https://127.0.0.1:1"
+    assert kube.configuration.client_session_kwargs == {"trust_env": False}
+    await kube.close()
