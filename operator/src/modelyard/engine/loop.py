@@ -21,6 +21,8 @@ from modelyard.engine.world import World
 log = logging.getLogger(__name__)
 CONFLICT_PAUSE = 0.05
 FENCED_PAUSE = 1.0
+POSTERS = 2
+"""Events posted at once: the story may lag behind a burst, Jobs may not."""
 
 
 class FenceLike(Protocol):
@@ -48,6 +50,7 @@ class Engine:
         self.rooms = {room.kind: room for room in rooms}
         self.queue = WorkQueue(self.run_pass, workers=workers, retry_cap=retry_cap)
         self._posting: set[asyncio.Task[None]] = set()
+        self._posters = asyncio.Semaphore(POSTERS)
 
     def on_event(self, type_: str | None, obj: Manifest) -> None:
         """Remember the object (or its end) and wake everyone it concerns."""
@@ -106,9 +109,13 @@ class Engine:
             await asyncio.wait(self._posting, timeout=2)
 
     def _post(self, obj: Manifest, events: Iterable[Event]) -> None:
-        task = asyncio.create_task(post_events(self.world, obj, tuple(events)))
+        task = asyncio.create_task(self._post_in_turn(obj, tuple(events)))
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)
+
+    async def _post_in_turn(self, obj: Manifest, events: tuple[Event, ...]) -> None:
+        async with self._posters:
+            await post_events(self.world, obj, events)
 
     def _on_deleted(self, key: Key, obj: Manifest) -> None:
         known = self.world.cache.get(*key)
