@@ -1,0 +1,55 @@
+"""How many writes a run costs the API server: progress and events aside."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from modelyard import names
+from modelyard.decision import Manifest
+from tests.simulation.fake_api import FakeApi, Write
+from tests.simulation.invariants import OPERATOR
+
+LIMIT = 10
+
+
+class Budget:
+    """Counts the operator's writes for each run of a FineTuneJob, its children and its version."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._writes: dict[str, list[str]] = defaultdict(list)
+        api.auditors.append(self._audit)
+
+    def overdrawn(self) -> list[str]:
+        """Runs that cost more than they may."""
+        return [f"run {run} took {len(w)} writes: {w}" for run, w in sorted(self._writes.items()) if len(w) > LIMIT]
+
+    def _audit(self, write: Write) -> None:
+        if not write.who.startswith(OPERATOR) or _is_progress(write.before, write.after):
+            return
+        run = _run_of(write.after or write.before or {})
+        if run:
+            self._writes[run].append(f"{write.verb} {write.key[0]} {_reason(write.after)}")
+
+
+def _run_of(obj: Manifest) -> str:
+    if obj["kind"] == "FineTuneJob":
+        return str((obj.get("status", {}).get("run") or {}).get("id", ""))
+    if obj["kind"] == "ModelVersion":
+        return str(obj["spec"]["lineage"]["run"])
+    labels = obj["metadata"].get("labels", {})
+    return str(labels.get(names.LABEL_RUN, "")) if labels.get(names.LABEL_KIND) == "finetunejob" else ""
+
+
+def _reason(obj: Manifest | None) -> str:
+    found = (obj or {}).get("status", {}).get("conditions", ())
+    return next((str(c["reason"]) for c in found if c["type"] == "Ready"), "")
+
+
+def _is_progress(before: Manifest | None, after: Manifest | None) -> bool:
+    if before is None or after is None or after["kind"] != "FineTuneJob":
+        return False
+    return _without_progress(before) == _without_progress(after)
+
+
+def _without_progress(obj: Manifest) -> Manifest:
+    return {name: value for name, value in obj.get("status", {}).items() if name != "progress"}

@@ -1,0 +1,129 @@
+"""An artifact store in memory below the operator's own storage code: claims, manifests and listings are the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelyard.api import layout
+from modelyard.api.run import FileEntry, digest_of
+from modelyard.api.run import Manifest as StoredManifest
+from modelyard.engine.facts import FactFunction
+from modelyard.engine.facts.store import StoreFacts
+from modelyard.storage.errors import AlreadyExists, Missing, StoreError, Unavailable
+from modelyard.storage.fetch import check_listing, read_manifest
+from modelyard.storage.store import Entry, Store
+from tests.simulation.client import Faults
+from tests.simulation.story import Story
+
+BUCKET = "modelyard"
+
+
+class FakeStore(Store):
+    """Objects in a dictionary, as the pods see it: always there."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], tuple[bytes, int]] = {}
+        """(bucket, key) -> content and stated size."""
+
+    def get(self, bucket: str, key: str) -> bytes:
+        if (bucket, key) not in self.objects:
+            raise Missing(f"no s3://{bucket}/{key}")
+        return self.objects[bucket, key][0]
+
+    def put(self, bucket: str, key: str, data: bytes, *, if_absent: bool = False) -> str:
+        if if_absent and (bucket, key) in self.objects:
+            raise AlreadyExists(f"s3://{bucket}/{key} is there")
+        self.objects[bucket, key] = (data, len(data))
+        return _etag(data)
+
+    def put_sized(self, bucket: str, key: str, size: int) -> None:
+        """A file of which only the size matters."""
+        self.objects[bucket, key] = (key.encode(), size)
+
+    def stat(self, bucket: str, key: str) -> Entry | None:
+        found = self.objects.get((bucket, key))
+        return None if found is None else Entry(key, found[1], _etag(found[0]))
+
+    def list(self, bucket: str, prefix: str) -> list[Entry]:
+        keys = sorted(key for b, key in self.objects if b == bucket and key.startswith(prefix))
+        return [Entry(key, self.objects[bucket, key][1], _etag(self.objects[bucket, key][0])) for key in keys]
+
+    def delete_prefix(self, bucket: str, prefix: str) -> int:
+        entries = self.list(bucket, prefix)
+        for entry in entries:
+            del self.objects[bucket, entry.key]
+        return len(entries)
+
+    def publish(self, prefix: str, manifest: StoredManifest) -> str:
+        """As the trainer does: files first, the manifest last and never overwritten; gives the digest that stands."""
+        data = manifest.to_bytes()
+        if self.stat(BUCKET, layout.manifest_key(prefix)) is None:
+            for entry in manifest.files:
+                self.put_sized(BUCKET, layout.file_key(prefix, digest_of(data), entry.path), entry.size)
+            self.put(BUCKET, layout.manifest_key(prefix), data)
+        return digest_of(self.get(BUCKET, layout.manifest_key(prefix)))
+
+    def published(self, prefix: str) -> StoredManifest | None:
+        """The manifest of a prefix."""
+        found = self.objects.get((BUCKET, layout.manifest_key(prefix)))
+        return None if found is None else StoredManifest.model_validate_json(found[0])
+
+    def intact(self, prefix: str) -> bool:
+        """True when a server that fetches this prefix finds every byte."""
+        try:
+            check_listing(self, BUCKET, prefix, read_manifest(self, BUCKET, prefix)[0])
+        except StoreError:
+            return False
+        return True
+
+    def corrupt(self, prefix: str) -> bool:
+        """Cut one published file short; False if there is none."""
+        for bucket, key in sorted(self.objects):
+            if key.startswith(prefix) and not key.endswith(layout.MANIFEST):
+                data, size = self.objects[bucket, key]
+                self.objects[bucket, key] = (data, max(size - 1, 0))
+                return True
+        return False
+
+
+def file_entry(path: str, size: int) -> FileEntry:
+    """A line of a manifest."""
+    return FileEntry(path=path, size=size, sha256=hashlib.sha256(path.encode()).hexdigest())
+
+
+def progress(run_prefix: str, report: Mapping[str, Any], store: FakeStore) -> None:
+    """What a pod tells about itself."""
+    store.put(BUCKET, layout.progress_key(run_prefix), json.dumps(report).encode())
+
+
+def store_facts(store: FakeStore, faults: Faults, rng: random.Random, story: Story) -> dict[str, FactFunction]:
+    """The operator's own questions to the store, late and unavailable by seed; an effect may happen without answer."""
+    facts = StoreFacts(store, BUCKET)
+
+    def late(name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
+        async def ask(args: Mapping[str, str]) -> Any:
+            await asyncio.sleep(rng.uniform(0.002, 0.05))
+            if faults.store_down:
+                raise Unavailable("the store is down")
+            flaky = rng.random() < faults.store_flaky
+            if flaky and rng.random() < 0.5:
+                raise Unavailable("the store gave no answer")
+            answer = question(args)
+            if flaky:
+                story.tell("store: %s %s done, but no answer", name, dict(args))
+                await asyncio.sleep(rng.uniform(1.0, 10.0))
+                raise Unavailable("the store gave no answer in time")
+            return answer
+
+        return ask
+
+    return {name: late(name, question) for name, question in facts.questions.items()}
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

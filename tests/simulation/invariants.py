@@ -1,0 +1,143 @@
+"""What must hold at every write, whatever goes wrong; a broken promise ends the life."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.decision import Manifest
+from tests.simulation.fake_api import FakeApi, Write
+from tests.simulation.fake_servers import FakeServers
+from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.schema import OURS
+from tests.simulation.story import Story
+
+OPERATOR = "operator"
+TERMINAL = ("Succeeded", "Failed")
+
+
+class Invariants:
+    """Audits every write of everyone."""
+
+    def __init__(self, api: FakeApi, store: FakeStore, servers: FakeServers, story: Story) -> None:
+        self._api, self._store, self._servers, self._story = api, store, servers, story
+        self._runs_of: dict[tuple[str, str, int], str] = {}
+        self._numbers_of: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+        self._ever_ready: set[tuple[str, str, int]] = set()
+        api.auditors.append(self._audit)
+
+    def _audit(self, write: Write) -> None:
+        kind = write.key[0]
+        if kind == "Job" and write.after is not None:
+            self._one_live_job(write.after)
+        if kind == "Pod" and write.after is not None:
+            self._one_live_pod(write.after)
+        if kind == "Service" and write.after is not None:
+            self._serves_only_proven(write.before, write.after)
+        if kind in OURS:
+            self._audit_ours(write)
+
+    def _audit_ours(self, write: Write) -> None:
+        if write.before is not None and write.after is not None:
+            self._goes_forward(write.before, write.after)
+        if write.who.startswith(OPERATOR):
+            self._operator_keeps_off(write)
+        if write.key[0] == "ModelVersion" and write.after is not None:
+            self._version(write)
+
+    def _one_live_job(self, job: Manifest) -> None:
+        run = job["metadata"].get("labels", {}).get(names.LABEL_RUN)
+        if run is None or not _is_live(job):
+            return
+        same = [
+            other["metadata"]["name"]
+            for other in self._api.all("Job")
+            if other["metadata"].get("labels", {}).get(names.LABEL_RUN) == run
+            and _owner_kind(other) == _owner_kind(job) == "finetunejob"
+            and _is_live(other)
+        ]
+        if len(same) > 1:
+            self._story.breaks(f"run {run} has {len(same)} live Jobs: {same}")
+
+    def _one_live_pod(self, pod: Manifest) -> None:
+        run = pod["metadata"].get("labels", {}).get(names.LABEL_RUN)
+        if run is None or pod.get("status", {}).get("phase") != "Running" or _owner_kind(pod) != "finetunejob":
+            return
+        same = [
+            other["metadata"]["name"]
+            for other in self._api.all("Pod")
+            if other["metadata"].get("labels", {}).get(names.LABEL_RUN) == run
+            and other.get("status", {}).get("phase") == "Running"
+        ]
+        if len(same) > 1:
+            self._story.breaks(f"run {run} has {len(same)} running pods: {same}")
+
+    def _serves_only_proven(self, before: Manifest | None, after: Manifest) -> None:
+        """The stable Service bears the name of its ModelDeployment."""
+        selector = after["spec"]["selector"]
+        deployment, namespace = selector.get(names.LABEL_DEPLOYMENT), after["metadata"]["namespace"]
+        same = before is not None and before["spec"]["selector"] == selector
+        if after["metadata"]["name"] != deployment or same:
+            return
+        version = selector[names.LABEL_VERSION]
+        if (namespace, deployment, version) not in self._servers.answered:
+            self._story.breaks(f"{deployment} sends traffic to version {version}, which never answered as itself")
+        model = after["metadata"]["labels"][names.LABEL_MODEL]
+        if (namespace, model, int(version)) not in self._ever_ready:
+            self._story.breaks(f"{deployment} sends traffic to version {version} of {model}, which never was Ready")
+
+    def _goes_forward(self, before: Manifest, after: Manifest) -> None:
+        old, new = before.get("status", {}), after.get("status", {})
+        if new.get("observedGeneration", -1) < old.get("observedGeneration", -1):
+            self._story.breaks(f"observedGeneration of {after['metadata']['name']} goes back")
+        old_run, new_run = old.get("run") or {}, new.get("run") or {}
+        ended = old_run.get("state") in TERMINAL and old_run.get("id") == new_run.get("id")
+        if ended and old_run.get("specHash") == new_run.get("specHash") and old_run["state"] != new_run["state"]:
+            self._story.breaks(f"run {old_run['id']} was {old_run['state']} and is {new_run['state']}")
+
+    def _operator_keeps_off(self, write: Write) -> None:
+        before, after = write.before, write.after
+        if write.verb == "delete" and write.key[0] != "Dataset":
+            self._story.breaks(f"the operator deletes {write.key}")
+        if before is None or names.LABEL_KIND in before["metadata"].get("labels", {}):
+            return
+        if after is not None and _users_part(before) != _users_part(after):
+            self._story.breaks(f"the operator changes spec, labels or annotations of {write.key}")
+
+    def _version(self, write: Write) -> None:
+        obj = write.after or {}
+        spec, namespace = obj["spec"], write.key[1]
+        if write.before is None:
+            self._number_is_new(namespace, spec)
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in obj.get("status", {}).get("conditions", ()))
+        if not ready:
+            return
+        self._ever_ready.add((namespace, spec["model"], spec["number"]))
+
+    def _number_is_new(self, namespace: str, spec: dict[str, Any]) -> None:
+        model, number, run = spec["model"], spec["number"], spec["lineage"]["run"]
+        first = self._runs_of.setdefault((namespace, model, number), run)
+        if first != run:
+            self._story.breaks(f"number {number} of {model} was of run {first} and is of {run}")
+        if self._store.stat(BUCKET, layout.spent_key(namespace, model, number)) is not None:
+            self._story.breaks(f"number {number} of {model} was spent and is used again")
+        numbers = self._numbers_of[namespace, model, run]
+        numbers.add(number)
+        unspent = [n for n in numbers if self._store.stat(BUCKET, layout.spent_key(namespace, model, n)) is None]
+        if len(unspent) > 1:
+            self._story.breaks(f"run {run} of {model} has numbers {sorted(unspent)}")
+
+
+def _is_live(job: Manifest) -> bool:
+    ended = any(c["type"] in ("Complete", "Failed") for c in job.get("status", {}).get("conditions", ()))
+    return not ended and not job["spec"].get("suspend") and "deletionTimestamp" not in job["metadata"]
+
+
+def _owner_kind(obj: Manifest) -> str:
+    return str(obj["metadata"].get("labels", {}).get(names.LABEL_KIND, ""))
+
+
+def _users_part(obj: Manifest) -> tuple[Any, ...]:
+    return obj.get("spec"), obj["metadata"].get("labels"), obj["metadata"].get("annotations")

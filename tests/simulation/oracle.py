@@ -1,0 +1,166 @@
+"""What must stand at the end of a life, told from what the world knows and not from the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.decision import Manifest
+from tests.simulation.fake_api import FakeApi
+from tests.simulation.fake_store import BUCKET
+from tests.simulation.schema import OURS
+from tests.simulation.serving_oracle import wrong_deployments
+
+if TYPE_CHECKING:
+    from tests.simulation.life import Life
+
+MAY_WAIT = {names.WAITING_FOR_VERSION}
+"""Reasons that may stay Reconciling for ever: the user has not made what is waited for."""
+
+
+def wrong(life: Life) -> Iterator[str]:
+    """Every difference between what is and what should be."""
+    for kind in OURS:
+        for obj in life.api.all(kind):
+            yield from (f"{kind} {obj['metadata']['name']}: {line}" for line in _decided(obj))
+    for obj in life.api.all("Dataset"):
+        yield from _dataset(life, obj)
+    for obj in life.api.all("FineTuneJob"):
+        yield from _job(life, obj)
+    for obj in life.api.all("ModelVersion"):
+        yield from _version(life, obj)
+    yield from wrong_deployments(life)
+    yield from _orphans(life)
+
+
+def summary(api: FakeApi) -> str:
+    """All objects of ours in a few words."""
+    lines = []
+    for kind in OURS:
+        for obj in api.all(kind):
+            found = ready(obj)
+            lines.append(f"{kind} {obj['metadata']['name']}: {found.get('status')} {found.get('reason')}")
+    return "; ".join(lines)
+
+
+def ready(obj: Manifest) -> dict[str, Any]:
+    """The Ready condition."""
+    return condition(obj, names.READY)
+
+
+def condition(obj: Manifest, type_: str) -> dict[str, Any]:
+    """A condition, empty if it is not there."""
+    found = obj.get("status", {}).get("conditions", ())
+    return next((c for c in found if c["type"] == type_), {})
+
+
+def _decided(obj: Manifest) -> Iterator[str]:
+    """Ready is there, about this generation, and whoever is not Ready says what it is waiting for."""
+    found, status = ready(obj), obj.get("status", {})
+    if not found or status.get("observedGeneration") != obj["metadata"]["generation"]:
+        yield f"status is not about this generation: {status}"
+        return
+    moving = condition(obj, names.RECONCILING)
+    if moving and moving["reason"] not in MAY_WAIT and not _shares_a_run(obj):
+        yield f"still {moving['reason']}: {moving['message']}"
+    stalled = condition(obj, names.STALLED)
+    if found["status"] == "False" and not (moving or stalled) and found["reason"] != names.SUSPENDED:
+        yield f"neither Ready nor Stalled: {found}"
+
+
+def _shares_a_run(obj: Manifest) -> bool:
+    return "is made by" in ready(obj).get("message", "")
+
+
+def _dataset(life: Life, obj: Manifest) -> Iterator[str]:
+    status, name = obj["status"], obj["metadata"]["name"]
+    reason, held = ready(obj)["reason"], life.store.published(status.get("prefix") or "-/") is not None
+    ends = life.kubelet.reasons(status.get("prepareId") or "")
+    if ready(obj)["status"] == "True" and not held:
+        yield f"Dataset {name} is Ready, but nothing is published"
+    if held and ready(obj)["status"] != "True" and reason not in ends:
+        yield f"Dataset {name} has rows in the store, but says {reason}; its pods ended with {ends}"
+    if not held and ready(obj)["status"] == "False" and reason not in ends:
+        yield f"Dataset {name} says {reason}, its pods ended with {ends}"
+
+
+def _job(life: Life, obj: Manifest) -> Iterator[str]:
+    run, name = obj["status"].get("run"), obj["metadata"]["name"]
+    if run is None:
+        yield from _job_without_run(life, obj)
+    elif run["state"] == "Succeeded":
+        yield from _succeeded(life, obj, run)
+    elif run["state"] == "Failed":
+        ends = life.kubelet.reasons(run["id"])
+        if run["failure"]["reason"] not in {*ends, *_later_harm(life)}:
+            yield f"FineTuneJob {name} failed with {run['failure']}, its pods ended with {ends}"
+    elif not obj["spec"].get("suspend") and not _waits_for_twin(life, obj, run):
+        yield f"FineTuneJob {name} is still {run['state']}: {ready(obj)}"
+
+
+def _later_harm(life: Life) -> set[str]:
+    """A version that was corrupted before its job looked at it."""
+    return {names.CORRUPT, names.TRAINER_FAILED} if life.user.harmed else set()
+
+
+def _waits_for_twin(life: Life, obj: Manifest, run: dict[str, Any]) -> bool:
+    """Another object's Job makes this run, and it is suspended."""
+    jobs = [job for job in life.api.all("Job") if job["metadata"]["labels"].get(names.LABEL_RUN) == run["id"]]
+    owners = {ref["uid"] for job in jobs for ref in job["metadata"]["ownerReferences"]}
+    return bool(owners) and obj["metadata"]["uid"] not in owners
+
+
+def _job_without_run(life: Life, obj: Manifest) -> Iterator[str]:
+    found, name = ready(obj), obj["metadata"]["name"]
+    dataset = life.api.look("Dataset", obj["metadata"]["namespace"], obj["spec"]["dataset"].get("ref", ""))
+    inline = "inline" in obj["spec"]["dataset"]
+    expected = names.DATASET_NOT_FOUND if dataset is None and not inline else names.DATASET_FAILED
+    if found["reason"] not in (expected, names.SUSPENDED):
+        yield f"FineTuneJob {name} has no run and says {found['reason']}, expected {expected}"
+
+
+def _succeeded(life: Life, obj: Manifest, run: dict[str, Any]) -> Iterator[str]:
+    name, version = obj["metadata"]["name"], obj["status"].get("version")
+    found = life.api.look("ModelVersion", obj["metadata"]["namespace"], version or "")
+    if found is None and version not in life.user.deleted_versions:
+        yield f"FineTuneJob {name} made {version}, which is not there"
+    if found is not None and found["spec"]["lineage"]["run"] != run["id"] and not life.user.deleted_versions:
+        yield f"FineTuneJob {name} says {version}, which is of another run"
+    if found is not None and _reached(obj, found) != obj["status"].get("gate"):
+        yield f"FineTuneJob {name}: gate is {obj['status'].get('gate')}"
+
+
+def _reached(job: Manifest, version: Manifest) -> str:
+    asked = job["spec"]["evaluate"]["gate"]["require"]
+    reached = version["spec"]["metrics"]["macro_f1"]
+    return "passed" if all(reached >= requirement["min"] for requirement in asked) else "failed"
+
+
+def _version(life: Life, obj: Manifest) -> Iterator[str]:
+    spec, name, namespace = obj["spec"], obj["metadata"]["name"], obj["metadata"]["namespace"]
+    if "deletionTimestamp" in obj["metadata"]:
+        if ready(obj)["reason"] != names.IN_USE:
+            yield f"ModelVersion {name} waits to be deleted: {ready(obj)}"
+        return
+    prefix = layout.version_prefix(layout.run_prefix(namespace, spec["model"], spec["lineage"]["run"]))
+    intact = life.store.intact(prefix)
+    if (ready(obj)["status"] == "True") != intact:
+        yield f"ModelVersion {name} says {ready(obj)['reason']}, but intact is {intact}"
+    if life.store.stat(BUCKET, layout.number_key(namespace, spec["model"], spec["number"])) is None:
+        yield f"ModelVersion {name} has a number that nobody claimed"
+
+
+def _orphans(life: Life) -> Iterator[str]:
+    """Children whose owner is gone, and Jobs of runs that nobody asks for any more."""
+    uids = {obj["metadata"]["uid"] for obj in life.api.everything()}
+    for obj in life.api.everything():
+        owners = [ref["uid"] for ref in obj["metadata"].get("ownerReferences", ())]
+        if owners and not uids & set(owners):
+            yield f"{obj['kind']} {obj['metadata']['name']} is left without owner"
+    for job in life.api.all("Job"):
+        if any(c["type"] in ("Complete", "Failed") for c in job.get("status", {}).get("conditions", ())):
+            continue
+        if not job["spec"].get("suspend"):
+            yield f"Job {job['metadata']['name']} is still at work"

@@ -1,0 +1,81 @@
+"""What pods publish: manifests of prepared rows and of models, as the trainer writes them."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from modelyard.api import layout
+from modelyard.api.run import DatasetInfo, ModelInfo, ProgressReport, digest_of
+from modelyard.api.run import Manifest as StoredManifest
+from modelyard.decision import Manifest
+from tests.simulation import clock
+from tests.simulation.fake_store import FakeStore, file_entry, progress
+
+SIZES = {"safetensors": ("model.safetensors", 90_000_000), "onnx": ("model.onnx", 91_000_000)}
+
+
+def config_of(config_map: Manifest) -> dict[str, Any]:
+    """The RunConfig that a pod finds."""
+    return dict(json.loads(config_map["data"]["run.json"]))
+
+
+def publish(config: dict[str, Any], store: FakeStore, rng: random.Random) -> None:
+    """Complete the run's prefix, unless it is complete already."""
+    if config["kind"] == "prepare":
+        store.publish(config["prefix"], _rows(config))
+    else:
+        store.publish(layout.version_prefix(config["prefix"]), _model(config, rng))
+
+
+def published(config: dict[str, Any], store: FakeStore) -> bool:
+    """True when the run has its result."""
+    prefix = config["prefix"] if config["kind"] == "prepare" else layout.version_prefix(config["prefix"])
+    return store.published(prefix) is not None
+
+
+def report(config: dict[str, Any], pod: str, share: float, store: FakeStore) -> None:
+    """Progress of a training pod."""
+    if config["kind"] != "train":
+        return
+    told = ProgressReport(
+        run=config["run"], pod=pod, stage="train", step=int(share * 1000), steps=1000, loss=1.0 - share / 2,
+        seconds_left=(1 - share) * 60, at=clock.now().isoformat(),
+    )  # fmt: skip
+    progress(config["prefix"], told.model_dump(mode="json", by_alias=True, exclude_none=True), store)
+
+
+def _rows(config: dict[str, Any]) -> StoredManifest:
+    content = json.dumps([config["source"], config["steps"]], sort_keys=True).encode()
+    info = DatasetInfo(
+        task=config["task"],
+        digest=digest_of(content),
+        rows={"train": 800, "validation": 100, "test": 100},
+        classes={"good": 500, "bad": 500},
+        removed={"duplicate": 3},
+    )
+    files = [file_entry(f"{side}.jsonl", 1000) for side in ("train", "validation", "test")]
+    return StoredManifest(kind="dataset", files=files, info=info.dump())
+
+
+def _model(config: dict[str, Any], rng: random.Random) -> StoredManifest:
+    f1 = round(rng.uniform(0.5, 0.99), 3)
+    info = ModelInfo.model_validate(
+        {
+            "task": config["task"],
+            "run": config["run"],
+            "model": config["model"],
+            "labels": ["good", "bad"],
+            "maxLength": 128,
+            "formats": config["export"],
+            "metrics": {"macro_f1": f1, "accuracy": f1, "exportDifference": 1e-6},
+            "dataset": config["dataset"]["digest"],
+            "base": config["base"]["digest"],
+            "image": config["image"],
+            "sample": "a fine day",
+        }
+    )
+    # Training is not the same twice: another pod of the run would publish other bytes.
+    files = [file_entry(name, size + rng.randrange(1000)) for name, size in map(SIZES.__getitem__, config["export"])]
+    return StoredManifest(kind="model", files=files, info=info.dump())

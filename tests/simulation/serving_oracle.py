@@ -1,0 +1,83 @@
+"""What every ModelDeployment must serve at the end of a life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from modelyard import names
+from modelyard.decision import Manifest
+
+if TYPE_CHECKING:
+    from tests.simulation.life import Life
+
+
+def wrong_deployments(life: Life) -> Iterator[str]:
+    """Every difference between what is served and what should be."""
+    for obj in life.api.all("ModelDeployment"):
+        name = obj["metadata"]["name"]
+        yield from (f"ModelDeployment {name}: {line}" for line in _wrong(life, obj))
+
+
+def _wrong(life: Life, obj: Manifest) -> Iterator[str]:
+    status = obj["status"]
+    serving, wanted = status.get("serving"), _wanted(life, obj)
+    yield from _servers(life, obj, serving)
+    if status.get("candidate") is not None:
+        yield f"candidate {status['candidate']} is still on trial: {status['conditions']}"
+    if wanted is not None and serving != wanted and not _may_have_failed(life, obj, wanted):
+        yield f"serves {serving}, should serve {wanted}: {status}"
+    if wanted is not None and serving == wanted and _ready(obj)["status"] != "True" and _good(life, obj, wanted):
+        yield f"serves {wanted}, but is not Ready: {_ready(obj)}"
+
+
+def _servers(life: Life, obj: Manifest, serving: int | None) -> Iterator[str]:
+    """The stable Service points to what the status says, and no other server is left."""
+    name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
+    stable = life.api.look("Service", namespace, name)
+    selected = stable["spec"]["selector"][names.LABEL_VERSION] if stable else None
+    if selected != (None if serving is None else str(serving)):
+        yield f"status says {serving}, the Service selects {selected}"
+    owned = [d for d in life.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
+    numbers = sorted(d["metadata"]["labels"][names.LABEL_VERSION] for d in owned)
+    kept = {str(serving), str(obj["status"].get("candidate"))}
+    if set(numbers) - kept:
+        yield f"servers {numbers} are left, {serving} serves"
+
+
+def _wanted(life: Life, obj: Manifest) -> int | None:
+    """The version that has to be served; None where history or nothing decides."""
+    model, serving = obj["spec"]["model"], obj["status"].get("serving")
+    versions = {v["spec"]["number"]: v for v in life.api.all("ModelVersion") if v["spec"]["model"] == model["name"]}
+    if "version" in model:
+        pinned = versions.get(model["version"])
+        return model["version"] if pinned and _is_ready(pinned) and _has_onnx(pinned) else None
+    passed = [n for n, v in versions.items() if _is_ready(v) and v["status"].get("gate") == "passed"]
+    best = max(passed, default=None)
+    if best is None or serving is None or best > serving:
+        return best
+    now = versions.get(serving)
+    rejected = now is not None and (now["status"].get("gate") == "failed" or not _is_ready(now))
+    return best if rejected else serving
+
+
+def _may_have_failed(life: Life, obj: Manifest, wanted: int) -> bool:
+    return obj["status"].get("failed") == wanted and not _good(life, obj, wanted)
+
+
+def _good(life: Life, obj: Manifest, number: int) -> bool:
+    way = life.fates.server(obj["metadata"]["name"], str(number)).way
+    return way == "good" and not life.user.harmed
+
+
+def _has_onnx(version: Manifest) -> bool:
+    return "onnx" in version["spec"]["formats"]
+
+
+def _is_ready(version: Manifest) -> bool:
+    return _ready(version).get("status") == "True" and "deletionTimestamp" not in version["metadata"]
+
+
+def _ready(obj: Manifest) -> Manifest:
+    found = obj.get("status", {}).get("conditions", ())
+    return next((c for c in found if c["type"] == names.READY), {})

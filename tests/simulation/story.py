@@ -1,0 +1,31 @@
+"""What happened in a life: the last lines are printed when it fails."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tests.simulation import clock
+
+
+class BrokenPromise(AssertionError):
+    """An invariant did not hold; carries the life's story."""
+
+
+class Story:
+    """A short memory of a life, and the promises that were broken in it."""
+
+    def __init__(self, lines: int = 60) -> None:
+        self._lines: deque[tuple[float, str, tuple[object, ...]]] = deque(maxlen=lines)
+        self.broken: list[str] = []
+
+    def tell(self, text: str, *details: object) -> None:
+        """Remember one line; formatted only if somebody reads it."""
+        self._lines.append((clock.seconds(), text, details))
+
+    def breaks(self, promise: str) -> None:
+        """A promise is broken: the life ends at its next step (the engine must not swallow this)."""
+        self.tell("BROKEN: %s", promise)
+        self.broken.append(promise)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{at:9.2f}  {text % details if details else text}" for at, text, details in self._lines)

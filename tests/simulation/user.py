@@ -1,0 +1,216 @@
+"""A user who acts by seed: creates, changes, suspends, re-applies, deletes, pins, breaks and mends things."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Manifest
+from modelyard.engine.cache import Key, key_of
+from modelyard.engine.kube import KubeError
+from tests.simulation import wishes
+from tests.simulation.fake_api import FakeApi
+from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.schema import clone
+from tests.simulation.story import Story
+
+WHO = "user"
+CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
+
+
+class User:
+    """Keeps a folder of manifests, as in git, and sometimes works by hand."""
+
+    def __init__(self, api: FakeApi, store: FakeStore, rng: random.Random, story: Story) -> None:
+        self.api, self.store, self.rng, self.story = api, store, rng, story
+        self.folder: dict[Key, Manifest] = {}
+        self.deleted_versions: set[str] = set()
+        self.harmed = False
+        """True once artifacts were changed or deleted."""
+        self._names = 0
+        self.actions: dict[Callable[[], None], int] = {
+            self.new_dataset: 4,
+            self.new_job: 10,
+            self.new_deployment: 5,
+            self.twin_job: 2,
+            self.change_epochs: 4,
+            self.raise_attempt: 4,
+            self.toggle_suspend: 5,
+            self.change_resources: 3,
+            self.edit_gate: 4,
+            self.raise_revision: 2,
+            self.apply_again: 4,
+            self.delete_and_apply: 4,
+            self.delete_for_good: 2,
+            self.delete_child: 5,
+            self.follow_or_pin: 5,
+            self.scale: 2,
+            self.delete_version: 4,
+            self.corrupt: 1,
+            self.edit_profile: 2,
+        }
+
+    def begin(self) -> None:
+        """What every life starts with."""
+        self.rng.choice((self.mend, self.mend, self.mend, self.apply_profile, self.upload_base))()
+        self.new_dataset()
+        self.new_job()
+        for action in (self.new_dataset, self.new_job, self.new_deployment):
+            if self.rng.random() < 0.6:
+                action()
+
+    def act(self) -> None:
+        """One thing, by chance."""
+        self.rng.choices(list(self.actions), list(self.actions.values()))[0]()
+
+    def mend(self) -> None:
+        """All that everything needs is there."""
+        self.apply_profile()
+        self.upload_base()
+
+    def apply_profile(self) -> None:
+        """The default profile."""
+        self._apply(wishes.profile())
+
+    def upload_base(self) -> None:
+        """The base model's folder."""
+        self.story.tell("user uploads the base model")
+        for name, size in {"config.json": 700, "tokenizer.json": 9000, "model.safetensors": 90_000_000}.items():
+            self.store.put_sized("base", f"minilm/{name}", size)
+
+    def new_dataset(self) -> None:
+        self._apply(wishes.dataset(self._name("data"), self.rng))
+
+    def new_job(self) -> None:
+        datasets = [key[2] for key in self.folder if key[0] == "Dataset"]
+        self._apply(wishes.job(self._name("job"), self.rng, datasets))
+
+    def twin_job(self) -> None:
+        """The very same run under another name."""
+        if job := self._pick("FineTuneJob"):
+            twin = clone(job)
+            twin["spec"]["model"] = {"name": job["spec"].get("model", {}).get("name", job["metadata"]["name"])}
+            twin["metadata"]["name"] = self._name("twin")
+            self._apply(twin)
+
+    def new_deployment(self) -> None:
+        self._apply(wishes.deployment(self._name("serve"), self.rng))
+
+    def change_epochs(self) -> None:
+        self._change("FineTuneJob", lambda spec: spec.update(train={"epochs": self.rng.randrange(1, 4)}))
+
+    def raise_attempt(self) -> None:
+        self._change("FineTuneJob", lambda spec: spec.update(attempt=spec.get("attempt", 1) + 1))
+
+    def toggle_suspend(self) -> None:
+        self._change("FineTuneJob", lambda spec: spec.update(suspend=not spec.get("suspend", False)))
+
+    def change_resources(self) -> None:
+        memory = self.rng.choice(("1Gi", "2048Mi", "3Gi"))
+        self._change("FineTuneJob", lambda spec: spec.update(resources={"memory": memory, "cpu": 0.5}))
+
+    def edit_gate(self) -> None:
+        gate = {"require": [{"metric": "macro_f1", "min": round(self.rng.uniform(0.3, 1.0), 2)}]}
+        self._change("FineTuneJob", lambda spec: spec.update(evaluate={"gate": gate}))
+
+    def raise_revision(self) -> None:
+        self._change("Dataset", lambda spec: spec.update(revision=spec.get("revision", 1) + 1))
+
+    def edit_profile(self) -> None:
+        self._change("TrainingProfile", lambda spec: spec.update(retries=self.rng.randrange(4)))
+
+    def scale(self) -> None:
+        replicas = self.rng.randrange(1, 4)
+        self._change("ModelDeployment", lambda spec: spec.update(serve={"replicas": {"min": replicas}}))
+
+    def follow_or_pin(self) -> None:
+        def change(spec: dict[str, Any]) -> None:
+            name = spec["model"]["name"]
+            numbers = [v["spec"]["number"] for v in self.api.all("ModelVersion") if v["spec"]["model"] == name]
+            follow = self.rng.random() < 0.5
+            rest = {"follow": "latest-passed"} if follow else {"version": self.rng.choice((*numbers, 1, 2))}
+            spec["model"] = {"name": name, **rest}
+
+        self._change("ModelDeployment", change)
+
+    def apply_again(self) -> None:
+        """Nothing changes."""
+        for manifest in self.folder.values():
+            self._apply(manifest)
+
+    def delete_and_apply(self) -> None:
+        if self.folder:
+            key = self.rng.choice(sorted(self.folder))
+            self._delete(key)
+            self._apply(self.folder[key])
+
+    def delete_for_good(self) -> None:
+        if key := self._key(self.rng.choice(("FineTuneJob", "Dataset", "ModelDeployment"))):
+            del self.folder[key]
+            self._delete(key)
+
+    def delete_child(self) -> None:
+        """By hand, what the operator or a controller made."""
+        children = sorted(key_of(obj) for kind in CHILDREN for obj in self.api.all(kind))
+        if children:
+            self._delete(self.rng.choice(children))
+
+    def delete_version(self) -> None:
+        """Some keep the artifacts, some take them along."""
+        if versions := sorted(key_of(obj) for obj in self.api.all("ModelVersion")):
+            key = self.rng.choice(versions)
+            if self.rng.random() < 0.5:
+                self.harmed = True
+                self.api.patch(*key, {"spec": {"deletionPolicy": "delete"}}, "", WHO)
+            self.deleted_versions.add(key[2])
+            self._delete(key)
+
+    def corrupt(self) -> None:
+        """Bytes of a version change in the store."""
+        if versions := sorted(key_of(obj) for obj in self.api.all("ModelVersion")):
+            version = self.api.look(*self.rng.choice(versions))
+            assert version is not None
+            self.story.tell("user corrupts %s", version["metadata"]["name"])
+            self.harmed = True
+            self.store.corrupt(version["spec"]["uri"].removeprefix(f"s3://{BUCKET}/"))
+
+    def _name(self, word: str) -> str:
+        self._names += 1
+        return f"{word}-{self._names}"
+
+    def _key(self, kind: str) -> Key | None:
+        keys = sorted(key for key in self.folder if key[0] == kind)
+        return self.rng.choice(keys) if keys else None
+
+    def _pick(self, kind: str) -> Manifest | None:
+        key = self._key(kind)
+        return self.folder[key] if key else None
+
+    def _change(self, kind: str, change: Callable[[dict[str, Any]], None]) -> None:
+        if manifest := self._pick(kind):
+            changed = clone(manifest)
+            change(changed["spec"])
+            self._apply(changed)
+
+    def _apply(self, manifest: Manifest) -> None:
+        key = key_of(manifest)
+        self.folder[key] = manifest
+        before = self.api.look(*key)
+        if before is not None and "deletionTimestamp" in before["metadata"]:
+            return
+        self.story.tell("user applies %s %s", key, manifest["spec"])
+        self.api.apply(manifest, WHO)
+
+    def _delete(self, key: Key) -> None:
+        self.story.tell("user deletes %s", key)
+        try:
+            self.api.delete(*key, "", WHO)
+        except KubeError as fault:
+            self.story.tell("user: %s", fault)
+
+
+def is_users(obj: Manifest) -> bool:
+    """True for what a user wrote, not the operator."""
+    return names.LABEL_KIND not in obj["metadata"].get("labels", {})
