@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 import os
 import socket
@@ -65,13 +67,15 @@ def write_outcome(outcome: Outcome) -> None:
 
 
 def outcome_bytes(outcome: Outcome, limit: int = run.TERMINATION_LIMIT) -> bytes:
-    """JSON of at most `limit` bytes."""
+    """JSON of at most `limit` bytes; a longer message ends in an ellipsis."""
     data = outcome.model_dump_json(by_alias=True).encode()
-    while len(data) > limit:
-        shorter = outcome.message[: len(outcome.message) - (len(data) - limit) // 4 - 2]
-        outcome = outcome.model_copy(update={"message": f"{shorter}…"})
-        data = outcome.model_dump_json(by_alias=True).encode()
-    return data
+    if len(data) <= limit:
+        return data
+    sizes = [len(json.dumps(character, ensure_ascii=False).encode()) - 2 for character in outcome.message]
+    room = limit - (len(data) - sum(sizes)) - len("…".encode())
+    fitting = sum(total <= room for total in itertools.accumulate(sizes))
+    shorter = outcome.model_copy(update={"message": outcome.message[:fitting] + "…"})
+    return shorter.model_dump_json(by_alias=True).encode()
 
 
 def _run(stop: Stop) -> pipeline.End:

@@ -114,7 +114,9 @@ def _csv_lines(path: Path) -> Records:
             for record in reader:
                 yield reader.line_num, _csv_record(path, reader, record)
         except csv.Error as fault:
-            raise bad_data(f"{path.name} line {reader.line_num} is not CSV ({fault}): correct or quote it") from fault
+            raise bad_data(
+                f"{path.name} line {reader.reader.line_num} is not CSV ({fault}): correct or quote it"
+            ) from fault
 
 
 def _csv_record(path: Path, reader: csv.DictReader[str], record: dict[str | Any, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def split(rows: Iterable[Row], step: Split, removed: Counter[str]) -> Sides:
 
 def side_of(row: Row, step: Split) -> str:
     """train, validation or test."""
-    key = f"group\0{row.group}" if row.group else f"text\0{same_text(row.text)}"
+    key = f"group\0{row.group}" if step.group_by and row.group else f"text\0{same_text(row.text)}"
     share = _share(f"{step.seed}\0{key}")
     if share < step.test:
         return "test"

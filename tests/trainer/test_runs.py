@@ -1,0 +1,113 @@
+"""Whole runs: from rows in a store to a version that answers as it was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
+from modelyard.storage.fetch import fetch_verified
+from modelyard_trainer.tasks import task_named
+from tests.trainer.yard import BUCKET, Yard
+
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"method": {"type": "full"}},
+    "lora": {
+        "method": {"type": "lora", "rank": 8},
+        "train": {"epochs": 2, "learningRate": 5e-3, "batchSize": 16, "maxLength": 32},
+    },
+}
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def finished(request: pytest.FixtureRequest, yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> TrainConfig:
+    config = yard.train_config(f"run-{request.param}", base, dataset, **METHODS[request.param])
+    code, outcome = yard.run(config)
+    assert (code, outcome.outcome) == (ExitCode.PUBLISHED, "published"), outcome
+    return config
+
+
+def manifest_of(yard: Yard, config: TrainConfig) -> Manifest:
+    key = layout.manifest_key(layout.version_prefix(config.prefix))
+    return Manifest.model_validate_json(yard.store.get(BUCKET, key))
+
+
+def test_learns_more_than_the_commonest_class(yard: Yard, finished: TrainConfig) -> None:
+    report = yard.report(finished)
+    assert report.metrics is not None
+    assert report.baselines["majority"] < 0.3
+    assert report.metrics.macro_f1 > report.baselines["majority"] + 0.4
+    assert report.baselines["tfidf_logistic_regression"] > 0.8
+    assert report.train["steps"] > 0
+    assert report.train["tokens_per_second"] > 0
+    assert set(report.stages) == {"fetch", "load", "adapt", "train", "evaluate", "export", "publish"}
+
+
+def test_onnx_answers_as_torch_did(yard: Yard, finished: TrainConfig, tmp_path: Path) -> None:
+    import onnxruntime
+
+    fetch_verified(yard.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
+    info = ModelInfo.model_validate(manifest_of(yard, finished).info)
+    assert info.metrics.export_difference is not None
+    assert info.metrics.export_difference < 1e-4
+    task = task_named(info.task)
+    tokenizer = task.load_tokenizer(tmp_path, info.max_length)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    one = session.run(["logits"], dict(task.encode(tokenizer, [info.sample])))[0]
+    many = session.run(["logits"], dict(task.encode(tokenizer, [info.sample, "great lovely day", "awful"])))[0]
+    assert np.allclose(one[0], many[0], atol=1e-4)
+    assert task.decode(many, info.labels)[1].label == "good"
+
+
+def test_version_loads_in_the_usual_library(yard: Yard, finished: TrainConfig, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    fetch_verified(yard.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    logits = model.eval()(**tokenizer(["rude broken cold place"], return_tensors="pt")).logits
+    assert model.config.id2label[int(logits.argmax())] == "bad"
+
+
+def test_manifest_names_files_and_lineage(yard: Yard, finished: TrainConfig) -> None:
+    manifest = manifest_of(yard, finished)
+    names = {entry.path for entry in manifest.files}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "model.onnx", "report.json"} <= names
+    info = ModelInfo.model_validate(manifest.info)
+    assert (info.dataset, info.base) == (finished.dataset.digest, finished.base.digest)
+    assert info.labels == ["bad", "good", "plain"]
+    assert info.sample
+
+
+def test_progress_and_history_lie_in_the_store(yard: Yard, finished: TrainConfig) -> None:
+    progress = json.loads(yard.store.get(BUCKET, layout.progress_key(finished.prefix)))
+    assert progress["stage"] == "publish"
+    assert progress["step"] == progress["steps"] > 0
+    history = yard.store.get(BUCKET, layout.history_key(finished.prefix)).decode().splitlines()
+    losses = [json.loads(line)["loss"] for line in history if "loss" in json.loads(line)]
+    assert losses[-1] < losses[0]
+    assert any("validation_macro_f1" in json.loads(line) for line in history)
+    assert yard.store.list(BUCKET, layout.tensorboard_prefix(finished.prefix))
+
+
+def test_published_run_is_adopted(yard: Yard, finished: TrainConfig) -> None:
+    before = yard.report(finished)
+    code, outcome = yard.run(finished)
+    assert code == ExitCode.PUBLISHED
+    assert outcome.digest == before.outcome.digest
+    assert yard.report(finished).metrics == before.metrics
+
+
+def test_only_safetensors(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    train = {"epochs": 1, "batchSize": 64, "gradientAccumulation": 2, "maxLength": 16, "precision": "auto"}
+    config = yard.train_config("run-plain", base, dataset, export=["safetensors"], train=train)
+    code, _ = yard.run(config)
+    assert code == ExitCode.PUBLISHED
+    names = {entry.path for entry in manifest_of(yard, config).files}
+    assert "model.safetensors" in names
+    assert "model.onnx" not in names

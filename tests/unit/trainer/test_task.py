@@ -1,0 +1,51 @@
+"""Text classification without torch: metrics, decoding, padding."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks.text_classification import decode, measure, pad
+
+
+def test_metrics_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
+    chance = random.Random(3)
+    labels = ["a", "b", "c", "d"]
+    truth = [chance.randrange(4) for _ in range(200)]
+    guess = [number if chance.random() < 0.6 else chance.randrange(3) for number in truth]
+    found = measure(np.eye(4)[guess], truth, labels)
+    assert found.macro_f1 == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-6)
+    assert found.accuracy == pytest.approx(accuracy_score(truth, guess), abs=1e-6)
+    rows = zip(*precision_recall_fscore_support(truth, guess, labels=range(4), zero_division=0), strict=True)
+    for label, (precision, recall, f1, support) in zip(labels, rows, strict=True):
+        ours = found.per_class[label]
+        assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1), abs=1e-6)
+        assert ours.support == support
+
+
+def test_class_that_is_never_predicted() -> None:
+    found = measure(np.array([[1.0, 0.0], [1.0, 0.0]]), [0, 1], ["a", "b"])
+    assert found.per_class["b"].f1 == 0.0
+    assert found.macro_f1 == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_decode_gives_probabilities() -> None:
+    (first, second) = decode(np.array([[0.0, 0.0], [1000.0, 0.0]]), ["a", "b"])
+    assert first.scores == {"a": 0.5, "b": 0.5}
+    assert (second.label, second.score) == ("a", 1.0)
+
+
+def test_pad_masks_what_it_fills() -> None:
+    found = pad([[5, 6, 7], [8]], 9)
+    assert found["input_ids"].tolist() == [[5, 6, 7], [8, 9, 9]]
+    assert found["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert found["input_ids"].dtype == np.int64
+
+
+def test_labels_are_in_a_fixed_order() -> None:
+    assert task_named("text-classification").labels_of(["b", "a", "b"]) == ["a", "b"]
