@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import kopf
 from modelyard.engine.cache import Cache
 from modelyard.engine.handlers import build_settings
 from modelyard.engine.kube import Kube
+from modelyard.engine.main import _collect_rarely
 
 KUBECONFIG = """
 apiVersion: v1
@@ -57,3 +59,14 @@ async def test_no_proxy_and_no_netrc_is_looked_up_per_request(tmp_path: Path) ->
     assert kube.configuration.host == "https://127.0.0.1:1"
     assert kube.configuration.client_session_kwargs == {"trust_env": False}
     await kube.close()
+
+
+def test_the_collector_of_cycles_runs_rarely() -> None:
+    before = gc.get_threshold()
+    try:
+        _collect_rarely()
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

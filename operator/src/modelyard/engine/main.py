@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Iterable, Sequence
@@ -32,8 +33,15 @@ def run(rooms: Sequence[Room], settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (exit code 0) or until the Lease is lost (exit code 1)."""
     import uvloop
 
+    _collect_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(rooms, settings))
+
+
+def _collect_rarely() -> None:
+    """A cache of plain dictionaries makes no cycles, but Python would walk it for a tenth of all CPU time."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _run(rooms: Sequence[Room], settings: Settings) -> int:
