@@ -165,8 +165,9 @@ def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any],
     code = int(ended["exitCode"])
     told = outcome(ended.get("message", ""))
     final = code in FINAL_EXIT_CODES
-    if told is not None and told.reason:
-        return Fault(told.reason, told.message or f"exit code {code}", final)
+    if told is not None:
+        text = told.message or f"container {container['name']} ended with exit code {code}"
+        return Fault(told.reason or _reason(code), text, final)
     return Fault(_reason(code), _exit_message(container["name"], code, ended.get("message", "")), final)
 
 

@@ -335,12 +335,32 @@ def test_an_equal_run_of_another_object_is_waited_for_and_adopted() -> None:
     assert (yard.reason, yard.run["adopted"], yard.children) == (names.ADOPTED, True, {})
 
 
-def test_an_equal_run_that_failed_elsewhere_fails_here_too() -> None:
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_equal_run_that_failed_elsewhere_fails_here_for_the_same_reason(ended: bool) -> None:
     yard, job, _ = shared()
-    yard.put(Job(job).failed())
+    yard.put(Job(job).failed() if ended else job)
+    yard.settle()
+    assert (yard.reason, yard.run["state"]) == (names.PENDING, "Running")
+    remedy = "raise spec.resources.memory (now 4Gi) and set spec.attempt: 2"
+    run = {**yard.run, "state": "Failed", "failure": {"reason": names.OUT_OF_MEMORY, "message": remedy}}
+    yard.put(a_finetunejob("first").status(run={**run, "id": "another"}))
+    yard.settle()
+    assert yard.reason == names.PENDING
+    yard.put(a_finetunejob("first").status(run=run))
+    yard.settle()
+    assert (yard.reason, yard.run["state"]) == (names.OUT_OF_MEMORY, "Failed")
+    assert "FineTuneJob first made the same run" in yard.message
+    assert yard.message.count("spec.attempt: 2") == 1
+
+
+def test_a_failed_job_of_that_name_without_an_owner_is_a_failure() -> None:
+    yard, job, _ = shared()
+    yard.put(Job(job).but("metadata.ownerReferences", None))
+    yard.settle()
+    assert (yard.reason, "something else" in yard.message) == (names.PENDING, True)
+    yard.put(Job(job).but("metadata.ownerReferences", None).failed())
     yard.settle()
     assert (yard.reason, yard.run["state"]) == (names.TRAINER_FAILED, "Failed")
-    assert "first" in yard.message and "spec.attempt: 2" in yard.message
 
 
 def test_an_equal_run_whose_object_was_deleted_is_made_here() -> None:

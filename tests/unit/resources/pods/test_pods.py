@@ -98,6 +98,12 @@ def test_each_of_our_exit_codes_has_its_reason_also_without_a_message(code: Exit
     assert (fault.reason, fault.final) == (REASONS[code], int(code) in FINAL_EXIT_CODES)
 
 
+def test_an_outcome_without_words_is_not_shown_as_json() -> None:
+    fault = diagnose([a_pod().told(10, "", "")])
+    assert fault is not None
+    assert (fault.reason, fault.message) == (names.BAD_CONFIG, "container trainer ended with exit code 10")
+
+
 def test_faults_of_init_containers_count_too() -> None:
     ended = {"terminated": {"exitCode": 16, "message": '{"outcome": "failed", "reason": "ArtifactsCorrupt"}'}}
     waiting = a_pod().waiting("PodInitializing")

@@ -11,7 +11,7 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import ending, status, training_job, version
+from modelyard.resources.finetunejob import ending, status, training_job, twin, version
 from modelyard.resources.finetunejob.base import listing_fact
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
@@ -34,7 +34,8 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield from (dataset_ref(case), profiles.profile_ref(case.spec.profile), listing_fact(case))
         pinned = new_run(case)
         if not isinstance(pinned, Wait):
-            yield from (training_job.job_ref(case, pinned), version.manifest_fact(case, pinned))
+            yield version.manifest_fact(case, pinned)
+            yield from _needs_of_job(case, pinned)
     elif run.state == "Running":
         yield from _needs_of_run(case, run)
     elif run.state == "Succeeded" and case.status.version:
@@ -122,15 +123,14 @@ def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
 
 
 def _foreign(case: Case, now: Situation, job: Manifest) -> Answer:
-    if not jobs.has_ended(job) or jobs.is_leaving(job):
-        return training_job.shared(case, now, job)
-    text = f"the same run was made by {jobs.owner(job).get('name', 'another owner')} and ended without a result"
-    return ending.fail(case, now, Fault(names.TRAINER_FAILED, text, final=True))
+    """Another object makes this run: its failure is ours too, and its result would have been found."""
+    fault = twin.failure(case, now.run, job)
+    return training_job.shared(case, now, job) if fault is None else ending.fail(case, now, fault)
 
 
 def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
     now = training_job.situation(case, run)
-    yield training_job.job_ref(case, run)
+    yield from _needs_of_job(case, run)
     if not now.started:
         yield profiles.profile_ref(case.spec.profile)
     if now.at_work:
@@ -141,6 +141,14 @@ def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
     answer = case.observed.fact(version.manifest_fact(case, run))
     if answer is not None and answer.value is not None:
         yield from _needs_of_version(case, run)
+
+
+def _needs_of_job(case: Case, run: Run) -> Iterable[Need]:
+    """The Job, and who makes it if not we."""
+    yield training_job.job_ref(case, run)
+    foreign = training_job.situation(case, run).foreign
+    if foreign is not None:
+        yield from twin.maker_ref(case, foreign)
 
 
 def _needs_of_version(case: Case, run: Run) -> Iterable[Need]:

@@ -60,7 +60,7 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
 def fail(case: Case, now: Situation, fault: Fault) -> Answer:
     """The end of the run, for good; another attempt is another run."""
     message = fault.message
-    if fault.reason != names.OUT_OF_MEMORY:  # whose remedy says so already
+    if "spec.attempt" not in message:
         message = f"{message}; {case.next_attempt}"
     update = {"state": "Failed", "failure": Failure(reason=fault.reason, message=message)}
     return _failed(case, now.run.model_copy(update=update), now)
