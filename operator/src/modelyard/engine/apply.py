@@ -66,7 +66,8 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
     for child in observed.children:
         kind, namespace, name = key_of(child)
         if kind in room.children and (kind, name) not in wanted and "deletionTimestamp" not in child["metadata"]:
-            await world.kube.delete(kind, namespace, name, child["metadata"]["uid"])
+            if await world.kube.delete(kind, namespace, name, child["metadata"]["uid"]):
+                world.cache.remove((kind, namespace, name))
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:

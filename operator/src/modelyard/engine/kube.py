@@ -134,16 +134,18 @@ class Kube:
         path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
         return await self._call("PUT", path, body=manifest)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
-        """Delete in the background; an object that is gone (or another one by now) is no error."""
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> bool:
+        """Delete in the background; True if it is gone at once. One that is gone already (or another) is no error."""
         body: Manifest = {"propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            await self._call("DELETE", path_of(kind, namespace, name), body=body)
+            answer = await self._call("DELETE", path_of(kind, namespace, name), body=body)
         except KubeError as fault:
             if fault.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
+            return True
+        return answer.get("kind") == "Status"
 
     async def _call(
         self,

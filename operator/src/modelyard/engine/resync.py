@@ -12,13 +12,19 @@ from modelyard.engine.kube import RESOURCES, Kube, KubeError
 from modelyard.engine.loop import Engine
 
 log = logging.getLogger(__name__)
+SOON = 10.0
 OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
 
 
 async def resync_forever(engine: Engine, kube: Kube, every: float) -> None:
-    """Resync each `every` seconds until cancelled."""
+    """Resync each `every` seconds until cancelled, the first time soon.
+
+    What is deleted after our first listing and before kopf's own is in no event.
+    """
+    pause = SOON
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(pause)
+        pause = every
         try:
             mended = await resync(engine, kube)
         except KubeError as fault:
