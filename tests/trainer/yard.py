@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.api import layout
-from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunReport, TrainConfig, listing_digest
+from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of, listing_digest
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
 from modelyard_trainer.__main__ import make_run
@@ -124,6 +124,11 @@ class Yard:
         command = [sys.executable, "-m", "modelyard_trainer"]
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(command, env={**os.environ, **self.environment(), **paths}, stdout=log, stderr=log)
+
+    def file_key(self, prefix: str, path: str) -> str:
+        """Key of a published file."""
+        digest = digest_of(self.store.get(BUCKET, layout.manifest_key(prefix)))
+        return layout.file_key(prefix, digest, path)
 
     def checkpoints(self, config: TrainConfig) -> list[int]:
         """Steps of complete checkpoints."""

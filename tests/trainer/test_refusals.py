@@ -1,0 +1,238 @@
+"""Each bad input ends the run with its own exit code and a message that names cause, field and remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.run import ExitCode
+from modelyard_trainer.machine import cpu_has_bf16
+from tests.trainer.words import json_lines, rows
+from tests.trainer.yard import BUCKET, Yard, environment
+
+GOOD = json_lines(rows(60))
+ONE_CLASS = json_lines([{**row, "label": "good"} for row in rows(20)])
+RARE = json_lines([*rows(200), {"text": "only one", "label": "rare"}])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "parts"),
+    [
+        ("broken", GOOD + b'{"text": "x", ', ExitCode.BAD_DATA, ["rows.jsonl line 61 is not JSON"]),
+        ("columns", b'{"review": "x", "label": 1}\n', ExitCode.BAD_DATA, ["spec.source.columns.text", "label, review"]),
+        ("empty", b"", ExitCode.BAD_DATA, ["no rows are left", "spec.source"]),
+        ("one-class", ONE_CLASS, ExitCode.BAD_DATA, ["all 20 rows have the class 'good'", "spec.source.columns.label"]),
+        ("rare", RARE, ExitCode.BAD_DATA, ["class 'rare' has no rows on the", "1 rows in all"]),
+        ("missing", None, ExitCode.SOURCE_NOT_FOUND, ["spec.source.s3.uri"]),
+    ],
+)
+def test_bad_rows(yard: Yard, name: str, content: bytes | None, code: ExitCode, parts: list[str]) -> None:
+    key = f"raw/{name}/rows.jsonl"
+    if content is not None:
+        yard.put(key, content)
+    config = yard.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{key}"}})
+    found, outcome = yard.run(config)
+    assert found == code
+    for part in parts:
+        assert part in outcome.message
+    assert yard.report(config).outcome == outcome
+
+
+def test_prefix_of_many_objects_and_a_second_time(yard: Yard) -> None:
+    for number in range(3):
+        yard.put(f"raw/many/part-{number}.jsonl", json_lines(rows(300)[number::3]))
+    yard.put("raw/many/_SUCCESS", b"")
+    yard.put("raw/whole.jsonl", json_lines(rows(300)))
+    digests = set()
+    for name, uri in {"many": "raw/many/", "whole": "raw/whole.jsonl"}.items():
+        config = yard.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{uri}"}})
+        first, second = yard.run(config), yard.run(config)
+        assert first[0] == second[0] == ExitCode.PUBLISHED
+        assert first[1].digest == second[1].digest
+        digests.add(first[1].digest)
+    assert len(digests) == 1
+
+
+def test_inline_rows(yard: Yard) -> None:
+    config = yard.prepare_config("inline", {"inline": rows(150)})
+    assert yard.run(config)[0] == ExitCode.PUBLISHED
+
+
+def test_empty_prefix(yard: Yard) -> None:
+    code, outcome = yard.run(yard.prepare_config("nothing", {"s3": {"uri": f"s3://{BUCKET}/raw/nothing/"}}))
+    assert code == ExitCode.SOURCE_NOT_FOUND
+    assert "no objects below" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "key", "code", "part"),
+    [
+        ("own", "nobody", ExitCode.STORE_DENIED, "spec.source.s3.secret"),
+        ("http://127.0.0.1:9", "nobody", ExitCode.STORE_UNAVAILABLE, "spec.source.s3.endpoint"),
+    ],
+)
+def test_source_of_another_store(yard: Yard, endpoint: str, key: str, code: ExitCode, part: str) -> None:
+    source = {
+        "uri": f"s3://{BUCKET}/raw/words.jsonl",
+        "endpoint": yard.server.url if endpoint == "own" else endpoint,
+        "secret": "theirs",
+    }
+    with environment({"SOURCE_AWS_ACCESS_KEY_ID": key, "SOURCE_AWS_SECRET_ACCESS_KEY": "wrong-key"}):
+        found, outcome = yard.run(yard.prepare_config(f"other-{int(code)}", {"s3": source}))
+    assert found == code
+    assert part in outcome.message
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def foreign(folder: Path) -> None:
+    change(folder, model_type="resnet", architectures=["ResNetModel"])
+
+
+def other_size(folder: Path) -> None:
+    change(folder, hidden_size=64)
+
+
+def poisoned(folder: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"] = torch.full_like(weights["embeddings.LayerNorm.weight"], float("nan"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def torn(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def no_settings(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def change(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "reason", "parts"),
+    [
+        (pickled, ExitCode.BASE_INVALID, names.BASE_UNSAFE, ["no *.safetensors", "pytorch_model.bin"]),
+        (foreign, ExitCode.BASE_INVALID, names.BASE_INVALID, ["spec.from.base", "resnet"]),
+        (other_size, ExitCode.BASE_INVALID, names.BASE_INVALID, ["spec.from.base"]),
+        (torn, ExitCode.BASE_INVALID, names.BASE_INVALID, ["spec.from.base"]),
+        (no_tokenizer, ExitCode.BASE_INVALID, names.BASE_INVALID, ["no tokenizer.json"]),
+        (no_settings, ExitCode.BASE_INVALID, names.BASE_INVALID, ["config.json", "not JSON"]),
+        (
+            poisoned,
+            ExitCode.NOT_A_NUMBER,
+            names.NOT_A_NUMBER,
+            ["at step 1", "spec.train.learningRate", "spec.from.base"],
+        ),
+    ],
+)
+def test_bad_base(
+    yard: Yard,
+    base_folder: Path,
+    dataset: dict[str, str],
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    code: ExitCode,
+    reason: str,
+    parts: list[str],
+) -> None:
+    folder, name = tmp_path / "base", spoil.__name__.replace("_", "-")
+    shutil.copytree(base_folder, folder)
+    spoil(folder)
+    config = yard.train_config(f"run-{name}", yard.put_folder(f"base/{name}/", folder), dataset)
+    found, outcome = yard.run(config)
+    assert (found, outcome.reason) == (code, reason), outcome.message
+    for part in parts:
+        assert part in outcome.message
+    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+
+
+def test_code_in_a_base_is_never_run(yard: Yard, base_folder: Path, dataset: dict[str, str], tmp_path: Path) -> None:
+    folder, mark = tmp_path / "base", tmp_path / "mark"
+    shutil.copytree(base_folder, folder)
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
+    change(folder, auto_map={"AutoModelForSequenceClassification": "evil.Evil", "AutoConfig": "evil.Evil"})
+    train = {"epochs": 1, "batchSize": 64, "maxLength": 16}
+    pin = yard.put_folder("base/code/", folder)
+    code, outcome = yard.run(yard.train_config("run-code", pin, dataset, train=train, export=["safetensors"]))
+    assert code == ExitCode.PUBLISHED, outcome.message
+    assert not mark.exists()
+
+
+def test_base_that_changed(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    pin = {**base, "digest": "sha256:" + "0" * 64}
+    code, outcome = yard.run(yard.train_config("run-changed", pin, dataset))
+    assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_CHANGED)
+    assert "spec.attempt" in outcome.message
+
+
+def test_base_that_is_not_there(yard: Yard, dataset: dict[str, str]) -> None:
+    pin = {"uri": "s3://nowhere/base/", "digest": "sha256:" + "0" * 64}
+    code, outcome = yard.run(yard.train_config("run-nowhere", pin, dataset))
+    assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_NOT_FOUND)
+    assert "spec.from.base" in outcome.message
+
+
+def test_flipped_byte_in_the_rows(yard: Yard, base: dict[str, str]) -> None:
+    pin = yard.prepared("flipped", 200)
+    key = yard.file_key(pin["prefix"], "train.jsonl")
+    data = bytearray(yard.store.get(BUCKET, key))
+    data[100] ^= 1
+    yard.store.put(BUCKET, key, bytes(data))
+    code, outcome = yard.run(yard.train_config("run-flipped", base, pin))
+    assert code == ExitCode.CORRUPT
+    assert "train.jsonl does not match its manifest" in outcome.message
+
+
+def test_rows_that_are_gone_or_others(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    gone = {**dataset, "prefix": "ns/team/datasets/gone/p1/"}
+    assert yard.run(yard.train_config("run-gone", base, gone))[0] == ExitCode.SOURCE_NOT_FOUND
+    other = {**dataset, "digest": "sha256:" + "0" * 64}
+    assert yard.run(yard.train_config("run-other", base, other))[0] == ExitCode.CORRUPT
+
+
+def test_more_tokens_than_the_base_takes(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    code, outcome = yard.run(yard.train_config("run-length", base, dataset, train={"maxLength": 512}))
+    assert code == ExitCode.BAD_CONFIG
+    assert "spec.train.maxLength is 512" in outcome.message
+
+
+def test_bf16_is_not_emulated(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("about CPUs")
+    monkeypatch.setattr("modelyard_trainer.machine.cpu_has_bf16", lambda: False)
+    config = yard.train_config("run-bf16", base, dataset, train={"precision": "bf16", "maxLength": 32})
+    code, outcome = yard.run(config)
+    assert code == ExitCode.BAD_CONFIG
+    assert "spec.train.precision" in outcome.message
+    assert isinstance(cpu_has_bf16(), bool)
+
+
+def test_store_that_is_away(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    location = {"endpoint": "http://127.0.0.1:9", "bucket": BUCKET}
+    code, outcome = yard.run(yard.train_config("run-away", base, dataset, store=location))
+    assert (code, outcome.reason) == (ExitCode.STORE_UNAVAILABLE, names.STORE_UNAVAILABLE)

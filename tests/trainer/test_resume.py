@@ -1,0 +1,147 @@
+"""Killed and stopped pods: the next one goes on from the newest checkpoint that is complete and whole."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, Outcome, TrainConfig
+from modelyard_trainer.checkpoints import Keeper, Place, newest
+from tests.trainer.yard import BUCKET, Yard
+
+SLOW = {"epochs": 400, "learningRate": 1e-4, "batchSize": 8, "maxLength": 32, "precision": "fp32"}
+
+
+def wait_for_checkpoint(yard: Yard, config: TrainConfig, above: int, pod: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert pod.poll() is None, "the pod ended before its checkpoint"
+        found = max(yard.checkpoints(config), default=0)
+        if found > above:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint within 90 s")
+
+
+def outcome_in(folder: Path) -> Outcome:
+    return Outcome.model_validate_json((folder / "termination").read_bytes())
+
+
+def progress(yard: Yard, config: TrainConfig) -> dict[str, int]:
+    found: dict[str, int] = json.loads(yard.store.get(BUCKET, layout.progress_key(config.prefix)))
+    return found
+
+
+def test_killed_then_stopped_then_finished(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path
+) -> None:
+    config = yard.train_config("run-killed", base, dataset, train=SLOW, export=["safetensors"], checkpointEvery=1)
+    pod = yard.start(config, tmp_path / "1")
+    try:
+        saved = wait_for_checkpoint(yard, config, 0, pod)
+    finally:
+        pod.send_signal(signal.SIGKILL)
+    assert pod.wait() == -signal.SIGKILL
+    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+
+    saved = max(yard.checkpoints(config))
+    pod = yard.start(config, tmp_path / "2")
+    try:
+        later = wait_for_checkpoint(yard, config, saved, pod)
+    finally:
+        pod.send_signal(signal.SIGTERM)
+    assert pod.wait(timeout=40) == ExitCode.INTERRUPTED
+    assert outcome_in(tmp_path / "2").outcome == "interrupted"
+    assert progress(yard, config)["resumedFrom"] == saved
+    assert len(yard.checkpoints(config)) <= 2
+    final = max(yard.checkpoints(config))
+    assert final >= later
+
+    short = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 1 + final // 54})})
+    code, outcome = yard.run(short)
+    assert code == ExitCode.PUBLISHED, outcome.message
+    report = yard.report(short)
+    assert report.train["resumed_from"] == final
+    assert report.train["steps"] > final
+    assert yard.checkpoints(config) == []
+    history = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode().splitlines()
+    steps = [json.loads(line)["step"] for line in history if "loss" in json.loads(line)]
+    assert steps == sorted(set(steps))
+
+
+@pytest.fixture
+def place(yard: Yard, request: pytest.FixtureRequest) -> Place:
+    return Place(yard.store, BUCKET, f"ns/team/models/m/runs/{request.node.name}/")
+
+
+def save(place: Place, folder: Path, step: int, keep: int = 9) -> None:
+    target = folder / f"checkpoint-{step}"
+    target.mkdir(parents=True)
+    (target / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    (target / "optimizer.pt").write_bytes(bytes(range(256)))
+    keeper = Keeper(place, keep)
+    keeper.submit(target, step)
+    keeper.wait()
+    assert keeper.saved == 1
+
+
+def test_newest_complete_one(place: Place, tmp_path: Path) -> None:
+    for step in (5, 10, 20):
+        save(place, tmp_path, step)
+    place.store.put(place.bucket, f"{place.prefix(30)}optimizer.pt", b"half")
+    found = newest(place, tmp_path / "resume")
+    assert found is not None
+    assert found.step == 20
+    assert (found.folder / "optimizer.pt").read_bytes() == bytes(range(256))
+
+
+def test_flipped_byte_falls_back(yard: Yard, place: Place, tmp_path: Path) -> None:
+    for step in (5, 10):
+        save(place, tmp_path, step)
+    place.store.put(place.bucket, yard.file_key(place.prefix(10), "optimizer.pt"), bytes(256))
+    found = newest(place, tmp_path / "resume")
+    assert found is not None
+    assert found.step == 5
+    assert place.steps() == ([5], [])
+
+
+def test_state_of_another_step_is_refused(place: Place, tmp_path: Path) -> None:
+    save(place, tmp_path, 5)
+    for entry in place.store.list(place.bucket, place.prefix(5)):
+        key = place.prefix(7) + entry.key.removeprefix(place.prefix(5))
+        place.store.put(place.bucket, key, place.store.get(place.bucket, entry.key))
+    found = newest(place, tmp_path / "resume")
+    assert found is not None
+    assert found.step == 5
+
+
+def test_only_the_newest_are_kept(place: Place, tmp_path: Path) -> None:
+    place.store.put(place.bucket, f"{place.prefix(3)}optimizer.pt", b"half")
+    for step in (5, 10, 20, 40):
+        save(place, tmp_path, step, keep=2)
+    place.store.put(place.bucket, f"{place.prefix(50)}optimizer.pt", b"half")
+    assert place.steps() == ([40, 20], [50])
+
+
+def test_nothing_to_go_on_from(place: Place, tmp_path: Path) -> None:
+    assert newest(place, tmp_path) is None
+
+
+def test_store_that_fails_costs_a_checkpoint_only(tmp_path: Path, yard: Yard) -> None:
+    from modelyard.storage.store import Store
+
+    place = Place(Store.connect("http://127.0.0.1:9", "a", "b"), BUCKET, "x/")
+    folder = tmp_path / "checkpoint-1"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text("{}")
+    keeper = Keeper(place, 2)
+    keeper.submit(folder, 1)
+    keeper.wait()
+    assert keeper.saved == 0
+    assert not folder.exists()
