@@ -95,10 +95,10 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     wanted = _plan(obj, spec, observed)
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, wanted, (), now)
-    config = observed.child("ConfigMap", name)
-    if jobs.strays(None, prepare_id(spec), observed) or jobs.is_stale(config, run_job.inputs_hash(wanted)):
+    stale = jobs.is_stale(observed.child("ConfigMap", name), run_job.inputs_hash(wanted))
+    if stale or jobs.strays(None, prepare_id(spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
-        return status.waiting(obj, spec, wait, (), now)
+        return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
     return status.waiting(obj, spec, refusal(observed, name) or waits_for_pod(name), run_job.children(wanted), now)
 
 

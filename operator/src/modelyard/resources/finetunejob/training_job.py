@@ -79,11 +79,10 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
     run = now.run if now.started else refreshed(case, now.run)
     run = run.model_copy(update={"adopted": False})
     plan = run_plan(case, run, run.pinned or pinned)
-    config = case.observed.child("ConfigMap", plan.name)
-    if jobs.strays(None, run.id, case.observed) or jobs.is_stale(config, run_job.inputs_hash(plan)):
-        return _answer(
-            case, now, run, moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0), ()
-        )
+    stale = jobs.is_stale(case.observed.child("ConfigMap", plan.name), run_job.inputs_hash(plan))
+    if stale or jobs.strays(None, run.id, case.observed):
+        wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
+        return _answer(case, now, run, wait, () if stale else run_job.kept(plan.name))
     return _answer(
         case,
         now,
