@@ -124,7 +124,8 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
         return held_up(fault)
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
-        return moving(names.PREPARING, f"the last pod ended, another one is tried: {ended.message}")
+        again = "" if ended.final else ", another one is tried"
+        return moving(names.PREPARING, f"the last pod ended{again}: {ended.message}")
     return refusal(observed, name) or waits_for_pod(name)
 
 
