@@ -33,6 +33,7 @@ async def measure(quick: bool) -> Figure:
             Row("operator, p50", percentile(ours, 0.5), "ms", target=40),
             Row("operator, p99", percentile(ours, 0.99), "ms"),
             Row("peer: plain client making the same writes, p50", percentile(plain, 0.5), "ms"),
+            Row("peer: plain client, p99", percentile(plain, 0.99), "ms"),
             Row("machine: ConfigMap created to seen, p50", percentile(raw, 0.5), "ms"),
             Row("machine: ConfigMap created to seen, p99", percentile(raw, 0.99), "ms"),
             *machine.disk_sync(),

@@ -22,6 +22,7 @@ class Sightings:
     def __init__(self, session: aiohttp.ClientSession, host: str, kind: str, namespace: str) -> None:
         self._session, self._url = session, host + path_of(kind, namespace)
         self.seen: dict[str, float] = {}
+        self.reopened = 0
         self._waiting: dict[str, asyncio.Event] = {}
         self._open = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -50,10 +51,12 @@ class Sightings:
 
     async def count(self, number: int) -> float:
         """When the last of `number` objects was seen, waiting for it."""
-        async with asyncio.timeout(5 * PATIENCE):
-            while len(self.seen) < number:
-                self._check()
-                await asyncio.sleep(0.01)
+        end = time.monotonic() + 5 * PATIENCE
+        while len(self.seen) < number:
+            self._check()
+            if time.monotonic() > end:
+                raise TimeoutError(f"seen {len(self.seen)} of {number}, watch opened again {self.reopened} times")
+            await asyncio.sleep(0.01)
         return max(self.seen.values())
 
     def _check(self) -> None:
@@ -64,6 +67,12 @@ class Sightings:
         return next((moment for name, moment in self.seen.items() if name.startswith(prefix)), None)
 
     async def _watch(self) -> None:
+        """The API server may end a stream that is read too slowly: another one begins with what there is."""
+        while True:
+            await self._stream()
+            self.reopened += 1
+
+    async def _stream(self) -> None:
         query = {"watch": "true", "timeoutSeconds": "600", "resourceVersion": "0"}
         timeout = aiohttp.ClientTimeout(total=None)
         async with self._session.get(self._url, params=query, headers={"Accept": SLIM}, timeout=timeout) as stream:

@@ -9,7 +9,7 @@ from typing import Any
 import kopf
 
 from modelyard.engine.cache import Cache
-from modelyard.engine.handlers import build_settings
+from modelyard.engine.handlers import build_registry, build_settings
 from modelyard.engine.kube import Kube
 from modelyard.engine.main import _collect_rarely
 
@@ -70,3 +70,14 @@ def test_the_collector_of_cycles_runs_rarely() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+async def test_an_event_is_slim_before_it_is_handed_on() -> None:
+    seen: list[dict[str, Any]] = []
+    registry = build_registry(["FineTuneJob"], lambda type_, obj: seen.append(obj))
+    functions: list[Any] = [h.fn for h in registry._watching.get_all_handlers() if "jobs" in h.id]
+    raw = job()
+    for handle in functions:
+        await handle(event={"type": "ADDED", "object": raw})
+    assert seen
+    assert all("managedFields" not in obj["metadata"] and "template" not in obj["spec"] for obj in seen)

@@ -10,6 +10,7 @@ import kopf
 
 from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.engine.cache import slim
 from modelyard.engine.kube import RESOURCES, Resource
 
 CHILD_KINDS = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
@@ -58,7 +59,9 @@ def build_registry(kinds: Iterable[str], wake: Sink) -> kopf.OperatorRegistry:
 
 def _watch(registry: kopf.OperatorRegistry, resource: Resource, wake: Sink) -> None:
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        wake(event["type"], dict(event["object"]))
+        obj = dict(event["object"])
+        slim(obj)  # at once: kopf holds on to the object for another second
+        wake(event["type"], obj)
 
     kopf.on.event(
         group=resource.group,
@@ -80,7 +83,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     settings.process.ultimate_exiting_timeout = None  # it would kill the process when only the watches restart
     for kind in CHILD_KINDS:
         resource = RESOURCES[kind]
