@@ -65,17 +65,19 @@ class Client:
         act = lambda: self._api.patch(kind, namespace, name, body, subresource, self.name)  # noqa: E731
         return await self._write(f"patch {subresource}", what, act, body)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
-        """Delete; gone already or another one by now is no error."""
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> bool:
+        """Delete; True if it is gone at once, was gone already, or is another one by now."""
         what = {"kind": kind, "metadata": {"name": name, "namespace": namespace}}
-        await self._write("delete", what, lambda: self._delete(kind, namespace, name, uid))
+        return bool(await self._write("delete", what, lambda: self._delete(kind, namespace, name, uid)))
 
-    def _delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+    def _delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         try:
             self._api.delete(kind, namespace, name, uid, self.name)
         except KubeError as fault:
             if fault.status not in (404, 409):
                 raise
+            return True
+        return self._api.look(kind, namespace, name) is None
 
     async def _read(self, act: Callable[[], Any]) -> Any:
         await self._travel()

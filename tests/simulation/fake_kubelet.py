@@ -96,7 +96,7 @@ class JobPlayer:
         until = clock.seconds() + seconds
         while not self._suspended() and not self._asked_to_go(pod):
             left = until - clock.seconds()
-            if left <= 0:
+            if left <= clock.RESOLUTION:
                 return False
             self.wake.clear()
             try:

@@ -144,7 +144,7 @@ class ServerPlayer:
     async def _pause(self, live: Manifest, seconds: float) -> bool:
         """Wait; True when the Deployment is wanted otherwise before the time is over."""
         until = clock.seconds() + seconds
-        while (left := until - clock.seconds()) > 0:
+        while (left := until - clock.seconds()) > clock.RESOLUTION:
             now = self.deployment()
             if now is None or now["spec"] != live["spec"]:
                 return True
