@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Need, Observed, Platform, Ref, Room
+from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Need, Observed, Platform, Ref, Room, Select
+from modelyard.engine.cache import matches
 from tests.builders import ENDPOINT, Built, Job, Pod, a_pod_of
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -145,7 +146,17 @@ class Lab:
             ref: self.children.get((ref.kind, ref.name)) or self.others.get((ref.kind, ref.name)) for ref in refs
         }
         answers = {fact: self._ask(fact) for fact in facts}
-        return replace(observed, objects={**observed.objects, **objects}, facts={**observed.facts, **answers})
+        lists = {need: self._select(need) for need in needs if isinstance(need, Select)}
+        return replace(
+            observed,
+            objects={**observed.objects, **objects},
+            lists={**observed.lists, **lists},
+            facts={**observed.facts, **answers},
+        )
+
+    def _select(self, need: Select) -> tuple[Manifest, ...]:
+        seen = (*self.others.values(), *self.pods)
+        return tuple(obj for obj in seen if obj["kind"] == need.kind and matches(obj, need))
 
     def _ask(self, fact: Fact) -> Answer:
         value = self.facts.get(fact.name)

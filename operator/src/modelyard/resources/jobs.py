@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS
-from modelyard.decision import Manifest, Observed
+from modelyard.decision import Manifest, Observed, Select
 from modelyard.resources import pods as pod_words
 from modelyard.resources.pods import Fault, Hints, diagnose, has_started, is_live
 
@@ -49,11 +49,15 @@ def pods_of(job: Manifest | None, observed: Observed) -> tuple[Manifest, ...]:
     return tuple(pod for pod in observed.pods if job is not None and belongs_to(pod, job))
 
 
-def strays(job: Manifest | None, run: str, observed: Observed) -> tuple[Manifest, ...]:
-    """Live pods of the same run that another, deleted Job left: no second pod may start beside them."""
-    ours = {id(pod) for pod in pods_of(job, observed)}
-    same_run = (pod for pod in observed.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run)
-    return tuple(pod for pod in same_run if id(pod) not in ours and is_live(pod))
+def run_pods(namespace: str, run: str) -> Select:
+    """All pods of a run, whichever object's Job made them."""
+    return Select("Pod", namespace, ((names.LABEL_RUN, run),))
+
+
+def strays(namespace: str, run: str, observed: Observed) -> tuple[Manifest, ...]:
+    """Live pods of the same run that a deleted Job left: no second pod may start beside them."""
+    seen = (*observed.pods, *observed.lists.get(run_pods(namespace, run), ()))
+    return tuple(pod for pod in seen if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run and is_live(pod))
 
 
 def ever_started(job: Manifest | None, pods: Sequence[Manifest]) -> bool:

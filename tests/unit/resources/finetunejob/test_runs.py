@@ -290,6 +290,18 @@ def test_a_deleted_job_is_made_again_never_beside_a_living_pod() -> None:
     assert yard.named("Job") == [name]
 
 
+def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
+    yard = started()
+    name, other = yard.named("Job")[0], Yard()
+    left = yard.pod(Pod.running).but("metadata.ownerReferences", [{"uid": "uid-of-a-twin's-job"}])
+    other.put(left)
+    other.settle()
+    assert (other.reason, other.named("Job")) == (names.PENDING, [])
+    other.remove("Pod", left["metadata"]["name"])
+    other.settle()
+    assert other.named("Job") == [name]
+
+
 def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:
     yard = started()
     ghost = a_finetunejob("reviews")

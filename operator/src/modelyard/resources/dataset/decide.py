@@ -96,7 +96,7 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, wanted, (), now)
     stale = jobs.is_stale(observed.child("ConfigMap", name), run_job.inputs_hash(wanted))
-    if stale or jobs.strays(None, prepare_id(spec), observed):
+    if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
     return status.waiting(obj, spec, refusal(observed, name) or waits_for_pod(name), run_job.children(wanted), now)

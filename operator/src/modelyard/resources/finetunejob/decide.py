@@ -144,11 +144,13 @@ def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
 
 
 def _needs_of_job(case: Case, run: Run) -> Iterable[Need]:
-    """The Job, and who makes it if not we."""
+    """The Job, and who makes it if not we; before we make it, what pods another object's Job left."""
     yield training_job.job_ref(case, run)
-    foreign = training_job.situation(case, run).foreign
-    if foreign is not None:
-        yield from twin.maker_ref(case, foreign)
+    now = training_job.situation(case, run)
+    if now.foreign is not None:
+        yield from twin.maker_ref(case, now.foreign)
+    if now.job is None:
+        yield jobs.run_pods(case.namespace, run.id)
 
 
 def _needs_of_version(case: Case, run: Run) -> Iterable[Need]:

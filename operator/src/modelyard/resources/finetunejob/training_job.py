@@ -80,7 +80,7 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
     run = run.model_copy(update={"adopted": False})
     plan = run_plan(case, run, run.pinned or pinned)
     stale = jobs.is_stale(case.observed.child("ConfigMap", plan.name), run_job.inputs_hash(plan))
-    if stale or jobs.strays(None, run.id, case.observed):
+    if stale or jobs.strays(case.namespace, run.id, case.observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return _answer(case, now, run, wait, () if stale else run_job.kept(plan.name))
     return _answer(
