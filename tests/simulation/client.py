@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard.decision import Manifest
 from modelyard.engine.cache import key_of
@@ -15,6 +15,7 @@ from tests.simulation.fake_api import FakeApi, group_version
 from tests.simulation.schema import clone
 from tests.simulation.story import Story
 
+T = TypeVar("T")
 REFUSALS = (409, 429, 500, 503)
 
 
@@ -68,7 +69,7 @@ class Client:
     async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> bool:
         """Delete; True if it is gone at once, was gone already, or is another one by now."""
         what = {"kind": kind, "metadata": {"name": name, "namespace": namespace}}
-        return bool(await self._write("delete", what, lambda: self._delete(kind, namespace, name, uid)))
+        return await self._write("delete", what, lambda: self._delete(kind, namespace, name, uid))
 
     def _delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         try:
@@ -79,7 +80,7 @@ class Client:
             return True
         return self._api.look(kind, namespace, name) is None
 
-    async def _read(self, act: Callable[[], Any]) -> Any:
+    async def _read(self, act: Callable[[], T]) -> T:
         await self._travel()
         if self._rng.random() < self._faults.refused / 2:
             raise KubeError(503, "the server is tired", "ServiceUnavailable")
@@ -87,7 +88,7 @@ class Client:
         await self._travel()
         return result
 
-    async def _write(self, verb: str, what: Manifest, act: Callable[[], Any], detail: object = "") -> Any:
+    async def _write(self, verb: str, what: Manifest, act: Callable[[], T], detail: object = "") -> T:
         await self._travel()
         self._refuse(verb, what)
         try:
@@ -140,6 +141,6 @@ def _brief(detail: object) -> str:
     status = detail.get("status", {})
     if "conditions" not in status:
         return str({k: v for k, v in detail.items() if k != "metadata"} or detail)[:300]
-    ready = next((c for c in status["conditions"] if c["type"] == "Ready"), {})
+    ready: dict[str, Any] = next((c for c in status["conditions"] if c["type"] == "Ready"), {})
     rest = {name: value for name, value in status.items() if name != "conditions"}
     return f"Ready={ready.get('status')} {ready.get('reason')}: {ready.get('message', '')[:90]} {str(rest)[:160]}"

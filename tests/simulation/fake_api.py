@@ -31,7 +31,7 @@ Auditor = Callable[[Write], None]
 
 
 class FakeApi:
-    """The verbs; every call names who makes it. Objects given out are copies, objects seen inside are not to be changed."""
+    """The verbs; every call names who makes it. Objects given out are copies; others are not to be changed."""
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[tuple[str, str], Manifest]] = defaultdict(dict)
@@ -148,7 +148,7 @@ class FakeApi:
         """Write one change down and tell everyone."""
         self._revision += 1
         self.writes[who] += 1
-        obj = clone(before) if after is None else after
+        obj = clone(before or {}) if after is None else after
         obj["metadata"]["resourceVersion"] = str(self._revision)
         key = key_of(obj)
         if after is None:

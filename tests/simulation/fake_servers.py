@@ -182,7 +182,7 @@ class ServerPlayer:
         live = self.deployment()
         if live is None:
             return
-        was = next(iter(live.get("status", {}).get("conditions", ())), {})
+        was: dict[str, Any] = next(iter(live.get("status", {}).get("conditions", ())), {})
         word = "True" if self.available else "False"
         since = was["lastTransitionTime"] if was.get("status") == word else clock.stamp()
         counts = {"replicas": len(self._pods), "updatedReplicas": updated, "availableReplicas": self.available}

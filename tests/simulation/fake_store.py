@@ -1,4 +1,4 @@
-"""An artifact store in memory below the operator's own storage code: claims, manifests and listings are the real ones."""
+"""An artifact store in memory below the operator's own storage code: claims, manifests and listings are real."""
 
 from __future__ import annotations
 

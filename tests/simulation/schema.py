@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -18,9 +18,12 @@ OURS: dict[str, Kind] = {kind.kind: kind for kind in KINDS}
 SCHEMAS: dict[str, Any] = {kind.kind: root_schema(kind)["properties"] for kind in KINDS}
 
 
-def clone(obj: Any) -> Any:
+T = TypeVar("T")
+
+
+def clone(obj: T) -> T:
     """A deep copy of JSON data; the fastest there is."""
-    return marshal.loads(marshal.dumps(obj))
+    return cast(T, marshal.loads(marshal.dumps(cast(Any, obj))))
 
 
 def admit(obj: Manifest) -> None:

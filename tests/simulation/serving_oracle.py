@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelyard import names
 from modelyard.decision import Manifest
@@ -47,11 +47,12 @@ def _servers(life: Life, obj: Manifest, serving: int | None) -> Iterator[str]:
 
 def _wanted(life: Life, obj: Manifest) -> int | None:
     """The version that has to be served; None where history or nothing decides."""
-    model, serving = obj["spec"]["model"], obj["status"].get("serving")
+    model: dict[str, Any] = obj["spec"]["model"]
+    serving: int | None = obj["status"].get("serving")
     versions = {v["spec"]["number"]: v for v in life.api.all("ModelVersion") if v["spec"]["model"] == model["name"]}
     if "version" in model:
         pinned = versions.get(model["version"])
-        return model["version"] if pinned and _is_ready(pinned) and _has_onnx(pinned) else None
+        return int(model["version"]) if pinned and _is_ready(pinned) and _has_onnx(pinned) else None
     passed = [n for n, v in versions.items() if _is_ready(v) and v["status"].get("gate") == "passed"]
     best = max(passed, default=None)
     if best is None or serving is None or best > serving:

@@ -67,7 +67,7 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
         kind, namespace, name = key_of(child)
         if kind in room.children and (kind, name) not in wanted and "deletionTimestamp" not in child["metadata"]:
             if await world.kube.delete(kind, namespace, name, child["metadata"]["uid"]):
-                world.cache.remove((kind, namespace, name))
+                world.cache.remove((kind, namespace, name), child["metadata"]["uid"])
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:

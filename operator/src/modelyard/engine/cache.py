@@ -26,6 +26,8 @@ class Cache:
         old = self.get(*key)
         if old is not None and version_of(old) >= version_of(obj):
             return False
+        if old is not None:
+            self.remove(key)  # a namesake may belong to somebody else by now
         slim(obj)
         self._objects[key[0]][key[1:]] = obj
         for uid in owner_uids(obj):
@@ -34,11 +36,12 @@ class Cache:
             self._pods[owner].add(key)
         return True
 
-    def remove(self, key: Key) -> Manifest | None:
-        """Forget an object; gives what was known."""
-        obj = self._objects[key[0]].pop(key[1:], None)
-        if obj is None:
+    def remove(self, key: Key, uid: str = "") -> Manifest | None:
+        """Forget an object (only if it is the one of this uid); gives what was known."""
+        obj = self.get(*key)
+        if obj is None or uid not in ("", obj["metadata"].get("uid")):
             return None
+        del self._objects[key[0]][key[1:]]
         for uid in owner_uids(obj):
             _discard(self._owned, uid, key)
         if key[0] == "Pod" and (owner := owner_key(obj)):

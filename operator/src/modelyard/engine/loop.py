@@ -56,7 +56,7 @@ class Engine:
         """Remember the object (or its end) and wake everyone it concerns."""
         key = key_of(obj)
         if type_ == "DELETED":
-            self._on_deleted(key, obj)
+            self.world.cache.remove(key, obj["metadata"].get("uid", ""))
         else:
             self.world.cache.put(obj)
         for concerned in sorted(self.concerned(obj)):
@@ -116,11 +116,6 @@ class Engine:
     async def _post_in_turn(self, obj: Manifest, events: tuple[Event, ...]) -> None:
         async with self._posters:
             await post_events(self.world, obj, events)
-
-    def _on_deleted(self, key: Key, obj: Manifest) -> None:
-        known = self.world.cache.get(*key)
-        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
-            self.world.cache.remove(key)
 
     def _forget(self, key: Key) -> None:
         self.queue.forget(key)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.decision import Fact, Manifest, Ref, Select
+from modelyard.engine.cache import Cache, ReverseIndex, matches
+
+JOB = ("FineTuneJob", "team", "reviews")
+
+
+def obj(kind: str = "Dataset", name: str = "d", version: int = 1, **more: Any) -> Manifest:
+    meta: Manifest = {"name": name, "namespace": "team", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    meta.update(more.pop("meta", {}))
+    return {"kind": kind, "metadata": meta, **more}
+
+
+def child(name: str, version: int = 1, owner: str = "u1", kind: str = "Job") -> Manifest:
+    marks = {"labels": {names.LABEL_KIND: "finetunejob"}, "annotations": {names.ANNOTATION_OWNER: "reviews"}}
+    return obj(kind, name, version, meta={"ownerReferences": [{"uid": owner}], **marks})
+
+
+def test_the_newer_of_two_is_kept() -> None:
+    cache = Cache()
+    assert cache.put(obj(version=2, status={"phase": "new"}))
+    assert not cache.put(obj(version=1, status={"phase": "old"}))
+    assert not cache.put(obj(version=2, status={"phase": "same"}))
+    found = cache.get("Dataset", "team", "d")
+    assert found is not None and found["status"] == {"phase": "new"}
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    cache = Cache()
+    cache.put(obj(version=9))
+    assert cache.put(obj(version=10))
+
+
+def test_children_and_pods_are_found_by_owner_until_they_go() -> None:
+    cache = Cache()
+    for made in (child("b"), child("a"), child("p", kind="Pod"), child("x", owner="u2")):
+        cache.put(made)
+    assert [c["metadata"]["name"] for c in cache.children("u1")] == ["a", "b", "p"]
+    assert [p["metadata"]["name"] for p in cache.pods(JOB)] == ["p"]
+    for key in (("Job", "team", "a"), ("Job", "team", "b"), ("Pod", "team", "p")):
+        assert cache.remove(key) is not None
+    assert cache.children("u1") == () and cache.pods(JOB) == ()
+    assert cache.remove(("Job", "team", "a")) is None
+
+
+def test_a_child_that_changed_its_owner_is_no_longer_the_first_ones() -> None:
+    cache = Cache()
+    cache.put(child("a", version=1, owner="u1"))
+    cache.put(child("a", version=2, owner="u2"))
+    assert cache.children("u1") == ()
+    assert len(cache.children("u2")) == 1
+
+
+def test_only_the_one_that_is_meant_is_forgotten() -> None:
+    cache = Cache()
+    cache.put(obj())
+    assert cache.remove(("Dataset", "team", "d"), "uid-of-a-namesake-before") is None
+    assert cache.get("Dataset", "team", "d") is not None
+    assert cache.remove(("Dataset", "team", "d"), "uid-d") is not None
+
+
+MATCHES: list[tuple[tuple[tuple[str, str], ...], bool]] = [
+    ((), True),
+    ((("team", "blue"),), True),
+    ((("team", "red"),), False),
+    ((("other", "blue"),), False),
+    ((("spec.model.name", "alpha"),), True),
+    ((("spec.model.name", "beta"),), False),
+    ((("spec.model.name.deeper", "alpha"),), False),
+    ((("team", "blue"), ("spec.model.name", "beta")), False),
+    ((("spec.number", "7"),), True),
+]
+
+
+@pytest.mark.parametrize(("where", "match"), MATCHES)
+def test_selection_by_labels_and_paths(where: tuple[tuple[str, str], ...], match: bool) -> None:
+    found = obj(meta={"labels": {"team": "blue"}}, spec={"model": {"name": "alpha"}, "number": 7})
+    assert matches(found, Select("Dataset", "team", where)) is match
+
+
+def test_selected_objects_come_in_name_order_from_one_namespace() -> None:
+    cache = Cache()
+    for name in ("c", "a", "b"):
+        cache.put(obj(name=name))
+    cache.put(obj(name="z", meta={"namespace": "elsewhere"}))
+    assert [o["metadata"]["name"] for o in cache.select(Select("Dataset", "team"))] == ["a", "b", "c"]
+
+
+def test_those_who_asked_by_name_or_selection_are_woken() -> None:
+    index = ReverseIndex()
+    index.remember(JOB, [Ref("Dataset", "d", "team"), Fact.of("number")])
+    index.remember(("ModelDeployment", "team", "s"), [Select("Dataset", "team", (("team", "blue"),))])
+    assert set(index.askers(obj())) == {JOB}
+    blue = obj(name="other", meta={"labels": {"team": "blue"}})
+    assert set(index.askers(blue)) == {("ModelDeployment", "team", "s")}
+
+
+def test_what_is_no_longer_asked_wakes_nobody() -> None:
+    index = ReverseIndex()
+    index.remember(JOB, [Ref("Dataset", "d", "team"), Select("Dataset", "team")])
+    index.remember(JOB, [Ref("Dataset", "e", "team")])
+    assert list(index.askers(obj())) == []
+    index.forget(JOB)
+    assert list(index.askers(obj(name="e"))) == []
+    assert not (index._needs or index._askers or any(index._selects.values()))
