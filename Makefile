@@ -24,9 +24,17 @@ test: .venv/ready ## All tests but the long random lanes; prints the slowest ste
 test-full: .venv/ready ## All tests, with every random fault point and real-size example; writes docs/test-full.md
 	$(PYTHON) -m tests.lanes --full
 
+define EXPORT_REQUIREMENTS
+	for extra in trainer server; do \
+	  $(UV) export --quiet --frozen --no-dev --extra $$extra --no-emit-project --no-hashes --no-header --no-annotate \
+	    -o $(1)/$$extra.txt >/dev/null; done
+endef
+
 verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts, lock file
 	$(PYTHON) -m modelyard generate --check
 	$(UV) lock --check --quiet
+	@mkdir -p build/requirements; $(call EXPORT_REQUIREMENTS,build/requirements); \
+	  diff -r build/requirements trainer-image/requirements || { echo "stale: run make generate"; exit 1; }
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check --quiet
 	$(PYTHON) -m mypy
@@ -34,6 +42,7 @@ verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts,
 
 generate: .venv/ready ## Write CRDs, chart permissions and the API reference from the models; format the code
 	$(PYTHON) -m modelyard generate
+	$(call EXPORT_REQUIREMENTS,trainer-image/requirements)
 	$(PYTHON) -m ruff check --fix --quiet
 	$(PYTHON) -m ruff format --quiet
 

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_image(command: argparse.ArgumentParser) -> None:
-    known = ", ".join([*images.OWN, *images.OF_THE_REPOSITORY])
+    known = ", ".join(images.KNOWN)
     command.add_argument("name", help=f"one of {known}; with --dockerfile any other name")
     command.add_argument("--dockerfile", type=Path)
     command.add_argument("--context", type=Path, default=REPOSITORY)
@@ -80,7 +80,7 @@ def _image(given: Arguments) -> None:
     if given.dockerfile:
         pairs = dict(argument.split("=", 1) for argument in given.build_arg)
         print(images.build_image(given.name, given.dockerfile, given.context, given.target, pairs))
-    elif given.name in images.OWN or given.name in images.OF_THE_REPOSITORY:
+    elif given.name in images.KNOWN:
         print(images.image(given.name))
     else:
         raise RuntimeError(f"{given.name} is not a known image; say --dockerfile")

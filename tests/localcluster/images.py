@@ -10,6 +10,7 @@ from tests.localcluster.artifacts import content_key
 from tests.localcluster.callersettings import build_mounts
 from tests.localcluster.context import content_parts, stage, visible_files
 from tests.localcluster.debian import ensure_packages, require_root
+from tests.localcluster.layered import add_layer
 from tests.localcluster.layout import PACKAGE, REGISTRY, REPOSITORY, cache
 from tests.localcluster.locks import exclusive
 from tests.localcluster.progress import note, step
@@ -18,13 +19,11 @@ from tests.localcluster.tools import binary
 
 DOCKERFILES = PACKAGE / "dockerfiles"
 KEPT_TAGS = 3
-OF_THE_REPOSITORY = {
-    "operator": ("operator/Dockerfile", None),
-    "trainer": ("trainer-image/Dockerfile", "trainer"),
-    "server": ("trainer-image/Dockerfile", "server"),
-    "server-torch": ("trainer-image/Dockerfile", "server-torch"),
-}
+LAYERED = ("trainer", "server")
+CODE = "# ---- our code"
+"""Below this line of trainer-image/Dockerfile stand only COPYs: what is above is built once per set of libraries."""
 OWN = ("base", "pause", "coredns", "minio")
+KNOWN = (*OWN, "operator", *LAYERED)
 
 
 def image(name: str) -> str:
@@ -35,8 +34,31 @@ def image(name: str) -> str:
         return build_image("pause", DOCKERFILES / "pause.Dockerfile", Path("/bin"))
     if name in OWN:
         return build_image(name, DOCKERFILES / f"{name}.Dockerfile", binary(name).parent)
-    dockerfile, target = OF_THE_REPOSITORY[name]
-    return build_image(name, REPOSITORY / dockerfile, REPOSITORY, target)
+    if name in LAYERED:
+        return _layered_image(name)
+    return build_image(name, REPOSITORY / name / "Dockerfile", REPOSITORY)
+
+
+def _layered_image(name: str) -> str:
+    """Libraries and code apart: large images are built seldom, and a change of code moves a few kilobytes."""
+    libraries, _, code = (REPOSITORY / "trainer-image" / "Dockerfile").read_text().partition(CODE)
+    with tempfile.TemporaryDirectory(dir=_temporary()) as scratch:
+        above, below = Path(scratch, "libraries.Dockerfile"), Path(scratch, "code.Dockerfile")
+        above.write_text(libraries)
+        below.write_text(code)
+        base = build_image(f"{name}-deps", above, REPOSITORY, f"{name}-deps")
+        files = visible_files(below, REPOSITORY)
+    key = content_key([base, code, *content_parts(REPOSITORY, files)])
+    reference = f"{REGISTRY}/{name}:{key}"
+    with _unless_there(reference) as missing:
+        if missing:
+            add_layer(base, reference, [(REPOSITORY / file, _place(file)) for file in files])
+    return reference
+
+
+def _place(file: Path) -> str:
+    """operator/src/modelyard/x.py lies in the image at app/modelyard/x.py."""
+    return f"app/{file.relative_to(Path(*file.parts[:2]))}"
 
 
 def base_image() -> str:

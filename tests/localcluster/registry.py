@@ -15,7 +15,7 @@ from tests.localcluster.waiting import answers, wait_until
 
 NAME = "docker-registry"
 HEALTH_URL = f"http://127.0.0.1:{REGISTRY_PORT}/v2/"
-_MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 
 def configuration() -> Path:
@@ -52,7 +52,7 @@ def has(reference: str) -> bool:
     """Whether the registry holds localhost:5000/name:tag."""
     name, _, tag = reference.removeprefix(f"{REGISTRY}/").rpartition(":")
     request = urllib.request.Request(f"{HEALTH_URL}{name}/manifests/{tag}", method="HEAD")
-    request.add_header("Accept", _MANIFEST_TYPES)
+    request.add_header("Accept", MANIFEST_TYPES)
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5):
             return True
