@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from examples.demo import install, report
@@ -90,15 +91,25 @@ def show(cluster: Cluster, job: dict[str, Any], served: dict[str, Any]) -> None:
     report.show_quality(version, report.run_report(cluster, version))
     console.print(f"version   {version['metadata']['name']}  ({version['status'].get('size')}, gate passed)")
     console.print(f"URL       {served['status']['url']}")
-    kubectl = " ".join(cluster.command())
-    console.print(f"\nTry next:\n  {kubectl} -n {NAMESPACE} get modelyard")
-    console.print(
-        f'  {kubectl} -n {NAMESPACE} patch ftj {MODEL} --type merge -p \'{{"spec":{{"train":{{"epochs":2}}}}}}\''
-    )
-    console.print(f"  {kubectl} -n {NAMESPACE} get ftj -w")
+    show_next(cluster)
     for title, seconds in sorted(timings, key=lambda pair: -pair[1])[:5]:
         console.print(f"[dim]{seconds:6.0f} s  {title}[/dim]")
     console.print(f"[dim]{sum(s for _, s in timings):6.0f} s  in all[/dim]")
+
+
+def show_next(cluster: Cluster) -> None:
+    """Commands to copy; soft-wrapped, so that they stay commands."""
+    lines = []
+    if cluster.embedded:
+        lines.append(f"export KUBECONFIG={cluster.kubeconfig} PATH={Path(cluster.kubectl).parent}:$PATH")
+    lines += [
+        f"kubectl -n {NAMESPACE} get modelyard",
+        f'kubectl -n {NAMESPACE} patch ftj {MODEL} --type merge -p \'{{"spec":{{"train":{{"epochs":2}}}}}}\'',
+        f"kubectl -n {NAMESPACE} get ftj -w",
+    ]
+    console.print("\nTry next:")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
