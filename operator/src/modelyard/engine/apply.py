@@ -64,10 +64,11 @@ async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], world: World
 async def _prune(room: Room, observed: Observed, decision: Decision, world: World) -> None:
     wanted = {child.key for child in decision.children}
     for child in observed.children:
-        kind, namespace, name = key_of(child)
-        if kind in room.children and (kind, name) not in wanted and "deletionTimestamp" not in child["metadata"]:
-            if await world.kube.delete(kind, namespace, name, child["metadata"]["uid"]):
-                world.cache.remove((kind, namespace, name), child["metadata"]["uid"])
+        key, meta = key_of(child), child["metadata"]
+        if key[0] not in room.children or (key[0], key[2]) in wanted or "deletionTimestamp" in meta:
+            continue
+        if await world.kube.delete(*key, meta["uid"]):
+            world.cache.remove(key, meta["uid"])
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
