@@ -40,8 +40,15 @@ def execute(run: Run) -> End:
         code, outcome = _failed(run, fault)
     _write_report(run, report_of(run, outcome))
     if code == ExitCode.PUBLISHED and isinstance(run, TrainRun):
-        remove_all(Place(run.store, run.bucket, run.config.prefix))
+        _remove_checkpoints(run)
     return code, outcome
+
+
+def _remove_checkpoints(run: TrainRun) -> None:
+    """A published run needs none; one that is still on its way would come back after its removal."""
+    if run.keeper is not None:
+        run.keeper.wait(60)
+    remove_all(Place(run.store, run.bucket, run.config.prefix))
 
 
 def interrupted(stage: str) -> Outcome:

@@ -10,6 +10,7 @@ from modelyard.api import layout
 from modelyard.api.modelversion import Metrics
 from modelyard.api.run import PrepareConfig, TrainConfig
 from modelyard.storage.store import Store
+from modelyard_trainer.checkpoints import Keeper
 from modelyard_trainer.data.rows import Row, Sides
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.stopping import Stop
@@ -95,6 +96,8 @@ class TrainRun(Run):
     fresh: list[str] = field(default_factory=list)
     """Modules that the base model did not bring: they are trained fully whatever the method."""
     test_logits: np.ndarray = field(init=False)
+    keeper: Keeper | None = None
+    """May still be uploading the last checkpoint while later stages run."""
 
     @property
     def version(self) -> Path:

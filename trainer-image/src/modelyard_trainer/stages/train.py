@@ -30,7 +30,7 @@ LOGGINGS = 50
 def execute(run: TrainRun) -> None:
     """Leave run.model trained; Interrupted if the pod was asked to stop, NOT_A_NUMBER if training diverged."""
     place = Place(run.store, run.bucket, run.config.prefix)
-    keeper = Keeper(place, run.config.checkpoint_keep)
+    keeper = run.keeper = Keeper(place, run.config.checkpoint_keep)
     found = newest(place, run.folder("resume"))
     run.figures["resumed_from"] = found.step if found else 0
     run.progress.update(resumed_from=run.figures["resumed_from"])
