@@ -16,7 +16,7 @@ demo: .venv/ready ## The main job end to end (CONTEXT=name REGISTRY=host: on a c
 	$(PYTHON) -m examples.demo $(if $(CONTEXT),--context $(CONTEXT) --registry "$(REGISTRY)") $(DEMO_OPTIONS)
 
 test-fast: .venv/ready ## Unit tests and 100 simulated lives; no cluster, under a minute
-	MODELYARD_LIVES=100 $(PYTEST) tests/unit tests/simulation -q --cov=operator/src/modelyard --cov-report=term:skip-covered
+	MODELYARD_LIVES=100 $(PYTEST) tests/unit tests/simulation -q -n 2
 
 test: .venv/ready ## All tests but the long random lanes; prints the slowest steps
 	$(PYTHON) -m tests.lanes

@@ -59,7 +59,15 @@ def image_pytest(image: str, path: str) -> Callable[[list[str]], tuple[int, str]
 
 
 LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
-    "unit": pytest("tests/unit", "tests/simulation", "tests/localcluster"),
+    "unit": pytest(
+        "tests/unit",
+        "tests/simulation",
+        "tests/localcluster",
+        "-n",
+        "2",
+        "--cov=operator/src/modelyard",
+        "--cov-report=term:skip-covered",
+    ),
     "cluster-up": lambda _: in_image.bring_up(),
     "storage": pytest("tests/storage"),
     "api-server": pytest("tests/cluster"),

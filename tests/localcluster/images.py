@@ -120,7 +120,8 @@ def _build_and_push(reference: str, dockerfile: Path, context: Path, options: li
             run_logged([*buildah(), "bud", *how, *options, context], log, _build_environment())
         with step(f"push image {name}"):
             # The image never gets a name in the store: only its layers stay, as a cache.
-            push = ["push", "--tls-verify=false", identity.read_text().strip(), f"docker://{reference}"]
+            push = ["push", "--tls-verify=false", "--compression-format=zstd", "--compression-level=1"]
+            push += [identity.read_text().strip(), f"docker://{reference}"]
             run_logged([*buildah(), *push], log.with_suffix(".push.log"), _build_environment())
 
 
