@@ -28,7 +28,9 @@ class Budget:
             return
         run = _run_of(write.after or write.before or {})
         if run:
-            self._writes[run].append(f"{write.verb} {write.key[0]} {_reason(write.after)}")
+            self._writes[f"{run} of {_job_of(write.after or write.before or {})}"].append(
+                f"{write.verb} {write.key[0]} {_reason(write.after)}"
+            )
 
 
 def _run_of(obj: Manifest) -> str:
@@ -38,6 +40,12 @@ def _run_of(obj: Manifest) -> str:
         return str(obj["spec"]["lineage"]["run"])
     labels = obj["metadata"].get("labels", {})
     return str(labels.get(names.LABEL_RUN, "")) if labels.get(names.LABEL_KIND) == "finetunejob" else ""
+
+
+def _job_of(obj: Manifest) -> str:
+    if obj["kind"] == "FineTuneJob":
+        return str(obj["metadata"]["name"])
+    return str(obj["metadata"].get("annotations", {}).get(names.ANNOTATION_OWNER))
 
 
 def _reason(obj: Manifest | None) -> str:

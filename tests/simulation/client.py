@@ -109,7 +109,7 @@ class Client:
             return
         status = self._rng.choice((*REFUSALS, 0))
         self._story.tell("%s %s %s: fails with %d", self.name, verb, key_of(what), status)
-        raise KubeError(status, "injected", "Injected")
+        raise KubeError(status, "injected", "Conflict" if status == 409 else "Injected")
 
     async def _travel(self) -> None:
         """Half a round trip; a dead client never arrives."""

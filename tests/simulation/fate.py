@@ -27,7 +27,7 @@ POD_ENDS = {
     "killed-after-publish": 5,
     "store-unavailable": 5,
 }
-SERVER_WAYS = {"good": 70, "crash": 8, "slow": 8, "wrong-for-a-while": 8, "always-wrong": 3, "secret": 3}
+SERVER_WAYS = {"good": 60, "crash": 10, "slow": 8, "wrong-for-a-while": 8, "always-wrong": 3, "secret": 3}
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class ServerFate:
 class Fates:
     """All fates of one life."""
 
-    def __init__(self, seed: int, calm: bool = False) -> None:
-        self._seed, self._calm = seed, calm
+    def __init__(self, seed: int, calm: bool = False, serving: bool = False) -> None:
+        self._seed, self._calm, self._serving = seed, calm, serving
 
     def rng(self, *about: object) -> random.Random:
         """Randomness of its own for everything that has a name."""
@@ -66,12 +66,13 @@ class Fates:
     def pod(self, run: str, index: int) -> PodFate:
         """The fate of the n-th pod of a run."""
         rng = self.rng("pod", run, index)
-        end = "published" if self._calm else _draw(rng, POD_ENDS)
-        held = not self._calm and rng.random() < 0.15
+        good = self._calm or (self._serving and rng.random() < 0.8)
+        end = "published" if good else _draw(rng, POD_ENDS)
+        held = not good and rng.random() < 0.15
         return PodFate(
             wait=rng.uniform(20.0, 90.0) if held else rng.uniform(0.2, 5.0),
             waiting_reason=rng.choice(("ImagePullBackOff", "Unschedulable", "SecretMissing")) if held else "",
-            work=rng.uniform(2.0, 60.0),
+            work=rng.uniform(1.0, 8.0 if self._serving else 60.0),
             end=end,
             exit_code=int(_exit_code(end, rng)),
             lag=rng.uniform(0.05, 2.0),

@@ -19,6 +19,7 @@ from tests.simulation.operators import Operator, leftovers
 from tests.simulation.story import BrokenPromise, Story
 from tests.simulation.user import User
 
+THEMES = ("training", "serving", "all")
 SETTLE_LIMIT = 3600.0
 QUIET = 135.0
 VERIFIED_AGAIN = 620.0
@@ -41,10 +42,10 @@ class Life:
     """Everything of one life."""
 
     def __init__(self, seed: int, story: Story) -> None:
-        self.calm = seed % 10 == 0
+        self.calm, self.theme = seed % 10 == 0, THEMES[seed % len(THEMES)]
         self.story, self._seed = story, seed
         self.rng = random.Random(f"life/{seed}")
-        self.fates = Fates(seed, self.calm)
+        self.fates = Fates(seed, self.calm, serving=self.theme == "serving")
         self.faults = Faults()
         self._operators: list[Operator] = []
         self._count = 0
@@ -71,7 +72,7 @@ class Life:
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
         self.budget = Budget(self.api)
-        self.user = User(self.api, self.store, self.fates.rng("user"), self.story)
+        self.user = User(self.api, self.store, self.fates.rng("user"), self.story, self.theme)
         if not self.calm:
             self.faults = Faults(
                 refused=self.rng.choice((0.0, 0.02, 0.1)),
@@ -96,7 +97,7 @@ class Life:
         self.user.begin()
         if self.calm:
             self.user.mend()
-        for _ in range(self.rng.randrange(0, 3) if self.calm else self.rng.randrange(2, 12)):
+        for _ in range(0 if self.calm else self.rng.randrange(4, 16) if self.theme == "serving" else self.rng.randrange(2, 10)):
             await self._pass_time(self.rng.expovariate(1 / 20.0))
             if self.story.broken:
                 return

@@ -17,14 +17,27 @@ from tests.simulation.schema import clone
 from tests.simulation.story import Story
 
 WHO = "user"
+IN_THEME = {
+    "training": ("new_job", "twin_job", "toggle_suspend", "delete_child", "delete_and_apply"),
+    "serving": (
+        "change_epochs",
+        "raise_attempt",
+        "edit_gate",
+        "follow_or_pin",
+        "scale",
+        "delete_version",
+        "delete_child",
+    ),
+}
+"""What a user of that theme does more often."""
 CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
 
 
 class User:
     """Keeps a folder of manifests, as in git, and sometimes works by hand."""
 
-    def __init__(self, api: FakeApi, store: FakeStore, rng: random.Random, story: Story) -> None:
-        self.api, self.store, self.rng, self.story = api, store, rng, story
+    def __init__(self, api: FakeApi, store: FakeStore, rng: random.Random, story: Story, theme: str) -> None:
+        self.api, self.store, self.rng, self.story, self.theme = api, store, rng, story, theme
         self.folder: dict[Key, Manifest] = {}
         self.deleted_versions: set[str] = set()
         self.harmed = False
@@ -51,12 +64,17 @@ class User:
             self.corrupt: 1,
             self.edit_profile: 2,
         }
+        for action in IN_THEME.get(theme, ()):
+            self.actions[getattr(self, action)] *= 3
 
     def begin(self) -> None:
         """What every life starts with."""
         self.rng.choice((self.mend, self.mend, self.mend, self.apply_profile, self.upload_base))()
         self.new_dataset()
         self.new_job()
+        if self.theme == "serving":
+            self.new_deployment()
+            self.new_job()
         for action in (self.new_dataset, self.new_job, self.new_deployment):
             if self.rng.random() < 0.6:
                 action()
@@ -85,7 +103,7 @@ class User:
 
     def new_job(self) -> None:
         datasets = [key[2] for key in self.folder if key[0] == "Dataset"]
-        self._apply(wishes.job(self._name("job"), self.rng, datasets))
+        self._apply(wishes.job(self._name("job"), self.rng, datasets, self._models))
 
     def twin_job(self) -> None:
         """The very same run under another name."""
@@ -96,7 +114,7 @@ class User:
             self._apply(twin)
 
     def new_deployment(self) -> None:
-        self._apply(wishes.deployment(self._name("serve"), self.rng))
+        self._apply(wishes.deployment(self._name("serve"), self.rng, self._models))
 
     def change_epochs(self) -> None:
         self._change("FineTuneJob", lambda spec: spec.update(train={"epochs": self.rng.randrange(1, 4)}))
@@ -175,6 +193,10 @@ class User:
             self.story.tell("user corrupts %s", version["metadata"]["name"])
             self.harmed = True
             self.store.corrupt(version["spec"]["uri"].removeprefix(f"s3://{BUCKET}/"))
+
+    @property
+    def _models(self) -> tuple[str, ...]:
+        return wishes.MODELS[:1] if self.theme == "serving" else wishes.MODELS
 
     def _name(self, word: str) -> str:
         self._names += 1

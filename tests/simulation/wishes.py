@@ -35,7 +35,7 @@ def data_spec(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def job(name: str, rng: random.Random, datasets: list[str]) -> Manifest:
+def job(name: str, rng: random.Random, datasets: list[str], models: tuple[str, ...]) -> Manifest:
     """A job on one of the Datasets, on one that is missing, or with rows of its own."""
     spec: dict[str, Any] = {
         "from": {"base": "s3://base/minilm/"},
@@ -45,15 +45,15 @@ def job(name: str, rng: random.Random, datasets: list[str]) -> Manifest:
         "evaluate": {"gate": {"require": [{"metric": "macro_f1", "min": round(rng.uniform(0.3, 0.8), 2)}]}},
     }
     if rng.random() < 0.8:
-        spec["model"] = {"name": rng.choice(MODELS)}
+        spec["model"] = {"name": rng.choice(models)}
     if rng.random() < 0.1:
         spec["suspend"] = True
     return _object("FineTuneJob", name, spec)
 
 
-def deployment(name: str, rng: random.Random) -> Manifest:
+def deployment(name: str, rng: random.Random, models: tuple[str, ...]) -> Manifest:
     """A server of the best version, or of a certain one."""
-    model = {"name": rng.choice(MODELS)}
+    model = {"name": rng.choice(models)}
     wish = {"version": rng.randrange(1, 3)} if rng.random() < 0.25 else {"follow": "latest-passed"}
     return _object("ModelDeployment", name, {"model": {**model, **wish}})
 

@@ -76,7 +76,7 @@ async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) 
     results = await asyncio.gather(*(_ensure(obj, child, world) for child in children), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
     for child, result in zip(children, results, strict=True):
-        if isinstance(result, KubeError) and result.status in REFUSALS:
+        if isinstance(result, KubeError) and result.status in REFUSALS and result.reason != "Conflict":
             refused[child.key] = result.message
         elif isinstance(result, BaseException):
             raise result
