@@ -20,6 +20,8 @@ from tests.simulation.story import BrokenPromise, Story
 from tests.simulation.user import User
 
 THEMES = ("training", "serving", "all")
+ACTIONS = {"training": (2, 10), "serving": (4, 16), "all": (2, 12)}
+"""How many things the user does, at least and fewer than."""
 SETTLE_LIMIT = 3600.0
 QUIET = 135.0
 VERIFIED_AGAIN = 620.0
@@ -97,7 +99,8 @@ class Life:
         self.user.begin()
         if self.calm:
             self.user.mend()
-        for _ in range(0 if self.calm else self.rng.randrange(4, 16) if self.theme == "serving" else self.rng.randrange(2, 10)):
+        least, most = ACTIONS[self.theme]
+        for _ in range(0 if self.calm else self.rng.randrange(least, most)):
             await self._pass_time(self.rng.expovariate(1 / 20.0))
             if self.story.broken:
                 return

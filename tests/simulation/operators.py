@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ from tests.simulation.watching import FakeWatch
 
 PLATFORM = Platform(trainer_image="trainer:1", server_image="server:1", store_endpoint="http://store:9000")
 RESYNC_EVERY = 120.0
+SPINNING = 200
+"""So many passes of one object within a minute are a fault."""
 
 
 class Operator:
@@ -42,6 +45,7 @@ class Operator:
         story: Story,
     ) -> None:
         self.name, self._story = name, story
+        self._passes: Counter[tuple[Key, int]] = Counter()
         self.client = Client(api, name, faults, rng, story)
         world = World(kube=self.client, facts=Facts(facts, clock.seconds), platform=PLATFORM, now=clock.now)
         self.engine = Engine(ROOMS, world)
@@ -81,7 +85,10 @@ class Operator:
                 await self.resync()
 
     async def _pass(self, key: Key) -> float | None:
-        """One pass; what the queue would only log breaks the life."""
+        """One pass; what the queue would only log breaks the life, and so does spinning."""
+        self._passes[key, int(clock.seconds() / 60.0)] += 1
+        if self._passes[key, int(clock.seconds() / 60.0)] == SPINNING:
+            self._story.breaks(f"{SPINNING} passes of {key} within a minute")
         try:
             return await self.engine.run_pass(key)
         except (KubeError, RefusedError):

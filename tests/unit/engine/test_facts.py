@@ -85,6 +85,21 @@ def test_a_failed_answer_has_a_reason_and_is_asked_again_soon(fault: Exception, 
     assert len(source.asked) == 2
 
 
+def test_that_there_is_nothing_yet_is_asked_again_soon() -> None:
+    found: list[str | None] = [None, "manifest"]
+
+    async def play() -> list[Answer]:
+        async def look(args: Mapping[str, str]) -> str | None:
+            return found.pop(0)
+
+        facts = Facts({"f": look}, clock.seconds)
+        answers = [await facts.ask(Fact.of("f", max_age=0.0))]
+        await asyncio.sleep(3.0)
+        return [*answers, await facts.ask(Fact.of("f", max_age=3600.0))]
+
+    assert [answer.value for answer in clock.run(play())] == [None, "manifest"]
+
+
 def test_an_asker_that_gives_up_does_not_spoil_the_answer_of_others() -> None:
     async def script(facts: Facts) -> Answer:
         first = asyncio.create_task(facts.ask(Fact.of("f")))

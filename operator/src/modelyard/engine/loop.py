@@ -19,7 +19,8 @@ from modelyard.engine.queue import WorkQueue
 from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
-CONFLICT_PAUSE = 0.05
+STALE: dict[int, float] = {HTTPStatus.CONFLICT: 0.05, HTTPStatus.NOT_FOUND: 1.0}
+"""Refusals that a cache behind the API server brings, and how soon (s) to try again."""
 FENCED_PAUSE = 1.0
 POSTERS = 2
 """Events posted at once: the story may lag behind a burst, Jobs may not."""
@@ -94,14 +95,23 @@ class Engine:
         try:
             written = await carry_out(room, obj, observed, decision, self.world)
         except KubeError as fault:
-            if fault.status == HTTPStatus.CONFLICT:
-                return CONFLICT_PAUSE
-            if fault.status == HTTPStatus.NOT_FOUND:
-                return 1.0
-            raise
+            if fault.status not in STALE:
+                raise
+            await self._read_again(obj, *observed.children)
+            return STALE[fault.status]
         if written and decision.events:
             self._post(obj, decision.events)
         return decision.wake_after
+
+    async def _read_again(self, *objects: Manifest) -> None:
+        """A write was refused because the cache is behind: an event may be lost, so nobody waits for it."""
+        for known in objects:
+            key = key_of(known)
+            live = await self.world.kube.get(*key)
+            if live is None:
+                self.world.cache.remove(key, known["metadata"]["uid"])
+            else:
+                self.world.cache.put(live)
 
     async def close(self) -> None:
         """Let events that are being posted end."""

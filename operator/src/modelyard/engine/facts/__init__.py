@@ -15,7 +15,7 @@ from modelyard.storage.errors import StoreError
 
 log = logging.getLogger(__name__)
 FactFunction = Callable[[Mapping[str, str]], Awaitable[Any]]
-FAILURE_AGE = 2.0
+BRIEF_AGE = 2.0
 LIMIT = 5000
 Asked = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -37,12 +37,13 @@ class Facts:
         self._under_way: dict[Asked, asyncio.Future[Answer]] = {}
 
     async def ask(self, fact: Fact) -> Answer:
-        """An answer at most `max_age` seconds old (a failed one at most two)."""
+        """An answer at most `max_age` seconds old (a failed one, or that there is nothing yet, at most two)."""
         asked = (fact.name, fact.args)
         known = self._known.get(asked)
         if known is not None:
             at, answer = known
-            if self._clock() - at <= (min(fact.max_age, FAILURE_AGE) if answer.failed else fact.max_age):
+            brief = answer.failed or answer.value is None
+            if self._clock() - at <= (min(fact.max_age, BRIEF_AGE) if brief else fact.max_age):
                 return answer
         if asked not in self._under_way:
             self._under_way[asked] = asyncio.ensure_future(self._find_out(asked))

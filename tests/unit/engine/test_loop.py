@@ -1,0 +1,80 @@
+"""Passes of the real engine on the fake API server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import pytest
+
+from modelyard import names
+from modelyard.decision import Child, Decision, Manifest, Observed, Room
+from modelyard.engine.facts import Facts
+from modelyard.engine.loop import Engine
+from modelyard.engine.world import World
+from tests.simulation import clock, wishes
+from tests.simulation.client import Client, Faults
+from tests.simulation.fake_api import FakeApi
+from tests.simulation.operators import PLATFORM
+from tests.simulation.story import Story
+
+KEY = ("TrainingProfile", "", names.DEFAULT_PROFILE)
+
+
+def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+    """Say which generation was seen; keep a Job suspended."""
+    job: Manifest = {"kind": "Job", "metadata": {"name": "job"}, "spec": {"template": {"spec": {}}}}
+    status = {"observedGeneration": obj["metadata"]["generation"], "phase": "Seen"}
+    return Decision(status, (Child({**job, "apiVersion": "batch/v1"}, "create", suspend=True),))
+
+
+def lived(script: Callable[[FakeApi, Engine], Awaitable[None]]) -> None:
+    async def play() -> None:
+        api = FakeApi()
+        client = Client(api, "operator", Faults(), random.Random(1), Story())
+        world = World(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
+        room = Room("TrainingProfile", "trainingprofiles", False, lambda obj, observed: (), decide, ("Job",))
+        engine = Engine([room], world)
+        engine.on_event("ADDED", api.apply(wishes.profile(), "user"))
+        await script(api, engine)
+
+    clock.run(play())
+
+
+def test_after_a_conflict_the_object_is_read_again_though_its_event_is_lost() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
+        pause = await engine.run_pass(KEY)
+        assert pause is not None and pause < 1.0
+        assert await engine.run_pass(KEY) is None
+        written = api.look(*KEY)
+        assert written is not None and written["status"]["observedGeneration"] == 2
+
+    lived(script)
+
+
+def test_an_object_that_is_gone_is_forgotten_though_its_event_is_lost() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        api.delete(*KEY, "", "user")
+        await engine.run_pass(KEY)
+        assert engine.world.cache.get(*KEY) is None
+        assert await engine.run_pass(KEY) is None
+
+    lived(script)
+
+
+def test_a_child_that_is_gone_is_made_again_though_its_event_is_lost() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        await engine.run_pass(KEY)
+        api.patch("Job", "", "job", {"spec": {"suspend": False}}, "", "user")
+        job = api.get("Job", "", "job")
+        assert job is not None
+        engine.on_event("MODIFIED", job)
+        api.delete("Job", "", "job", "", "user")
+        assert await engine.run_pass(KEY) == pytest.approx(1.0)
+        await engine.run_pass(KEY)
+        made = api.look("Job", "", "job")
+        assert made is not None and made["spec"]["suspend"] is True
+
+    lived(script)
