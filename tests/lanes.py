@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from tests import in_image
 
@@ -33,8 +35,14 @@ def main() -> int:
     parser.add_argument("--only", default="", help="comma-separated lanes")
     options = parser.parse_args()
     only = options.only.split(",") if options.only else list(LANES)
+    if options.full:
+        os.environ.setdefault("MODELYARD_LIVES", "10000")
     results = [run_lane(name, LANES[name], options.full) for name in only]
-    return show(results)
+    table, code = summary(results)
+    print("\n==== lanes, slowest first ====\n" + table)
+    if options.full:
+        write_table(table)
+    return code
 
 
 def run_lane(name: str, lane: Callable[[list[str]], tuple[int, str]], full: bool) -> Result:
@@ -89,16 +97,29 @@ def _stream(words: list[str]) -> tuple[int, str]:
     return process.wait(), "".join(lines)
 
 
-def show(results: list[Result]) -> int:
-    """The table of lanes, slowest first, and the closing line."""
-    print("\n==== lanes, slowest first ====")
+def summary(results: list[Result]) -> tuple[str, int]:
+    """The table of lanes, slowest first, with the closing line; and the exit code."""
+    lines = []
     for result in sorted(results, key=lambda r: -r.seconds):
         counted = ", ".join(f"{n} {word}" for word, n in result.counts.items())
-        print(f"{result.seconds:7.0f} s  {'ok  ' if result.code == 0 else 'FAIL'}  {result.lane:12} {counted}")
+        lines.append(f"{result.seconds:7.0f} s  {'ok  ' if result.code == 0 else 'FAIL'}  {result.lane:12} {counted}")
     total = {word: sum(r.counts.get(word, 0) for r in results) for word in ("passed", "failed", "skipped", "error")}
     broken = total["failed"] + total["error"] + sum(1 for r in results if r.code and not r.counts.get("failed"))
-    print(f"{total['passed']} passed, {broken} failed, {total['skipped']} skipped")
-    return 1 if any(r.code for r in results) or broken else 0
+    lines.append(f"{total['passed']} passed, {broken} failed, {total['skipped']} skipped")
+    return "\n".join(lines), 1 if broken else 0
+
+
+def write_table(table: str) -> None:
+    """Keep the last full run, with date and machine."""
+    model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?")
+    memory = int(next(line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))) // 2**20
+    machine = f"{os.cpu_count()} cores ({model}), {memory} GiB, kernel {os.uname().release}"
+    text = f"# Last `make test-full`\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}.\n\n```\n{table}\n```\n"
+    Path("docs/test-full.md").write_text(text)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import secrets
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from examples.demo.cluster import Cluster
 STORE_NAMESPACE = "minio"
 OPERATOR_NAMESPACE = "modelyard"
 BUCKET = "modelyard"
+WHOLE = 512 * 1024 * 1024
+"""One part per upload, so that the etag is the md5."""
 HERE = Path(__file__).parent
 KEYS = {"operator": "readwrite", "runs": "readwrite", "serving": "readonly"}
 """Key name -> policy: who may do what with the store."""
@@ -76,14 +79,21 @@ def fill_store(cluster: Cluster, rows: int) -> None:
 
 
 def put(client: Minio, bucket: str, key: str, content: bytes) -> None:
-    """Upload unless an object of that size is there."""
+    """Upload unless the very object is there (a small one's etag is its md5)."""
     try:
-        if client.stat_object(bucket_name=bucket, object_name=key).size == len(content):
+        there = client.stat_object(bucket_name=bucket, object_name=key)
+        if there.etag == hashlib.md5(content, usedforsecurity=False).hexdigest():
             return
     except Exception as fault:
         if getattr(fault, "code", "") != "NoSuchKey":
             raise
-    client.put_object(bucket_name=bucket, object_name=key, data=io.BytesIO(content), length=len(content))
+    client.put_object(
+        bucket_name=bucket,
+        object_name=key,
+        data=io.BytesIO(content),
+        length=len(content),
+        part_size=WHOLE,
+    )
 
 
 def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> None:

@@ -1,0 +1,32 @@
+"""Every shipped example at its real size: real tweets, the real encoder, the gate that the example asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.demo import data, install, report
+from examples.demo.cluster import Cluster
+from tests.e2e.yard import Yard
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ROWS = 7500
+
+
+@pytest.mark.full
+def test_sentiment(cluster: Cluster, yard: Yard) -> None:
+    with install.store_client(cluster) as (client, _):
+        for name, content in data.minilm().items():
+            install.put(client, "base", f"minilm/{name}", content)
+        install.put(client, "data", "sentiment/rows.jsonl", data.tweets(ROWS))
+    yard.kube("apply", "-f", str(EXAMPLES / "01-sentiment"))
+    job = yard.wait_ready("finetunejob", "sentiment", 900)
+    version = yard.get("modelversion", job["status"]["version"]) or {}
+    reached = version["spec"]["metrics"]["macro_f1"]
+    baselines = report.run_report(cluster, version)["baselines"]
+    assert reached >= 0.65
+    assert reached > baselines["tfidf_logistic_regression"] > baselines["majority"]
+    yard.wait("modeldeployment", "sentiment", lambda o: o["status"].get("serving") == 1, 180)
+    answer = yard.predict("sentiment", "sentiment", list(report.SENTENCES))
+    assert [found["label"] for found in answer["predictions"]][:2] == ["negative", "positive"]
