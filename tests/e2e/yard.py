@@ -126,7 +126,8 @@ def is_stalled(obj: Manifest) -> bool:
 
 def dataset(name: str, uri: str = "s3://data/tiny/rows.jsonl", **source: Any) -> Manifest:
     """A Dataset over the tiny rows."""
-    spec = {"task": "text-classification", "source": {"s3": {"uri": uri}, **source}}
+    resources = {"cpu": 0.3, "memory": "1Gi"}
+    spec = {"task": "text-classification", "source": {"s3": {"uri": uri}, **source}, "resources": resources}
     return {"apiVersion": API, "kind": "Dataset", "metadata": {"name": name}, "spec": spec}
 
 
@@ -138,7 +139,7 @@ def finetunejob(name: str, data: str, **spec: Any) -> Manifest:
         "dataset": {"ref": data},
         "method": {"type": "full"},
         "train": {"epochs": 3, "learningRate": 0.005, "maxLength": 32},
-        "resources": {"cpu": 1, "memory": "3Gi"},
+        "resources": {"cpu": 0.8, "memory": "3Gi"},
         "evaluate": {"gate": {"require": [{"metric": "macro_f1", "min": 0.6}]}},
         **spec,
     }
@@ -148,7 +149,7 @@ def finetunejob(name: str, data: str, **spec: Any) -> Manifest:
 def deployment(name: str, model: str, **model_fields: Any) -> Manifest:
     """A ModelDeployment that follows the latest passed version, or what `model_fields` say."""
     chosen = {"name": model, **(model_fields or {"follow": "latest-passed"})}
-    spec = {"model": chosen, "serve": {"resources": {"cpu": 0.5, "memory": "1Gi"}}}
+    spec = {"model": chosen, "serve": {"resources": {"cpu": 0.2, "memory": "1Gi"}}}
     return {"apiVersion": API, "kind": "ModelDeployment", "metadata": {"name": name}, "spec": spec}
 
 

@@ -121,10 +121,10 @@ def sides_of(train: str, validation: str, test: str) -> Sides:
 )
 def test_useless_rows_are_named(sides: Sides, parts: list[str]) -> None:
     with pytest.raises(TrainerError) as fault:
-        check_rows(sides, Counter(short=3), "stars")
+        check_rows(sides, Counter(short=3), "stars", "s3://data/rows")
     for part in parts:
         assert part in fault.value.message
 
 
 def test_good_rows_are_counted() -> None:
-    assert check_rows(sides_of("aab", "ab", "ab"), Counter(), "stars") == {"a": 4, "b": 3}
+    assert check_rows(sides_of("aab", "ab", "ab"), Counter(), "stars", "s3://data/rows") == {"a": 4, "b": 3}

@@ -10,12 +10,12 @@ from modelyard_trainer.errors import bad_data
 MOST_CLASSES = 1000
 
 
-def check_rows(sides: Sides, removed: Counter[str], label_column: str) -> Counter[str]:
+def check_rows(sides: Sides, removed: Counter[str], label_column: str, source: str) -> Counter[str]:
     """Rows per class over all sides; BAD_DATA if they are of no use."""
     classes = Counter(row.label for side in SIDES for row in sides[side])
     if not classes:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items()) if count) or "none read"
-        raise bad_data(f"no rows are left (removed: {counts}): check spec.source and spec.prepare")
+        raise bad_data(f"no rows are left of {source} (removed: {counts}): check spec.source and spec.prepare")
     if len(classes) == 1:
         (label, count), *_ = classes.items()
         raise bad_data(

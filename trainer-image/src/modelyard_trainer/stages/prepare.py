@@ -21,7 +21,8 @@ def execute(run: PrepareRun) -> None:
     """Leave a folder with the rows of each side, ready to be published."""
     config, removed = run.config, Counter[str]()
     sides = apply_steps(_rows(run, removed), config.steps, removed)
-    classes = check_rows(sides, removed, config.source.columns.label)
+    source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
+    classes = check_rows(sides, removed, config.source.columns.label, source)
     folder = run.folder("prepared")
     for side, rows in sides.items():
         write_rows(folder / f"{side}.jsonl", rows)
