@@ -21,10 +21,14 @@ TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-co
 
 def main() -> int:
     """Arguments: name of the image, then pytest's."""
-    name, arguments = sys.argv[1], sys.argv[2:]
+    return run_module(sys.argv[1], "pytest", "-p", "no:cacheprovider", *sys.argv[2:])
+
+
+def run_module(name: str, *words: str) -> int:
+    """Run `python -m` words in a pod of an image of ours, show what it prints, give its exit code."""
     cluster = running_embedded_cluster()
     cluster.ensure_namespace(NAMESPACE)
-    pod = pod_manifest(name, image_reference(name), arguments)
+    pod = pod_manifest(name, image_reference(name), list(words))
     cluster.kube("delete", "pod", name, "-n", NAMESPACE, "--ignore-not-found", "--wait")
     cluster.apply(pod)
     _wait_until_started(cluster, name)
@@ -42,8 +46,8 @@ def bring_up() -> tuple[int, str]:
     return 0, ""
 
 
-def pod_manifest(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
-    """A pod that runs pytest on the mounted clone; `python` of the image, pytest from a folder of the cache."""
+def pod_manifest(name: str, image: str, words: list[str]) -> dict[str, Any]:
+    """A pod that runs a module of the mounted clone; `python` of the image, pytest from a folder of the cache."""
     paths = [str(ROOT), str(ROOT / "operator/src"), str(ROOT / "trainer-image/src"), str(_tools())]
     env = {
         "PYTHONPATH": ":".join(paths),
@@ -63,9 +67,9 @@ def pod_manifest(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
             "enableServiceLinks": False,
             "containers": [
                 {
-                    "name": "pytest",
+                    "name": "tests",
                     "image": image,
-                    "command": ["python", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+                    "command": ["python", "-m", *words],
                     "workingDir": str(ROOT),
                     "env": [{"name": key, "value": value} for key, value in env.items()],
                     "securityContext": {"runAsUser": 0},

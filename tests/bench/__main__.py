@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import burst, create_to_job, machine, report, rest, writes
+from tests.bench import burst, create_to_job, machine, report, rest, training, writes
 from tests.bench.figure import Figure
 
 FIGURES: dict[str, Callable[[bool], Awaitable[Figure]]] = {
@@ -16,6 +16,7 @@ FIGURES: dict[str, Callable[[bool], Awaitable[Figure]]] = {
     "burst": burst.measure,
     "writes": writes.measure,
     "rest": rest.measure,
+    "training": training.measure,
 }
 
 
