@@ -60,7 +60,7 @@ def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> No
     assert "macro_f1" in message and "1" in message
     version = yard.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
     assert ready_condition(version)["status"] == "True"
-    assert "weak-1" in yard.wait_reason("modeldeployment", "weak", "NoPassedVersion", 60)
+    assert "the highest, 1, has failed its gate" in yard.wait_reason("modeldeployment", "weak", "NoPassedVersion", 60)
     lower = {"gate": {"require": [{"metric": "macro_f1", "min": 0.0}]}}
     yard.patch("finetunejob", "weak", {"evaluate": lower})
     yard.wait("modeldeployment", "weak", lambda o: o["status"].get("serving") == 1, 180)
@@ -83,6 +83,6 @@ def test_missing_secrets_are_named_and_healed(cluster: Cluster, yard: Yard) -> N
         message = bare.wait_reason("dataset", "rows", "SecretMissing", 60)
         assert "modelyard-store" in message and "kubectl" in message
         install.prepare_namespace(cluster, bare.namespace)
-        bare.wait_ready("dataset", "rows", 120)
+        bare.wait("dataset", "rows", lambda o: ready_condition(o).get("status") == "True", 120)
     finally:
         cluster.kube("delete", "namespace", bare.namespace, "--wait=false")
