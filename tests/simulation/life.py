@@ -126,8 +126,11 @@ class Life:
 
     async def _two_operators(self) -> None:
         self._start_operator()
+        for operator in self._operators:
+            operator.alone = False
         await asyncio.sleep(self.rng.uniform(1.0, 30.0))
         self._operators.pop(self.rng.randrange(len(self._operators))).kill()
+        self._operators[0].alone = True
 
     async def _make_peace(self) -> None:
         """Faults stop, one operator is left, and what the world lacked is there."""
@@ -137,6 +140,7 @@ class Life:
             self._operators.pop().kill()
         if not self._operators:
             self._start_operator()
+        self._operators[0].alone = True
         self.user.mend()
 
     async def _settle(self) -> None:
