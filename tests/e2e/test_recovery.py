@@ -50,7 +50,7 @@ def test_trainer_killed_goes_on_from_its_checkpoint(yard: Yard) -> None:
     later = yard.wait("finetunejob", "killed", lambda o: _step(o) > _step(job), 120)
     assert later["status"]["run"]["state"] == "Running"
     report = progress_of(yard, later)
-    assert report["resumed_from"] > 0
+    assert report["resumedFrom"] > 0
     yard.delete("finetunejob", "killed")
 
 
