@@ -14,6 +14,7 @@ from minio.credentials import StaticProvider
 
 from examples.demo import data
 from examples.demo.cluster import Cluster
+from tests.localcluster import layout
 
 STORE_NAMESPACE = "minio"
 OPERATOR_NAMESPACE = "modelyard"
@@ -33,9 +34,16 @@ def install_store(cluster: Cluster, image: str) -> None:
         for name in KEYS:
             literals[name] = secrets.token_hex(16)
         make_secret(cluster, STORE_NAMESPACE, "minio-root", literals)
-    manifest = (HERE / "minio.yaml").read_text().replace("MINIO_IMAGE", image)
+    manifest = (HERE / "minio.yaml").read_text().replace("MINIO_IMAGE", image).replace("MINIO_VOLUME", _volume(cluster))
     cluster.kube("apply", "-n", STORE_NAMESPACE, "-f", "-", stdin=manifest)
     cluster.wait("deployment/minio", "condition=Available", STORE_NAMESPACE)
+
+
+def _volume(cluster: Cluster) -> str:
+    """In the embedded cluster's own folder, so that it goes with the cluster; elsewhere it goes with the pod."""
+    if not cluster.embedded:
+        return "emptyDir: {}"
+    return f"hostPath: {{path: {layout.state('minio')}, type: DirectoryOrCreate}}"
 
 
 def store_keys(cluster: Cluster) -> dict[str, str]:
