@@ -36,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     only = options.only.split(",") if options.only else list(LANES)
     if options.full:
-        os.environ.setdefault("MODELYARD_LIVES", "10000")
+        os.environ.setdefault("MODELYARD_LIVES", "3000")
     results = [run_lane(name, LANES[name], options.full) for name in only]
     table, code = summary(results)
     print("\n==== lanes, slowest first ====\n" + table)
