@@ -54,10 +54,11 @@ def _reason(obj: Manifest | None) -> str:
 
 
 def _is_progress(before: Manifest | None, after: Manifest | None) -> bool:
-    if before is None or after is None or after["kind"] != "FineTuneJob":
+    """Also that a ModelDeployment took up the version is not the run's cost."""
+    if before is None or after is None:
         return False
-    return _without_progress(before) == _without_progress(after)
+    return _without(before, "progress", "deployedBy") == _without(after, "progress", "deployedBy")
 
 
-def _without_progress(obj: Manifest) -> Manifest:
-    return {name: value for name, value in obj.get("status", {}).items() if name != "progress"}
+def _without(obj: Manifest, *fields: str) -> Manifest:
+    return {**obj, "metadata": {}, "status": {k: v for k, v in obj.get("status", {}).items() if k not in fields}}

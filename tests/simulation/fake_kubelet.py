@@ -61,6 +61,8 @@ class JobPlayer:
         self._pods: list[str] = []
         self._counts = {"active": 0, "ready": 0, "failed": 0, "succeeded": 0}
         self._disrupted = 0
+        self._config: dict[str, Any] | None = None
+        """What the pod found when it started; it keeps it, whatever becomes of the ConfigMap."""
         self.task = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
@@ -125,6 +127,7 @@ class JobPlayer:
         self._report(active=1)
         if config_map is None:
             await self._wait_for_config(job, pod)
+        self._config = self._mounted()
         if await self._start(pod, fate) or await self._work(pod, fate):
             await self._stop(pod, fate)
         else:
@@ -145,7 +148,7 @@ class JobPlayer:
         return False
 
     async def _work(self, pod: str, fate: PodFate) -> bool:
-        config = self._config()
+        config = self._config
         for share in (0.25, 0.75):
             if await self._pause(fate.work / 3, pod):
                 return True
@@ -157,7 +160,7 @@ class JobPlayer:
         """SIGTERM: some pods are so near their end that they still publish."""
         rng = self._in.fates.rng("stop", pod)
         await asyncio.sleep(rng.uniform(0.1, 4.0))
-        config = self._config()
+        config = self._config
         if config and fate.end == "published" and rng.random() < 0.3:
             results.publish(config, self._in.store, rng)
         left_alone = self._job() is not None and not self._suspended()
@@ -168,7 +171,7 @@ class JobPlayer:
             self._conclude(fate, 143, disrupted=False)
 
     async def _end(self, pod: str, fate: PodFate) -> None:
-        config = self._config()
+        config = self._config
         code, end = fate.exit_code, fate.end
         if config is None:
             code, end = 10, "final"
@@ -218,7 +221,7 @@ class JobPlayer:
             status["conditions"] = conditions
         self._in.api.patch(*self._key, {"status": status}, "status", WHO)
 
-    def _config(self) -> dict[str, Any] | None:
+    def _mounted(self) -> dict[str, Any] | None:
         job = self._in.api.look(*self._key)
         name = _config_name(job) if job else self._key[2]
         found = self._in.api.look("ConfigMap", self._key[1], name)

@@ -8,6 +8,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
+from modelyard.engine.cache import key_of
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import BUCKET, FakeStore
@@ -30,6 +31,8 @@ class Invariants:
 
     def _audit(self, write: Write) -> None:
         kind = write.key[0]
+        if write.who.startswith(OPERATOR) and write.before is not None and kind not in OURS:
+            self._operator_keeps_off_strangers(write.before)
         if kind == "Job" and write.after is not None:
             self._one_live_job(write.after)
         if kind == "Pod" and write.after is not None:
@@ -42,10 +45,26 @@ class Invariants:
     def _audit_ours(self, write: Write) -> None:
         if write.before is not None and write.after is not None:
             self._goes_forward(write.before, write.after)
-        if write.who.startswith(OPERATOR):
-            self._operator_keeps_off(write)
         if write.key[0] == "ModelVersion" and write.after is not None:
             self._version(write)
+        if not write.who.startswith(OPERATOR):
+            return
+        self._operator_keeps_off(write)
+        if write.key[0] == "ModelVersion" and write.after is None and write.before is not None:
+            self._in_use(write.before)
+
+    def _operator_keeps_off_strangers(self, before: Manifest) -> None:
+        if names.LABEL_KIND not in before["metadata"].get("labels", {}):
+            self._story.breaks(f"the operator writes {key_of(before)}, which is somebody else's")
+
+    def _in_use(self, before: Manifest) -> None:
+        """A version that the operator lets go takes its artifacts along: nobody may serve it."""
+        spec, namespace = before["spec"], before["metadata"]["namespace"]
+        for deployment in self._api.all("ModelDeployment"):
+            same = deployment["metadata"]["namespace"] == namespace
+            serves = deployment.get("status", {}).get("serving") == spec["number"]
+            if same and serves and deployment["spec"]["model"]["name"] == spec["model"]:
+                self._story.breaks(f"{before['metadata']['name']} goes, {deployment['metadata']['name']} serves it")
 
     def _one_live_job(self, job: Manifest) -> None:
         run = job["metadata"].get("labels", {}).get(names.LABEL_RUN)

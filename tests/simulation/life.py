@@ -142,6 +142,7 @@ class Life:
             self._start_operator()
         self._operators[0].alone = True
         self.user.mend()
+        self.user.leave()
 
     async def _settle(self) -> None:
         """Until nothing has been written for a while by anyone."""

@@ -27,7 +27,7 @@ from tests.simulation.story import Story
 from tests.simulation.watching import FakeWatch
 
 PLATFORM = Platform(trainer_image="trainer:1", server_image="server:1", store_endpoint="http://store:9000")
-RESYNC_EVERY = 120.0
+RESYNC_EVERY, NEVER = 120.0, 1e9
 SPINNING = 200
 """So many passes of one object within a minute are a fault."""
 
@@ -45,6 +45,8 @@ class Operator:
         story: Story,
     ) -> None:
         self.name, self._story = name, story
+        # Where no event is lost, nobody may depend on a resync.
+        self._resync_every = RESYNC_EVERY if faults.lost_event else NEVER
         self.alone = True
         """False while another operator works against this one."""
         self._passes: Counter[tuple[Key, int]] = Counter()
@@ -82,7 +84,7 @@ class Operator:
 
     async def _resync_forever(self) -> None:
         while True:
-            await asyncio.sleep(RESYNC_EVERY)
+            await asyncio.sleep(self._resync_every)
             with contextlib.suppress(KubeError):
                 await self.resync()
 

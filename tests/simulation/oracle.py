@@ -16,7 +16,7 @@ from tests.simulation.serving_oracle import wrong_deployments
 if TYPE_CHECKING:
     from tests.simulation.life import Life
 
-MAY_WAIT = {names.WAITING_FOR_VERSION}
+MAY_WAIT = {names.WAITING_FOR_VERSION, names.IN_USE}
 """Reasons that may stay Reconciling for ever: the user has not made what is waited for."""
 
 
@@ -63,11 +63,17 @@ def _decided(obj: Manifest) -> Iterator[str]:
         yield f"status is not about this generation: {status}"
         return
     moving = condition(obj, names.RECONCILING)
-    if moving and moving["reason"] not in MAY_WAIT and not _shares_a_run(obj):
+    if moving and moving["reason"] not in MAY_WAIT and not _crashes(obj) and not _shares_a_run(obj):
         yield f"still {moving['reason']}: {moving['message']}"
     stalled = condition(obj, names.STALLED)
     if found["status"] == "False" and not (moving or stalled) and found["reason"] != names.SUSPENDED:
         yield f"neither Ready nor Stalled: {found}"
+
+
+def _crashes(obj: Manifest) -> bool:
+    """A version that serves already may crash for ever: its kubelet goes on trying."""
+    serving = obj.get("status", {}).get("serving") is not None
+    return serving and condition(obj, names.RECONCILING).get("reason") == names.LOAD_FAILED
 
 
 def _shares_a_run(obj: Manifest) -> bool:
@@ -80,6 +86,7 @@ def _dataset(life: Life, obj: Manifest) -> Iterator[str]:
     ends = life.kubelet.reasons(status.get("prepareId") or "")
     if ready(obj)["status"] == "True" and not held:
         yield f"Dataset {name} is Ready, but nothing is published"
+    ends |= _unseen(ready(obj))
     if held and ready(obj)["status"] != "True" and reason not in ends:
         yield f"Dataset {name} has rows in the store, but says {reason}; its pods ended with {ends}"
     if not held and ready(obj)["status"] == "False" and reason not in ends:
@@ -94,10 +101,15 @@ def _job(life: Life, obj: Manifest) -> Iterator[str]:
         yield from _succeeded(life, obj, run)
     elif run["state"] == "Failed":
         ends = life.kubelet.reasons(run["id"])
-        if run["failure"]["reason"] not in {*ends, *_later_harm(life)}:
+        if run["failure"]["reason"] not in {*ends, *_later_harm(life), *_unseen(run["failure"])}:
             yield f"FineTuneJob {name} failed with {run['failure']}, its pods ended with {ends}"
     elif not obj["spec"].get("suspend") and not _waits_for_twin(life, obj, run):
         yield f"FineTuneJob {name} is still {run['state']}: {ready(obj)}"
+
+
+def _unseen(failure: dict[str, Any]) -> set[str]:
+    """The pods were gone before the operator saw them: only the Job's own words are left."""
+    return {names.TRAINER_FAILED} if "backoff limit" in failure["message"] else set()
 
 
 def _later_harm(life: Life) -> set[str]:
@@ -144,12 +156,23 @@ def _version(life: Life, obj: Manifest) -> Iterator[str]:
         if ready(obj)["reason"] != names.IN_USE:
             yield f"ModelVersion {name} waits to be deleted: {ready(obj)}"
         return
+    yield from _gate(life, obj)
     prefix = layout.version_prefix(layout.run_prefix(namespace, spec["model"], spec["lineage"]["run"]))
     intact = life.store.intact(prefix)
     if (ready(obj)["status"] == "True") != intact:
         yield f"ModelVersion {name} says {ready(obj)['reason']}, but intact is {intact}"
     if life.store.stat(BUCKET, layout.number_key(namespace, spec["model"], spec["number"])) is None:
         yield f"ModelVersion {name} has a number that nobody claimed"
+
+
+def _gate(life: Life, obj: Manifest) -> Iterator[str]:
+    """The verdict is what the job asks now, while the job is still about this run."""
+    lineage = obj["spec"]["lineage"]
+    job = life.api.look("FineTuneJob", obj["metadata"]["namespace"], lineage["job"])
+    if job is None or (job["status"].get("run") or {}).get("id") != lineage["run"]:
+        return
+    if obj["status"].get("gate") != _reached(job, obj):
+        yield f"ModelVersion {obj['metadata']['name']}: gate is {obj['status'].get('gate')}"
 
 
 def _orphans(life: Life) -> Iterator[str]:

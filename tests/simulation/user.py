@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ IN_THEME = {
         "edit_gate",
         "follow_or_pin",
         "scale",
+        "corrupt",
+        "start_over",
         "delete_version",
         "delete_child",
     ),
@@ -61,7 +64,9 @@ class User:
             self.follow_or_pin: 5,
             self.scale: 2,
             self.delete_version: 4,
-            self.corrupt: 1,
+            self.corrupt: 2,
+            self.start_over: 2,
+            self.squat: 2,
             self.edit_profile: 2,
         }
         for action in IN_THEME.get(theme, ()):
@@ -180,10 +185,40 @@ class User:
         if versions := sorted(key_of(obj) for obj in self.api.all("ModelVersion")):
             key = self.rng.choice(versions)
             if self.rng.random() < 0.5:
-                self.harmed = True
-                self.api.patch(*key, {"spec": {"deletionPolicy": "delete"}}, "", WHO)
-            self.deleted_versions.add(key[2])
-            self._delete(key)
+                self._delete_with_artifacts(key)
+            else:
+                self.deleted_versions.add(key[2])
+                self._delete(key)
+
+    def start_over(self) -> None:
+        """A version goes with its artifacts, and the job that made it is applied anew."""
+        if versions := sorted(key_of(obj) for obj in self.api.all("ModelVersion")):
+            key = self.rng.choice(versions)
+            version = self.api.look(*key)
+            assert version is not None
+            self._delete_with_artifacts(key)
+            job = ("FineTuneJob", key[1], version["spec"]["lineage"]["job"])
+            if job in self.folder:
+                self._delete(job)
+                self._apply(self.folder[job])
+
+    def squat(self) -> None:
+        """Somebody else's object has the name that a child will bear."""
+        name = f"serve-{self._names + 1}"
+        service = {"selector": {"app": "mine"}, "ports": [{"port": 80}]}
+        self._apply(wishes.plain("v1", "Service", name, {"spec": service}))
+        self.new_deployment()
+
+    def leave(self) -> None:
+        """What stood in the operator's way goes."""
+        for service in [obj for obj in self.api.all("Service") if is_users(obj)]:
+            self._delete(key_of(service))
+
+    def _delete_with_artifacts(self, key: Key) -> None:
+        self.harmed = True
+        self.deleted_versions.add(key[2])
+        self.api.patch(*key, {"spec": {"deletionPolicy": "delete"}}, "", WHO)
+        asyncio.get_running_loop().call_later(self.rng.uniform(0.0, 20.0), self._delete, key)
 
     def corrupt(self) -> None:
         """Bytes of a version change in the store."""
@@ -222,7 +257,7 @@ class User:
         before = self.api.look(*key)
         if before is not None and "deletionTimestamp" in before["metadata"]:
             return
-        self.story.tell("user applies %s %s", key, manifest["spec"])
+        self.story.tell("user applies %s %s", key, manifest.get("spec"))
         self.api.apply(manifest, WHO)
 
     def _delete(self, key: Key) -> None:

@@ -64,6 +64,11 @@ def _data(rng: random.Random, datasets: list[str]) -> dict[str, Any]:
     return {"ref": "missing" if rng.random() < 0.03 else rng.choice(datasets)}
 
 
+def plain(api_version: str, kind: str, name: str, rest: Manifest) -> Manifest:
+    """An object of a built-in kind that is none of ours."""
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, **rest}
+
+
 def _object(kind: str, name: str, spec: dict[str, Any]) -> Manifest:
     meta = {"name": name, "namespace": NAMESPACE, "labels": {"team": "blue"}}
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": meta, "spec": spec}

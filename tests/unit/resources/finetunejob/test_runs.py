@@ -10,6 +10,7 @@ import pytest
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
+from modelyard.decision import Answer
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
@@ -227,6 +228,13 @@ def test_suspend_holds_the_job_and_resume_lets_it_go_on() -> None:
     yard.pod(Pod.running, 2)
     yard.settle()
     assert (yard.reason, yard.status["resumes"], yard.births) == (names.TRAINING, 1, 2)
+
+
+def test_a_job_that_is_suspended_before_its_inputs_are_there_looks_for_them_again() -> None:
+    yard = Yard(a_finetunejob(suspend=True))
+    yard.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="down")
+    assert yard.settle().wake_after is not None
+    assert yard.reason == names.SUSPENDED
 
 
 def test_a_job_that_is_suspended_from_the_start_is_made_suspended() -> None:

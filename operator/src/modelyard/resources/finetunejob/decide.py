@@ -87,7 +87,8 @@ def _start(case: Case) -> Answer:
         return _go_on(case, run)
     if case.spec.suspend:
         text = f"suspended by spec.suspend before the run started ({run.verdict.message})"
-        return Answer(None, Verdict(False, names.SUSPENDED, text, idle=True), "Suspended")
+        suspended = Verdict(False, names.SUSPENDED, text, idle=True)
+        return Answer(None, suspended, "Suspended", wake_after=run.wake_after, backoff=run.backoff)
     return Answer(None, run.verdict, "Pending", wake_after=run.wake_after, backoff=run.backoff)
 
 
