@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export MODELYARD_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard
+export UV_PYTHON_DOWNLOADS := never
 UV_VERSION := 0.13.9
 UV := $(MODELYARD_CACHE)/uv-$(UV_VERSION)/bin/uv
 PYTHON := .venv/bin/python
