@@ -26,6 +26,8 @@ class Invariants:
         self._api, self._store, self._servers, self._story = api, store, servers, story
         self._runs_of: dict[tuple[str, str, int], str] = {}
         self._numbers_of: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+        self._gone: set[tuple[str, str, int]] = set()
+        """Numbers whose artifacts were deleted."""
         self._ever_ready: set[tuple[str, str, int]] = set()
         api.auditors.append(self._audit)
 
@@ -60,6 +62,7 @@ class Invariants:
     def _in_use(self, before: Manifest) -> None:
         """A version that the operator lets go takes its artifacts along: nobody may serve it."""
         spec, namespace = before["spec"], before["metadata"]["namespace"]
+        self._gone.add((namespace, spec["model"], spec["number"]))
         for deployment in self._api.all("ModelDeployment"):
             same = deployment["metadata"]["namespace"] == namespace
             serves = deployment.get("status", {}).get("serving") == spec["number"]
@@ -140,7 +143,7 @@ class Invariants:
         first = self._runs_of.setdefault((namespace, model, number), run)
         if first != run:
             self._story.breaks(f"number {number} of {model} was of run {first} and is of {run}")
-        if self._store.stat(BUCKET, layout.spent_key(namespace, model, number)) is not None:
+        if (namespace, model, number) in self._gone:
             self._story.breaks(f"number {number} of {model} was spent and is used again")
         numbers = self._numbers_of[namespace, model, run]
         numbers.add(number)
