@@ -43,10 +43,9 @@ def test_children_and_pods_are_found_by_owner_until_they_go() -> None:
         cache.put(made)
     assert [c["metadata"]["name"] for c in cache.children("u1")] == ["a", "b", "p"]
     assert [p["metadata"]["name"] for p in cache.pods(JOB)] == ["p"]
-    for key in (("Job", "team", "a"), ("Job", "team", "b"), ("Pod", "team", "p")):
-        assert cache.remove(key) is not None
+    for ended in (child("a"), child("b"), child("p", kind="Pod"), child("never-seen")):
+        cache.end(ended)
     assert cache.children("u1") == () and cache.pods(JOB) == ()
-    assert cache.remove(("Job", "team", "a")) is None
 
 
 def test_a_child_that_changed_its_owner_is_no_longer_the_first_ones() -> None:
@@ -57,12 +56,27 @@ def test_a_child_that_changed_its_owner_is_no_longer_the_first_ones() -> None:
     assert len(cache.children("u2")) == 1
 
 
-def test_only_the_one_that_is_meant_is_forgotten() -> None:
+def test_the_end_of_a_namesake_before_changes_nothing() -> None:
     cache = Cache()
-    cache.put(obj())
-    assert cache.remove(("Dataset", "team", "d"), "uid-of-a-namesake-before") is None
+    cache.put(obj(version=5))
+    cache.end(obj(version=9, meta={"uid": "uid-of-a-namesake-before"}))
     assert cache.get("Dataset", "team", "d") is not None
-    assert cache.remove(("Dataset", "team", "d"), "uid-d") is not None
+
+
+def test_late_news_of_what_has_ended_do_not_bring_it_back() -> None:
+    cache = Cache()
+    cache.put(obj(version=5))
+    cache.end(obj(version=7))
+    assert not cache.put(obj(version=6))
+    assert cache.get("Dataset", "team", "d") is None
+    assert cache.put(obj(version=6, meta={"uid": "uid-of-a-namesake-after"}))
+
+
+def test_what_only_left_the_watch_may_come_back() -> None:
+    cache = Cache()
+    cache.put(obj(version=5))
+    cache.end(obj(version=7))
+    assert cache.put(obj(version=8))
 
 
 MATCHES: list[tuple[tuple[tuple[str, str], ...], bool]] = [

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import cast
 
 import pytest
 
 from modelyard import names
-from modelyard.decision import Child, Decision, Manifest, Observed, Room
+from modelyard.decision import Child, Decision, Manifest, Observed, Ref, Room
 from modelyard.engine.facts import Facts
+from modelyard.engine.kube import Kube
 from modelyard.engine.loop import Engine
+from modelyard.engine.resync import resync
 from modelyard.engine.world import World
 from tests.simulation import clock, wishes
 from tests.simulation.client import Client, Faults
@@ -76,5 +79,17 @@ def test_a_child_that_is_gone_is_made_again_though_its_event_is_lost() -> None:
         await engine.run_pass(KEY)
         made = api.look("Job", "", "job")
         assert made is not None and made["spec"]["suspend"] is True
+
+    lived(script)
+
+
+def test_what_a_resync_finds_gone_is_forgotten_and_its_askers_are_woken() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        asker = ("TrainingProfile", "", "asker")
+        engine.world.index.remember(asker, [Ref(KEY[0], KEY[2])])
+        api.delete(*KEY, "", "user")
+        await resync(engine, cast(Kube, engine.world.kube))
+        assert engine.world.cache.get(*KEY) is None
+        assert engine.queue.depth == 2
 
     lived(script)

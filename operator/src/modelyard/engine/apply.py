@@ -68,7 +68,7 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
         if key[0] not in room.children or (key[0], key[2]) in wanted or "deletionTimestamp" in meta:
             continue
         if await world.kube.delete(*key, meta["uid"]):
-            world.cache.remove(key, meta["uid"])
+            world.cache.end(child)
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 
 from modelyard import names
@@ -10,6 +10,7 @@ from modelyard.decision import Manifest, Need, Ref, Select
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
+ENDED_KEPT = 1000
 
 
 class Cache:
@@ -19,6 +20,8 @@ class Cache:
         self._objects: dict[str, dict[tuple[str, str], Manifest]] = defaultdict(dict)
         self._owned: dict[str, set[Key]] = defaultdict(set)
         self._pods: dict[Key, set[Key]] = defaultdict(set)
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        """Uid of an object that has ended -> its last version: an answer to a write of ours may come after its end."""
 
     def put(self, obj: Manifest) -> bool:
         """Remember an object unless a newer one is known; True if it was news."""
@@ -26,8 +29,10 @@ class Cache:
         old = self.get(*key)
         if old is not None and version_of(old) >= version_of(obj):
             return False
+        if version_of(obj) <= self._ended.get(obj["metadata"].get("uid", ""), -1):
+            return False
         if old is not None:
-            self.remove(key)  # a namesake may belong to somebody else by now
+            self._drop(key, old)  # a namesake may belong to somebody else by now
         slim(obj)
         self._objects[key[0]][key[1:]] = obj
         for uid in owner_uids(obj):
@@ -36,17 +41,22 @@ class Cache:
             self._pods[owner].add(key)
         return True
 
-    def remove(self, key: Key, uid: str = "") -> Manifest | None:
-        """Forget an object (only if it is the one of this uid); gives what was known."""
-        obj = self.get(*key)
-        if obj is None or uid not in ("", obj["metadata"].get("uid")):
-            return None
+    def end(self, obj: Manifest) -> None:
+        """Forget an object that has ended; a namesake that took its place stays, late news of it do not count."""
+        key, uid = key_of(obj), obj["metadata"].get("uid", "")
+        self._ended[uid] = max(version_of(obj), self._ended.pop(uid, 0))
+        if len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+        known = self.get(*key)
+        if known is not None and known["metadata"].get("uid", "") == uid:
+            self._drop(key, known)
+
+    def _drop(self, key: Key, obj: Manifest) -> None:
         del self._objects[key[0]][key[1:]]
         for uid in owner_uids(obj):
             _discard(self._owned, uid, key)
         if key[0] == "Pod" and (owner := owner_key(obj)):
             _discard(self._pods, owner, key)
-        return obj
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object as last seen."""

@@ -55,9 +55,8 @@ class Engine:
 
     def on_event(self, type_: str | None, obj: Manifest) -> None:
         """Remember the object (or its end) and wake everyone it concerns."""
-        key = key_of(obj)
         if type_ == "DELETED":
-            self.world.cache.remove(key, obj["metadata"].get("uid", ""))
+            self.world.cache.end(obj)
         else:
             self.world.cache.put(obj)
         for concerned in sorted(self.concerned(obj)):
@@ -109,7 +108,7 @@ class Engine:
             key = key_of(known)
             live = await self.world.kube.get(*key)
             if live is None:
-                self.world.cache.remove(key, known["metadata"]["uid"])
+                self.world.cache.end(known)
             else:
                 self.world.cache.put(live)
 

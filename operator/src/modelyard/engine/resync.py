@@ -54,8 +54,9 @@ async def _resync_kind(engine: Engine, kube: Kube, kind: str) -> int:
         engine.world.cache.put(obj)
     gone = set(before) - {key_of(obj) for obj in listed}
     for key in gone:
-        if _version(engine, key) == before[key]:
-            engine.world.cache.remove(key)
+        known = engine.world.cache.get(*key)
+        if known is not None and version_of(known) == before[key]:
+            engine.on_event("DELETED", known)
     return mended
 
 

@@ -170,6 +170,10 @@ def test_a_store_that_does_not_answer_is_waited_for(fact: str, outage: Answer) -
     assert yard.reason == names.SUCCEEDED
 
 
+def test_a_number_is_asked_anew_each_time_since_it_may_be_spent() -> None:
+    assert {fact.max_age for fact in succeeded().asked if fact.name == "number"} == {0}
+
+
 def test_a_number_is_claimed_only_for_what_is_verified() -> None:
     yard = training()
     yard.publish()

@@ -43,8 +43,8 @@ def verified_fact(case: Case, run: Run) -> Fact:
 
 
 def number_fact(case: Case, run: Run) -> Fact:
-    """The run's own number."""
-    return Fact.of("number", namespace=case.namespace, model=run.model, run=run.id)
+    """The run's own number; asked anew each time, since it is spent when its version's artifacts are deleted."""
+    return Fact.of("number", max_age=0, namespace=case.namespace, model=run.model, run=run.id)
 
 
 def version_ref(case: Case, name: str) -> Ref:
