@@ -10,7 +10,7 @@ import pytest
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
-from modelyard.decision import Answer
+from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
@@ -308,6 +308,12 @@ def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
     other.remove("Pod", left["metadata"]["name"])
     other.settle()
     assert other.named("Job") == [name]
+
+
+def test_the_end_of_a_twins_config_map_wakes_the_one_who_made_the_job() -> None:
+    yard = started()
+    asked = set(yard.room.needs(yard.obj, yard.observe()))
+    assert Ref("ConfigMap", yard.named("Job")[0], "team-a") in asked
 
 
 def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:

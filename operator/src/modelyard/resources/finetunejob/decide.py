@@ -146,7 +146,7 @@ def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
 
 def _needs_of_job(case: Case, run: Run) -> Iterable[Need]:
     """The Job, and who makes it if not we; before we make it, what pods another object's Job left."""
-    yield training_job.job_ref(case, run)
+    yield from (training_job.job_ref(case, run), training_job.config_ref(case, run))
     now = training_job.situation(case, run)
     if now.foreign is not None:
         yield from twin.maker_ref(case, now.foreign)

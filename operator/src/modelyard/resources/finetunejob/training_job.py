@@ -63,6 +63,11 @@ def job_ref(case: Case, run: Run) -> Ref:
     return Ref("Job", job_name(run), case.namespace)
 
 
+def config_ref(case: Case, run: Run) -> Ref:
+    """The ConfigMap by name: another object's that goes has to be made again by us."""
+    return Ref("ConfigMap", job_name(run), case.namespace)
+
+
 def situation(case: Case, run: Run) -> Situation:
     """Where the run stands, with its pods counted."""
     job = case.observed.child("Job", job_name(run))
