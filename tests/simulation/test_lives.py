@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from tests.simulation.life import live
-from tests.simulation.story import BrokenPromise
+from tests.simulation import clock
+from tests.simulation.life import Life, live
+from tests.simulation.story import BrokenPromise, Story
 
 LIVES = int(os.environ.get("MODELYARD_LIVES", "1000"))
 FIRST = int(os.environ.get("MODELYARD_FIRST_LIFE", "0"))
@@ -26,6 +27,15 @@ def test_the_life_that_was_asked_for(only_seed: int | None) -> None:
         pytest.skip("give --seed 123 or SIM_SEED=123 to live one life again")
     story = lived(only_seed, lines=400)
     assert not story, story
+
+
+def test_the_same_seed_gives_the_same_life() -> None:
+    def story_of(seed: int) -> str:
+        story = Story(lines=100_000)
+        clock.run(Life(seed, story).live())
+        return str(story)
+
+    assert story_of(41) == story_of(41)
 
 
 def lived(seed: int, lines: int = 40) -> str:
