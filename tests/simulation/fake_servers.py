@@ -171,8 +171,8 @@ class ServerPlayer:
 
     def _intact(self, live: Manifest) -> bool:
         uri = live["spec"]["template"]["spec"]["initContainers"][0]["args"][1]
-        prefix = uri.removeprefix("modelyard://").partition("@")[0]
-        return self._in.store.intact(layout.split_uri(f"s3://{prefix}")[1])
+        prefix, _, digest = uri.removeprefix("modelyard://").partition("@")
+        return self._in.store.intact(layout.split_uri(f"s3://{prefix}")[1], digest)
 
     def _fate(self, live: Manifest) -> ServerFate:
         labels = _labels(live)

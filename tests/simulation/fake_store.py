@@ -73,10 +73,10 @@ class FakeStore(Store):
         found = self.objects.get((BUCKET, layout.manifest_key(prefix)))
         return None if found is None else StoredManifest.model_validate_json(found[0])
 
-    def intact(self, prefix: str) -> bool:
-        """True when a server that fetches this prefix finds every byte."""
+    def intact(self, prefix: str, digest: str | None = None) -> bool:
+        """True when a server that fetches this prefix (at this digest) finds every byte."""
         try:
-            check_listing(self, BUCKET, prefix, read_manifest(self, BUCKET, prefix)[0])
+            check_listing(self, BUCKET, prefix, read_manifest(self, BUCKET, prefix, digest)[0])
         except StoreError:
             return False
         return True

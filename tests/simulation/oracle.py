@@ -158,7 +158,7 @@ def _version(life: Life, obj: Manifest) -> Iterator[str]:
         return
     yield from _gate(life, obj)
     prefix = layout.version_prefix(layout.run_prefix(namespace, spec["model"], spec["lineage"]["run"]))
-    intact = life.store.intact(prefix)
+    intact = life.store.intact(prefix, spec["digest"])
     if (ready(obj)["status"] == "True") != intact:
         yield f"ModelVersion {name} says {ready(obj)['reason']}, but intact is {intact}"
     if life.store.stat(BUCKET, layout.number_key(namespace, spec["model"], spec["number"])) is None:
