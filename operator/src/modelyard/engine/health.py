@@ -1,4 +1,4 @@
-"""Probes: /healthz fails when the queue stands still or a watch went deaf; /readyz until the operator acts."""
+"""Probes: /healthz fails when the queue stands still; /readyz until the operator acts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ class Health:
     def __init__(self, port: int, beat: Callable[[], float], ready: Callable[[], bool]) -> None:
         self._port, self._beat, self._ready = port, beat, ready
         self._runner: web.AppRunner | None = None
-        self.deaf = ""
-        """Why the watches are not believed any more; set by the resync."""
 
     async def start(self) -> None:
         """Listen on all addresses (the kubelet asks the pod's)."""
@@ -35,8 +33,6 @@ class Health:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         age = asyncio.get_running_loop().time() - self._beat()
-        if self.deaf:
-            return web.Response(status=500, text=self.deaf)
         if self._beat() and age > STALE:
             return web.Response(status=500, text=f"the work queue has stood still for {age:.0f} s")
         return web.Response(text="ok")
