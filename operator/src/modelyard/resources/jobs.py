@@ -28,11 +28,6 @@ def has_ended(job: Manifest) -> bool:
     return is_complete(job) or has_failed(job)
 
 
-def is_leaving(job: Manifest) -> bool:
-    """True while the Job is being deleted."""
-    return "deletionTimestamp" in job["metadata"]
-
-
 def owner(child: Manifest) -> dict[str, Any]:
     """The controlling ownerReference; empty if there is none."""
     references = child["metadata"].get("ownerReferences", [])
