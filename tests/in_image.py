@@ -42,7 +42,7 @@ def bring_up() -> tuple[int, str]:
     for arguments in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer"))):
         code = subprocess.run([*words, *arguments], cwd=ROOT, check=False).returncode
         if code:
-            return code, ""
+            return code, f"python3 -m tests.localcluster {' '.join(arguments)}: exit code {code}; its output is above"
     return 0, ""
 
 

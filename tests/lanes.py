@@ -26,6 +26,7 @@ class Result:
     code: int
     seconds: float
     counts: dict[str, int]
+    last_lines: str = ""
 
 
 def main() -> int:
@@ -37,12 +38,25 @@ def main() -> int:
     only = options.only.split(",") if options.only else list(LANES)
     if options.full:
         os.environ.setdefault("MODELYARD_LIVES", "3000")
-    results = [run_lane(name, LANES[name], options.full) for name in only]
+    results = run_lanes(only, options.full)
     table, code = summary(results)
+    for broken in (result for result in results if result.code):
+        print(f"\n==== {broken.lane} failed; its last lines ====\n{broken.last_lines}")
     print("\n==== lanes, slowest first ====\n" + table)
     if options.full:
         write_table(table)
     return code
+
+
+def run_lanes(names: list[str], full: bool) -> list[Result]:
+    """Run the lanes in order; without a cluster nothing behind it is tried, and each such lane counts as failed."""
+    results: list[Result] = []
+    for name in names:
+        if any(result.lane == "cluster-up" and result.code for result in results):
+            results.append(Result(name, 1, 0, {}, "not run: cluster-up failed"))
+        else:
+            results.append(run_lane(name, LANES[name], full))
+    return results
 
 
 def run_lane(name: str, lane: Callable[[list[str]], tuple[int, str]], full: bool) -> Result:
@@ -50,8 +64,9 @@ def run_lane(name: str, lane: Callable[[list[str]], tuple[int, str]], full: bool
     print(f"\n==== {name} ====", flush=True)
     began = time.monotonic()
     code, output = lane(["-m", "full or not full"] if full else ["-m", "not full"])
-    counts = {word: int(number) for number, word in COUNTS.findall(output.strip().splitlines()[-1] if output else "")}
-    return Result(name, code, time.monotonic() - began, counts)
+    lines = output.strip().splitlines()
+    counts = {word: int(number) for number, word in COUNTS.findall(lines[-1] if lines else "")}
+    return Result(name, code, time.monotonic() - began, counts, "\n".join(lines[-25:]))
 
 
 def pytest(*paths: str) -> Callable[[list[str]], tuple[int, str]]:

@@ -15,16 +15,12 @@ CHUNKS = 10
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_whatever_goes_wrong_everything_settles(chunk: int, only_seed: int | None) -> None:
-    if only_seed is not None:
-        pytest.skip("one life is asked for")
+def test_whatever_goes_wrong_everything_settles(chunk: int) -> None:
     stories = [story for seed in range(FIRST + chunk, FIRST + LIVES, CHUNKS) if (story := lived(seed))]
     assert not stories, f"{len(stories)} lives broke a promise; the first:\n{stories[0]}"
 
 
-def test_the_life_that_was_asked_for(only_seed: int | None) -> None:
-    if only_seed is None:
-        pytest.skip("give --seed 123 or SIM_SEED=123 to live one life again")
+def test_the_life_that_was_asked_for(only_seed: int) -> None:
     story = lived(only_seed, lines=400)
     assert not story, story
 
