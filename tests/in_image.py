@@ -39,7 +39,7 @@ def run_module(name: str, *words: str) -> int:
 def bring_up() -> tuple[int, str]:
     """The embedded cluster with all images; everything is cached outside the clone."""
     words = ["python3", "-m", "tests.localcluster"]
-    for arguments in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer"))):
+    for arguments in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer", "stubtrainer"))):
         code = subprocess.run([*words, *arguments], cwd=ROOT, check=False).returncode
         if code:
             return code, f"python3 -m tests.localcluster {' '.join(arguments)}: exit code {code}; its output is above"

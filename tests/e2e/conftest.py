@@ -1,4 +1,13 @@
-"""Cluster, store, chart once per session; a fresh namespace per test module."""
+"""Cluster, store, chart and the stub's profile once per session; a fresh namespace per test module.
+
+Real training takes minutes, so only tests about training itself do it, in at most 8 pods in all of `make test`:
+
+    test_road      1  the whole road
+    test_pods      1  a loss that is not a number
+    test_kills     4  one run, three kills
+
+All others use the stub trainer (tests/stubtrainer): real pods on a real kubelet, a real version in the real store.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +20,8 @@ import pytest
 from examples.demo import install
 from examples.demo.cluster import Cluster, embedded_cluster, image_references
 from tests.e2e.tinybase import base_files
-from tests.e2e.yard import Yard, tiny_rows
+from tests.e2e.yard import API, STUB_PROFILE, Yard, tiny_rows
+from tests.localcluster.images import image
 
 ENDPOINT = f"http://minio.{install.STORE_NAMESPACE}.svc.cluster.local:9000"
 
@@ -28,6 +38,9 @@ def cluster() -> Cluster:
             install.put(client, "base", f"tiny/{name}", content)
         install.put(client, "data", "tiny/rows.jsonl", tiny_rows())
     install.install_chart(cluster, images, ENDPOINT)
+    trainer = {"image": image("stubtrainer")}
+    named = {"name": STUB_PROFILE}
+    cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": named, "spec": {"trainer": trainer}})
     return cluster
 
 

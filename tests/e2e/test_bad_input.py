@@ -73,12 +73,12 @@ def test_missing_or_unsafe_input(yard: Yard, name: str) -> None:
 
 
 def test_a_missing_dataset_that_appears_is_taken(yard: Yard) -> None:
-    yard.apply(finetunejob("early", "late"))
+    yard.apply(yard.stub("early", "late"))
     yard.wait_reason("finetunejob", "early", "DatasetNotFound", 30)
     yard.apply(dataset("late"))
     job = yard.wait("finetunejob", "early", lambda o: o.get("status", {}).get("run"), 60)
     assert len(yard.jobs_of(job["status"]["run"]["id"])) <= 1
-    yard.delete("finetunejob", "early")
+    yard.wait_ready("finetunejob", "early", 60)
 
 
 def test_a_wrong_key_is_named(yard: Yard) -> None:

@@ -12,6 +12,7 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
 from tests.e2e.tinybase import base_files
 from tests.e2e.yard import API, Yard, dataset, deployment, finetunejob
+from tests.stubtrainer.behaviour import Behaviour
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,9 +33,12 @@ def test_image_that_cannot_be_pulled(yard: Yard) -> None:
 
 
 def test_out_of_memory_says_what_to_raise(yard: Yard) -> None:
-    yard.apply(finetunejob("oom", "rows", resources={"cpu": 1, "memory": "64Mi"}))
-    message = yard.wait_reason("finetunejob", "oom", "OutOfMemory", 180)
-    assert "spec.resources.memory" in message and "64Mi" in message and "spec.attempt: 2" in message
+    hungry = Behaviour(memory=400)
+    yard.apply(yard.stub("oom", behaviour=hungry))
+    message = yard.wait_reason("finetunejob", "oom", "OutOfMemory", 60)
+    assert "spec.resources.memory" in message and "256Mi" in message and "spec.attempt: 2" in message
+    yard.apply(yard.stub("oom", behaviour=hungry, attempt=2, resources={"cpu": 0.3, "memory": "1Gi"}))
+    assert yard.wait_ready("finetunejob", "oom", 60)["status"]["version"] == "oom-1"
 
 
 def test_loss_that_is_not_a_number(cluster: Cluster, yard: Yard) -> None:
@@ -54,9 +58,9 @@ def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> No
     gate = {
         "gate": {"require": [{"metric": "macro_f1", "min": 1.0}, {"metric": "recall", "class": "good", "min": 1.0}]}
     }
-    train = {"epochs": 1, "learningRate": 0.00001, "maxLength": 32}
-    yard.apply(finetunejob("weak", "rows", evaluate=gate, train=train), deployment("weak", "weak"))
-    message = yard.wait_reason("finetunejob", "weak", "GateNotReached", 240)
+    weak = yard.stub("weak", behaviour=Behaviour(macro_f1=0.3), evaluate=gate)
+    yard.apply(weak, deployment("weak", "weak"))
+    message = yard.wait_reason("finetunejob", "weak", "GateNotReached", 120)
     assert "macro_f1" in message and "1" in message
     version = yard.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
     assert ready_condition(version)["status"] == "True"
@@ -67,11 +71,10 @@ def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> No
 
 
 def test_two_jobs_for_one_model_at_once_get_two_numbers(yard: Yard) -> None:
-    shared = {"model": {"name": "shared"}}
-    trains = [{"epochs": epochs, "learningRate": 0.005, "maxLength": 32} for epochs in (2, 3)]
-    yard.apply(*(finetunejob(f"shared-{i}", "rows", train=train, **shared) for i, train in enumerate(trains)))
+    shared = {"name": "shared"}
+    yard.apply(*(yard.stub(f"shared-{i}", behaviour=Behaviour(steps=30 + i), model=shared) for i in range(2)))
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        jobs = list(pool.map(lambda i: yard.wait_ready("finetunejob", f"shared-{i}", 400), range(2)))
+        jobs = list(pool.map(lambda i: yard.wait_ready("finetunejob", f"shared-{i}", 120), range(2)))
     assert {job["status"]["version"] for job in jobs} == {"shared-1", "shared-2"}
 
 

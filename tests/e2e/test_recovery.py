@@ -1,12 +1,14 @@
-"""Things are killed for real in mid-run; the run goes on, nothing is done twice and nothing corrupt is served."""
+"""Things are taken away in mid-run; the run goes on, nothing is done twice and nothing corrupt is served.
+
+Not about training, so the stub trainer runs: its checkpoints, store calls and exit codes are the real trainer's.
+"""
 
 from __future__ import annotations
 
 import io
-import os
-import signal
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,14 @@ from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
 from modelyard.api import layout
-from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
+from tests.e2e.runs import step_of
+from tests.e2e.yard import Manifest, Yard, dataset, deployment
+from tests.localcluster import cluster as parts
+from tests.stubtrainer.behaviour import Behaviour
 
-LONG = {"epochs": 400, "learningRate": 0.001, "maxLength": 32}
-CHECKPOINT = {"every": "5s", "keep": 2}
+SLOW = Behaviour(steps=60, seconds_per_step=0.5)
+LONG = Behaviour(steps=4000, seconds_per_step=0.5)
+CHECKPOINT = {"every": "2s", "keep": 2}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,29 +35,25 @@ def rows(yard: Yard) -> None:
 @pytest.fixture(scope="module")
 def served(yard: Yard) -> str:
     """A small version that is served."""
-    yard.apply(finetunejob("kept", "rows"), deployment("kept", "kept"))
+    yard.apply(yard.stub("kept"), deployment("kept", "kept"))
     yard.wait_ready("finetunejob", "kept")
     yard.wait("modeldeployment", "kept", lambda o: o["status"].get("serving") == 1, 180)
     return "kept"
 
 
-def start(yard: Yard, name: str, **spec: object) -> Manifest:
-    """A run of a minute or more that has left its first checkpoint."""
-    yard.apply(finetunejob(name, "rows", train=LONG, checkpoint=CHECKPOINT, **spec))
-    return yard.wait("finetunejob", name, lambda o: _step(o) > 0 and _has_checkpoint(yard, o), 240)
+def start(yard: Yard, name: str, behaviour: Behaviour = SLOW, **spec: Any) -> Manifest:
+    """A run in its midst."""
+    yard.apply(yard.stub(name, behaviour=behaviour, checkpoint=CHECKPOINT, **spec))
+    return yard.wait("finetunejob", name, lambda o: step_of(o) >= 6, 90)
 
 
-def test_trainer_killed_goes_on_from_its_checkpoint(yard: Yard) -> None:
-    job = start(yard, "killed")
-    kill_container(running_pod(yard, job))
-    resumed = yard.wait("finetunejob", "killed", lambda o: o["status"].get("resumes", 0) >= 1, 120)
-    run = resumed["status"]["run"]["id"]
-    assert run == job["status"]["run"]["id"] and len(yard.jobs_of(run)) == 1
-    later = yard.wait("finetunejob", "killed", lambda o: _step(o) > _step(job), 120)
-    assert later["status"]["run"]["state"] == "Running"
-    report = progress_of(yard, later)
-    assert report["resumedFrom"] > 0
-    yard.delete("finetunejob", "killed")
+def finish(yard: Yard, job: Manifest, seconds: float = 120) -> Manifest:
+    """The run ends with the first version of its model, by one Job."""
+    name, run = job["metadata"]["name"], job["status"]["run"]["id"]
+    done = yard.wait_ready("finetunejob", name, seconds)
+    assert done["status"]["version"] == f"{name}-1"
+    assert done["status"]["run"]["id"] == run and len(yard.jobs_of(run)) == 1
+    return done
 
 
 def test_suspend_keeps_the_checkpoint_and_resume_goes_on(yard: Yard) -> None:
@@ -60,34 +62,44 @@ def test_suspend_keeps_the_checkpoint_and_resume_goes_on(yard: Yard) -> None:
     yard.wait_reason("finetunejob", "paused", "Suspended", 60)
     yard.wait("finetunejob", "paused", lambda o: not yard.pods_of(o["status"]["run"]["id"]), 90)
     yard.patch("finetunejob", "paused", {"suspend": False})
-    later = yard.wait("finetunejob", "paused", lambda o: _step(o) > _step(job), 180)
-    assert later["status"]["run"]["id"] == job["status"]["run"]["id"]
-    yard.delete("finetunejob", "paused")
+    finish(yard, job)
+    assert resumed_from(yard, job) >= 6
 
 
 def test_operator_killed_in_mid_run(cluster: Cluster, yard: Yard) -> None:
-    short = {"epochs": 60, "learningRate": 0.005, "maxLength": 32}
-    yard.apply(finetunejob("orphan", "rows", train=short))
-    job = yard.wait("finetunejob", "orphan", lambda o: _step(o) > 0, 240)
-    cluster.kube(
-        "delete",
-        "pod",
-        "-n",
-        install.OPERATOR_NAMESPACE,
-        "-l",
-        "app.kubernetes.io/name=modelyard",
-        "--grace-period=0",
-        "--force",
-    )
-    done = yard.wait_ready("finetunejob", "orphan", 300)
-    assert done["status"]["version"] == "orphan-1"
-    assert (
-        done["status"]["run"]["id"] == job["status"]["run"]["id"] and len(yard.jobs_of(job["status"]["run"]["id"])) == 1
-    )
+    job = start(yard, "orphan")
+    chosen = ("-n", install.OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=modelyard")
+    cluster.kube("delete", "pod", *chosen, "--grace-period=0", "--force")
+    finish(yard, job)
+
+
+@pytest.fixture
+def repaired() -> Iterator[None]:
+    """Components that a test took away are back after it."""
+    yield
+    parts.up()
+
+
+@pytest.mark.usefixtures("repaired")
+def test_api_server_killed_in_mid_run(yard: Yard) -> None:
+    job = start(yard, "headless")
+    parts.stop_component("kube-apiserver", hard=True)
+    time.sleep(10)
+    parts.start_component("kube-apiserver")
+    finish(yard, job)
+
+
+@pytest.mark.usefixtures("repaired")
+def test_kubelet_killed_in_mid_run(yard: Yard) -> None:
+    job = start(yard, "unwatched")
+    parts.stop_component("kubelet", hard=True)
+    time.sleep(10)
+    parts.start_component("kubelet")
+    finish(yard, job)
 
 
 def test_children_deleted_by_hand_are_back_within_ten_seconds(yard: Yard, served: str) -> None:
-    yard.apply(finetunejob("idle", "rows", train=LONG, suspend=True))
+    yard.apply(yard.stub("idle", behaviour=LONG, suspend=True))
     job = yard.wait("finetunejob", "idle", lambda o: ready_condition(o).get("reason") == "Suspended", 60)
     name = yard.jobs_of(job["status"]["run"]["id"])[0]["metadata"]["name"]
     for kind, child in (
@@ -123,52 +135,15 @@ def test_a_flipped_byte_is_never_served(cluster: Cluster, yard: Yard, served: st
     yard.delete("modeldeployment", "tampered")
 
 
-def test_store_gone_for_a_minute(cluster: Cluster, yard: Yard) -> None:
-    yard.apply(
-        finetunejob(
-            "patient", "rows", train={"epochs": 100, "learningRate": 0.005, "maxLength": 32}, checkpoint=CHECKPOINT
-        )
-    )
-    yard.wait("finetunejob", "patient", lambda o: _step(o) > 0, 240)
+def test_store_gone_for_half_a_minute(cluster: Cluster, yard: Yard) -> None:
+    job = start(yard, "patient")
     cluster.kube("scale", "deployment/minio", "-n", install.STORE_NAMESPACE, "--replicas=0")
-    time.sleep(60)
+    time.sleep(30)
     cluster.kube("scale", "deployment/minio", "-n", install.STORE_NAMESPACE, "--replicas=1")
-    done = yard.wait_ready("finetunejob", "patient", 400)
-    assert done["status"]["version"] == "patient-1"
+    finish(yard, job, 180)
 
 
-def running_pod(yard: Yard, job: Manifest) -> Manifest:
-    """The run's pod."""
-    return next(pod for pod in yard.pods_of(job["status"]["run"]["id"]) if pod["status"]["phase"] == "Running")
-
-
-def kill_container(pod: Manifest) -> None:
-    """SIGKILL from the node, as the kernel would: inside the pod the first process cannot be killed."""
-    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cgroup") if container in _read(path)]
-    assert pids, f"no process of container {container} on this node"
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def progress_of(yard: Yard, job: Manifest) -> Manifest:
-    """The run's progress.json in the store."""
-    run = job["status"]["run"]
-    prefix = layout.run_prefix(yard.namespace, job["metadata"]["name"], run["id"])
-    return yard.stored_json(layout.progress_key(prefix))
-
-
-def _step(obj: Manifest) -> int:
-    return int((obj.get("status", {}).get("progress") or {}).get("step", 0))
-
-
-def _has_checkpoint(yard: Yard, job: Manifest) -> bool:
+def resumed_from(yard: Yard, job: Manifest) -> int:
+    """Step of the checkpoint that the run's last pod went on from."""
     prefix = layout.run_prefix(yard.namespace, job["metadata"]["name"], job["status"]["run"]["id"])
-    return any(key.endswith("manifest.json") for key in yard.stored_keys(layout.checkpoints_prefix(prefix)))
+    return int(yard.stored_json(layout.report_key(prefix))["train"]["resumed_from"])

@@ -57,8 +57,7 @@ def test_deleted_and_applied_again_is_adopted(yard: Yard) -> None:
 
 
 def test_a_change_makes_the_next_version_and_a_pin_the_old_one(yard: Yard) -> None:
-    train = {"epochs": 4, "learningRate": 0.005, "maxLength": 32}
-    yard.apply(finetunejob("tiny", "rows", train=train))
+    yard.apply(yard.stub("tiny"))
     yard.wait("finetunejob", "tiny", lambda o: o["status"].get("version") == "tiny-2")
     _wait_serving(yard, "tiny", 2)
     assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"

@@ -12,11 +12,15 @@ from typing import Any
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
+from modelyard.api import layout
+from tests.stubtrainer.behaviour import Behaviour
 from tests.trainer.words import json_lines, rows
 
 Manifest = dict[str, Any]
 API = "modelyard.dev/v1alpha1"
 BASE = "s3://base/tiny/"
+STUB_PROFILE = "stub"
+STUB_RESOURCES = {"cpu": 0.3, "memory": "256Mi"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,15 @@ class Yard:
         """All objects of a kind."""
         chosen = ["-l", selector] if selector else []
         return list(json.loads(self.kube("get", kind, *chosen, "-o", "json"))["items"])
+
+    def stub(self, name: str, data: str = "rows", behaviour: Behaviour | None = None, **spec: Any) -> Manifest:
+        """A FineTuneJob for the stub trainer; its base model, which tells what to do, is put into the store."""
+        asked = behaviour or Behaviour()
+        with install.store_client(self.cluster) as (client, _):
+            for file, content in asked.base().items():
+                install.put(client, *layout.split_uri(asked.uri + file), content)
+        changes = {"from": {"base": asked.uri}, "profile": STUB_PROFILE, "resources": STUB_RESOURCES, "train": {}}
+        return finetunejob(name, data, **changes | spec)
 
     def patch(self, kind: str, name: str, spec: Manifest) -> None:
         """Merge patch of the spec."""
@@ -105,6 +118,12 @@ class Yard:
         """Keys below a prefix of the installation's bucket."""
         with install.store_client(self.cluster) as (client, _):
             return [str(o.object_name) for o in client.list_objects(install.BUCKET, prefix=prefix, recursive=True)]
+
+    def unfinished_uploads(self, prefix: str) -> list[str]:
+        """Keys below a prefix of which parts are there, but no object yet; MinIO lists them for a whole bucket only."""
+        with install.store_client(self.cluster) as (client, _):
+            found = client._list_multipart_uploads(install.BUCKET)
+        return [str(upload.object_name) for upload in found.uploads if upload.object_name.startswith(prefix)]
 
     def stored_json(self, key: str) -> Manifest:
         """A JSON object of the installation's bucket."""

@@ -23,7 +23,16 @@ LAYERED = ("trainer", "server")
 CODE = "# ---- our code"
 """Below this line of trainer-image/Dockerfile stand only COPYs: what is above is built once per set of libraries."""
 OWN = ("base", "pause", "coredns", "minio")
-KNOWN = (*OWN, "operator", *LAYERED)
+STUB = "stubtrainer"
+STUB_FILES = (
+    "__init__.py",
+    "stubtrainer/*.py",
+    "server/__init__.py",
+    "server/onnxfile.py",
+    "trainer/__init__.py",
+    "trainer/words.py",
+)
+KNOWN = (*OWN, "operator", *LAYERED, STUB)
 
 
 def image(name: str) -> str:
@@ -36,6 +45,8 @@ def image(name: str) -> str:
         return build_image(name, DOCKERFILES / f"{name}.Dockerfile", binary(name).parent)
     if name in LAYERED:
         return _layered_image(name)
+    if name == STUB:
+        return _stub_image()
     return build_image(name, REPOSITORY / name / "Dockerfile", REPOSITORY)
 
 
@@ -53,6 +64,18 @@ def _layered_image(name: str) -> str:
     with _unless_there(reference) as missing:
         if missing:
             add_layer(base, reference, [(REPOSITORY / file, _place(file)) for file in files])
+    return reference
+
+
+def _stub_image() -> str:
+    """The tests' trainer: a few files on the server's image, which has all it needs but torch."""
+    base, tests = image("server"), REPOSITORY / "tests"
+    files = sorted(path.relative_to(REPOSITORY) for pattern in STUB_FILES for path in tests.glob(pattern))
+    reference = f"{REGISTRY}/{STUB}:{content_key([base, *content_parts(REPOSITORY, files)])}"
+    with _unless_there(reference) as missing:
+        if missing:
+            entrypoint = ["python", "-m", "tests.stubtrainer"]
+            add_layer(base, reference, [(REPOSITORY / file, f"app/{file}") for file in files], entrypoint)
     return reference
 
 

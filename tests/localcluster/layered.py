@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ LAYER_TYPES = {
 }
 
 
-def add_layer(base: str, reference: str, files: Iterable[tuple[Path, str]]) -> None:
-    """Make localhost:5000/name:tag from another image of the registry and (file, path in the image) pairs."""
+def add_layer(
+    base: str, reference: str, files: Iterable[tuple[Path, str]], entrypoint: Sequence[str] | None = None
+) -> None:
+    """Make localhost:5000/name:tag from another image of the registry and (file, path in the image) pairs.
+
+    An `entrypoint` takes the place of the other image's, and of its arguments.
+    """
     name, tag = _split(reference)
     base_name, base_tag = _split(base)
     layer = _tar(files)
@@ -30,6 +35,8 @@ def add_layer(base: str, reference: str, files: Iterable[tuple[Path, str]]) -> N
     configuration = json.loads(_call("GET", f"{base_name}/blobs/{manifest['config']['digest']}"))
     for below in manifest["layers"]:
         _call("POST", f"{name}/blobs/uploads/?mount={below['digest']}&from={base_name}", b"")
+    if entrypoint is not None:
+        configuration["config"] |= {"Entrypoint": list(entrypoint), "Cmd": None}
     configuration["rootfs"]["diff_ids"].append(_digest(layer))
     configuration.setdefault("history", []).append({"created_by": "our code"})
     manifest["layers"].append(_described(packed, LAYER_TYPES[manifest["mediaType"]]))
