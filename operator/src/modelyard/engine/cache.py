@@ -66,6 +66,10 @@ class Cache:
         """All keys of a kind."""
         return [(kind, namespace, name) for namespace, name in self._objects[kind]]
 
+    def all(self, kind: str) -> Iterable[Manifest]:
+        """All objects of a kind."""
+        return self._objects[kind].values()
+
     def children(self, uid: str) -> tuple[Manifest, ...]:
         """Objects that carry an ownerReference with this uid."""
         return tuple(obj for key in sorted(self._owned.get(uid, ())) if (obj := self.get(*key)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +17,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.engine import metrics
 
 TIMEOUT = 30.0
 MERGE_PATCH = "application/merge-patch+json"
@@ -65,6 +68,8 @@ class Kube:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self.on_write: Callable[[Manifest], None] = lambda obj: None
+        """Told each object as it stands after a write of ours."""
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Kube:
@@ -91,7 +96,7 @@ class Kube:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object, None if it is not there."""
         try:
-            return await self._call("GET", path_of(kind, namespace, name))
+            return await self._call("GET", kind, namespace, name)
         except KubeError as fault:
             if fault.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -102,7 +107,7 @@ class Kube:
         items: list[Manifest] = []
         query = {"limit": str(limit), **({"labelSelector": selector} if selector else {})}
         while True:
-            page = await self._call("GET", path_of(kind, namespace), query=query)
+            page = await self._call("GET", kind, namespace, query=query)
             items.extend(page.get("items", []))
             if not (token := page.get("metadata", {}).get("continue")):
                 return items
@@ -110,29 +115,25 @@ class Kube:
 
     async def create(self, manifest: Manifest) -> Manifest:
         """POST an object."""
-        meta = manifest["metadata"]
-        path = path_of(manifest["kind"], meta.get("namespace", ""))
-        return await self._call("POST", path, body=manifest, query={"fieldManager": names.FIELD_MANAGER})
+        kind, namespace = manifest["kind"], manifest["metadata"].get("namespace", "")
+        return await self._write("POST", kind, namespace, body=manifest, query={"fieldManager": names.FIELD_MANAGER})
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply; our fields win."""
-        meta = manifest["metadata"]
-        path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
+        kind, meta = manifest["kind"], manifest["metadata"]
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        return await self._call("PATCH", path, body=manifest, query=query, content=APPLY_PATCH)
+        place = (kind, meta.get("namespace", ""), meta["name"])
+        return await self._write("PATCH", *place, body=manifest, query=query, content=APPLY_PATCH)
 
     async def patch(self, kind: str, namespace: str, name: str, body: Manifest, subresource: str = "") -> Manifest:
         """JSON merge patch; with metadata.resourceVersion in the body a stale writer gets 409."""
-        path = path_of(kind, namespace, name) + (f"/{subresource}" if subresource else "")
-        return await self._call(
-            "PATCH", path, body=body, query={"fieldManager": names.FIELD_MANAGER}, content=MERGE_PATCH
-        )
+        tail, query = f"/{subresource}" if subresource else "", {"fieldManager": names.FIELD_MANAGER}
+        return await self._write("PATCH", kind, namespace, name, tail, body=body, query=query, content=MERGE_PATCH)
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """PUT an object with its resourceVersion."""
-        meta = manifest["metadata"]
-        path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
-        return await self._call("PUT", path, body=manifest)
+        kind, meta = manifest["kind"], manifest["metadata"]
+        return await self._write("PUT", kind, meta.get("namespace", ""), meta["name"], body=manifest)
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> bool:
         """Delete in the background; True if it is gone at once. One that is gone already (or another) is no error."""
@@ -140,14 +141,28 @@ class Kube:
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            answer = await self._call("DELETE", path_of(kind, namespace, name), body=body)
+            answer = await self._call("DELETE", kind, namespace, name, body=body)
         except KubeError as fault:
             if fault.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
             return True
         return answer.get("kind") == "Status"
 
-    async def _call(
+    async def _write(self, method: str, kind: str, *place: str, **request: Any) -> Manifest:
+        answer = await self._call(method, kind, *place, **request)
+        self.on_write(answer)
+        return answer
+
+    async def _call(self, method: str, kind: str, *place: str, **request: Any) -> Manifest:
+        began, code = perf_counter(), 0
+        try:
+            code, data = await self._send(method, path_of(kind, *place), **request)
+        finally:
+            metrics.KUBE_REQUESTS.labels(method, kind, str(code)).inc()
+            metrics.KUBE_SECONDS.labels(method).observe(perf_counter() - began)
+        return _parse(code, data)
+
+    async def _send(
         self,
         method: str,
         path: str,
@@ -155,24 +170,23 @@ class Kube:
         body: Manifest | None = None,
         query: dict[str, str] | None = None,
         content: str = "application/json",
-    ) -> Manifest:
+    ) -> tuple[int, bytes]:
         headers = {"Content-Type": content, "Accept": "application/json", "User-Agent": names.FIELD_MANAGER}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=TIMEOUT)
-            data = await response.read()
+            return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise KubeError(0, f"{type(fault).__name__}: {fault}", "NoAnswer") from fault
-        return _parse(response.status, data)
 
 
-def path_of(kind: str, namespace: str = "", name: str = "") -> str:
-    """URL path of a collection or object."""
+def path_of(kind: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
+    """URL path of a collection, object or subresource ("/status")."""
     resource = RESOURCES[kind]
     scope = f"/namespaces/{quote(namespace)}" if namespace and resource.namespaced else ""
     tail = f"/{quote(name)}" if name else ""
-    return f"{resource.root}{scope}/{resource.plural}{tail}"
+    return f"{resource.root}{scope}/{resource.plural}{tail}{subresource}"
 
 
 def _parse(status: int, data: bytes) -> Manifest:

@@ -16,6 +16,7 @@ from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
 from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.engine import metrics
 from modelyard.engine.kube import Kube, KubeError
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class KubeLease(BaseLock):  # type: ignore[misc]
         try:
             lease = await self._kube.get("Lease", namespace, name)
         except KubeError as fault:
+            metrics.LEASE_FAILURES.inc()
             return False, _ElectionError(fault.message, "")
         if lease is None:
             return False, _ElectionError("not found", NOT_FOUND_BODY)
@@ -75,6 +77,7 @@ class KubeLease(BaseLock):  # type: ignore[misc]
             self._lease = await call
         except KubeError as fault:
             log.warning("lease not renewed: %s", fault)
+            metrics.LEASE_FAILURES.inc()
             return False
         self.renewed = time.monotonic()
         return True

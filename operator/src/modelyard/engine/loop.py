@@ -13,6 +13,7 @@ from modelyard.decision import Event, Manifest, Room
 from modelyard.engine.apply import carry_out
 from modelyard.engine.cache import Key, key_of, owner_key
 from modelyard.engine.events import post_events
+from modelyard.engine.figures import count
 from modelyard.engine.kube import KubeError
 from modelyard.engine.observe import observe
 from modelyard.engine.queue import WorkQueue
@@ -98,7 +99,8 @@ class Engine:
                 raise
             await self._read_again(obj, *observed.children)
             return STALE[fault.status]
-        if written and decision.events:
+        if written:
+            count(obj, obj.get("status", {}), decision.status or {})
             self._post(obj, decision.events)
         return decision.wake_after
 
@@ -118,6 +120,8 @@ class Engine:
             await asyncio.wait(self._posting, timeout=2)
 
     def _post(self, obj: Manifest, events: Iterable[Event]) -> None:
+        if not events:
+            return
         task = asyncio.create_task(self._post_in_turn(obj, tuple(events)))
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)

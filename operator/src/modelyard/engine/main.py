@@ -12,10 +12,13 @@ from typing import Any
 
 from modelyard import names
 from modelyard.decision import Manifest, Room
+from modelyard.engine import metrics
+from modelyard.engine.echo import Echo
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.prediction import prediction
 from modelyard.engine.facts.store import StoreFacts
-from modelyard.engine.handlers import EndlessBackoff
+from modelyard.engine.figures import Figures
+from modelyard.engine.handlers import CHILD_KINDS, EndlessBackoff
 from modelyard.engine.health import Health
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
@@ -48,13 +51,19 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     kube = await Kube.connect()
     fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
     engine = Engine(rooms, _world(kube, settings), fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
-    watch = Watch(engine, asyncio.get_running_loop())
-    health = Health(settings.health_port, lambda: engine.queue.beat, lambda: watch.listed and fence.held)
+    echo = Echo((*engine.rooms, *CHILD_KINDS))
+    kube.on_write = echo.expect
+    watch = Watch(engine, asyncio.get_running_loop(), echo)
+    health = Health(
+        settings.health_port, lambda: engine.queue.beat, lambda: echo.lag, lambda: watch.listed and fence.held
+    )
+    _measure(engine, fence, echo)
     stop = _stop_on_signals()
     await health.start()
     tasks = [
-        asyncio.create_task(_work(engine, kube, fence, watch, settings), name="work"),
+        asyncio.create_task(_work(engine, kube, fence, watch, echo, settings), name="work"),
         asyncio.create_task(fence.run(), name="lease"),
+        asyncio.create_task(echo.forgive_forever(kube), name="echo"),
     ]
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -66,6 +75,12 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     await health.stop()
     await kube.close()
     return code
+
+
+def _measure(engine: Engine, fence: Fence, echo: Echo) -> None:
+    metrics.QUEUE_DEPTH.set_function(lambda: engine.queue.depth)
+    metrics.LEADING.set_function(lambda: fence.held)
+    metrics.REGISTRY.register(Figures(engine.world.cache, echo.lags))
 
 
 def _world(kube: Kube, settings: Settings) -> World:
@@ -81,7 +96,7 @@ def _world(kube: Kube, settings: Settings) -> World:
     return World(kube=kube, facts=Facts({**functions, "prediction": prediction}), platform=platform)
 
 
-async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, settings: Settings) -> None:
+async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, echo: Echo, settings: Settings) -> None:
     await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
     watch.start()
     await watch.ready.wait()
@@ -89,7 +104,7 @@ async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, settings
     await _first_listing(engine, kube)
     await _ensure_default_profile(engine, kube)
     watch.listed = True
-    resyncing = asyncio.create_task(resync_forever(engine, kube, settings.resync_every))
+    resyncing = asyncio.create_task(resync_forever(engine, kube, settings.resync_every, echo))
     try:
         await engine.queue.run()
     finally:

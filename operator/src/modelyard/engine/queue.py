@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from modelyard.engine import metrics
 from modelyard.engine.cache import Key
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class WorkQueue:
         loop = asyncio.get_running_loop()
         while True:
             self.beat = loop.time()
+            metrics.QUEUE_BEAT.set_to_current_time()
             while self._later and self._later[0][0] <= loop.time():
                 due, key = heapq.heappop(self._later)
                 if self._due.get(key) == due:
@@ -102,6 +104,7 @@ class WorkQueue:
                 await self._pass(key)
             finally:
                 self._running.discard(key)
+                metrics.LAST_PASS.set_to_current_time()
                 if not self._running:
                     self._idle.set()
                 if key in self._again:
@@ -110,8 +113,10 @@ class WorkQueue:
 
     async def _pass(self, key: Key) -> None:
         try:
-            wake_after = await self._work(key)
+            with metrics.timed(metrics.PASS_SECONDS.labels(key[0])):
+                wake_after = await self._work(key)
         except Exception:
+            metrics.PASS_FAILURES.labels(key[0]).inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             pause = min(self._cap, 0.2 * 2 ** min(failures - 1, 16)) * self._rng.uniform(0.5, 1.0)
             level = logging.DEBUG if failures < 3 else logging.WARNING

@@ -6,7 +6,9 @@ import asyncio
 import logging
 
 from modelyard import names
+from modelyard.engine import metrics
 from modelyard.engine.cache import Key, key_of, version_of
+from modelyard.engine.echo import Echo
 from modelyard.engine.handlers import CHILD_KINDS
 from modelyard.engine.kube import RESOURCES, Kube, KubeError
 from modelyard.engine.loop import Engine
@@ -16,34 +18,37 @@ SOON = 10.0
 OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
 
 
-async def resync_forever(engine: Engine, kube: Kube, every: float) -> None:
+async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -> None:
     """Resync each `every` seconds until cancelled, the first time soon.
 
-    What is deleted after our first listing and before kopf's own is in no event.
+    What is deleted after our first listing and before kopf's own is in no event. What a listing shows first must still
+    come by the watch.
     """
     pause = SOON
     while True:
         await asyncio.sleep(pause)
         pause = every
         try:
-            mended = await resync(engine, kube)
+            mended = await resync(engine, kube, echo)
         except KubeError as fault:
             log.warning("resync: %s", fault)
             continue
         if mended:
+            metrics.RESYNC_MENDED.inc(mended)
             log.warning("resync: the watches had missed %d objects", mended)
 
 
-async def resync(engine: Engine, kube: Kube) -> int:
+async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
     """One resync; gives how many objects the watches had missed."""
     mended = 0
     for kind in (*engine.rooms, *CHILD_KINDS):
-        mended += await _resync_kind(engine, kube, kind)
+        mended += await _resync_kind(engine, kube, kind, echo)
     engine.add_all()
+    metrics.RESYNCS.inc()
     return mended
 
 
-async def _resync_kind(engine: Engine, kube: Kube, kind: str) -> int:
+async def _resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None) -> int:
     before = {key: _version(engine, key) for key in engine.world.cache.keys(kind)}
     listed = await kube.list(kind, OURS if kind in CHILD_KINDS else "")
     mended = 0
@@ -51,6 +56,8 @@ async def _resync_kind(engine: Engine, kube: Kube, kind: str) -> int:
         obj.setdefault("kind", kind)
         obj.setdefault("apiVersion", _api_version(kind))
         mended += _is_missed(before.get(key_of(obj)), version_of(obj))
+        if echo is not None:
+            echo.expect(obj)
         engine.world.cache.put(obj)
     gone = set(before) - {key_of(obj) for obj in listed}
     for key in gone:

@@ -15,6 +15,8 @@ import kopf
 import uvloop
 
 from modelyard.decision import Manifest
+from modelyard.engine import metrics
+from modelyard.engine.echo import Echo
 from modelyard.engine.handlers import build_registry, build_settings
 from modelyard.engine.loop import Engine
 
@@ -24,8 +26,8 @@ log = logging.getLogger(__name__)
 class Watch:
     """Hands events from kopf's thread to the engine's loop, in order."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self._engine, self._loop = engine, loop
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, echo: Echo) -> None:
+        self._engine, self._loop, self._echo = engine, loop, echo
         self._stop = threading.Event()
         self._started = threading.Event()
         self.ready = asyncio.Event()
@@ -54,6 +56,7 @@ class Watch:
             except Exception:
                 log.exception("the watches ended")
             if not self._stop.is_set():
+                metrics.WATCH_RESTARTS.inc()
                 self._stop.wait(random.uniform(1, 5))
 
     async def _operator(self) -> None:
@@ -71,4 +74,9 @@ class Watch:
         self._loop.call_soon_threadsafe(self.ready.set)
 
     def _wake(self, type_: str | None, obj: Manifest) -> None:
-        self._loop.call_soon_threadsafe(self._engine.on_event, type_, obj)
+        self._loop.call_soon_threadsafe(self._take, type_, obj)
+
+    def _take(self, type_: str | None, obj: Manifest) -> None:
+        metrics.WATCH_EVENTS.labels(obj["kind"]).inc()
+        self._echo.heard(obj)
+        self._engine.on_event(type_, obj)

@@ -11,6 +11,7 @@ from typing import Any
 
 from modelyard import names
 from modelyard.decision import Answer, Fact
+from modelyard.engine import metrics
 from modelyard.storage.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ class Facts:
     async def _find_out(self, asked: Asked) -> Answer:
         name, args = asked
         try:
-            answer = await _answer(self._functions[name], dict(args))
+            with metrics.timed(metrics.FACT_SECONDS.labels(name)):
+                answer = await _answer(self._functions[name], dict(args))
+            metrics.FACTS.labels(name, answer.reason or "ok").inc()
         finally:
             self._under_way.pop(asked, None)
         self._known[asked] = (self._clock(), answer)
