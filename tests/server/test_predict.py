@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 from kserve import InferInput, InferRequest
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 
 from tests.server.conftest import Answer, Server, complete
 from tests.server.version import LABELS, write_version
@@ -59,19 +57,6 @@ def test_v2_binary(server: Server) -> None:
     headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(length)}
     answer = server.send("/v2/models/reviews/infer", data, headers)
     assert answer.body["outputs"][0]["data"] == ["negative"]
-
-
-def test_grpc(server: Server) -> None:
-    request = InferRequest("reviews", [InferInput("text", [2], "BYTES", [b"good", b"bad"])]).to_grpc()
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        stub = grpc_predict_v2_pb2_grpc.GRPCInferenceServiceStub(channel)
-        answer = stub.ModelInfer(request, timeout=10)
-        request.inputs[0].name = "texts"
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.ModelInfer(request, timeout=10)
-    assert (answer.model_version, answer.outputs[0].name) == ("7", "label")
-    assert b"positive" in answer.raw_output_contents[0]
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_many_rows_of_any_length_keep_their_order(server: Server) -> None:

@@ -55,8 +55,10 @@ def parse(uri: str) -> Version:
 
 
 def check_namespace(prefix: str, namespace: str) -> None:
-    """ValueError if the prefix belongs to another namespace than this pod's."""
-    if namespace and not prefix.startswith(f"ns/{namespace}/"):
+    """ValueError if the prefix belongs to another namespace than this pod's, or nobody says which that is."""
+    if not namespace:
+        raise ValueError("MODELYARD_NAMESPACE must name this pod's namespace: only its own versions are served here")
+    if not prefix.startswith(f"ns/{namespace}/"):
         raise ValueError(
             f"the prefix {prefix!r} is outside this namespace: only versions below 'ns/{namespace}/' are served here"
         )

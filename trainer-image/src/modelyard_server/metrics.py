@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REQUESTS = Counter("modelyard_server_requests_total", "Answered prediction requests", ["protocol", "code"])
+REQUESTS = Counter(
+    "modelyard_server_requests_total", "Answered prediction requests (v1, v2, grpc)", ["protocol", "code"]
+)
 SECONDS = Histogram(
     "modelyard_server_request_seconds",
     "Time from a prediction request to its answer",
@@ -14,3 +16,9 @@ SECONDS = Histogram(
 ROWS = Counter("modelyard_server_rows_total", "Rows that were predicted")
 MODEL = Gauge("modelyard_server_model_info", "Always 1; the labels name what is served", ["model", "version", "run"])
 START_SECONDS = Gauge("modelyard_server_start_seconds", "Time from the start of the process to ready")
+
+
+def count(protocol: str, code: str, seconds: float) -> None:
+    """One answered prediction request: v1, v2 or grpc, with its HTTP or gRPC status."""
+    REQUESTS.labels(protocol, code).inc()
+    SECONDS.labels(protocol).observe(seconds)

@@ -111,5 +111,4 @@ def _declared(scope: Scope) -> int:
 def _count(path: str, code: int, seconds: float) -> None:
     protocol = next((name for tail, name in PREDICTIONS.items() if path.endswith(tail)), None)
     if protocol:
-        metrics.REQUESTS.labels(protocol, str(code)).inc()
-        metrics.SECONDS.labels(protocol).observe(seconds)
+        metrics.count(protocol, str(code), seconds)

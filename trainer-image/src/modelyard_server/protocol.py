@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import struct
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
-from kserve.errors import InvalidInput
+from kserve.errors import InferenceError, InvalidInput
 
 from modelyard_trainer.tasks.text_classification import Prediction
 
@@ -18,6 +19,18 @@ TENSOR = "text"
 OUTPUTS = ("label", "score", "scores")
 V1_FORM = '{"instances": [{"text": "..."}, ...]}'
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, struct.error)
+
+T = TypeVar("T")
+
+
+def callers_fault(call: Callable[..., T], *more: Any, **named: Any) -> T:
+    """What the call gives; InvalidInput if it cannot read what it was given."""
+    try:
+        return call(*more, **named)
+    except InvalidInput:
+        raise
+    except (*MALFORMED, InferenceError) as fault:
+        raise InvalidInput(f"the request cannot be read: {type(fault).__name__}: {fault}") from fault
 
 
 def texts_of(payload: Any, max_rows: int) -> list[str]:
@@ -62,9 +75,14 @@ def _of_tensor(request: InferRequest) -> list[Any]:
     if names != [TENSOR]:
         raise InvalidInput(f"expected exactly one input tensor, 'text', but got {names}")
     tensor = request.inputs[0]
-    if tensor.datatype != "BYTES":
-        raise InvalidInput(f"the tensor 'text' must have datatype BYTES, not {tensor.datatype}")
+    check_datatype(tensor.name, tensor.datatype)
     return [value for value in _array(tensor).flat]
+
+
+def check_datatype(name: str, datatype: str) -> None:
+    """InvalidInput for a tensor that holds no texts."""
+    if datatype != "BYTES":
+        raise InvalidInput(f"the tensor {name!r} must have datatype BYTES, not {datatype}")
 
 
 def _array(tensor: InferInput) -> Any:

@@ -16,16 +16,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, StarletteHTTPException
 from fastapi.responses import JSONResponse
 from kserve import ModelServer
-from kserve.errors import InferenceError, InvalidInput, ModelNotFound
+from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from modelyard_server import metrics
+from modelyard_server import grpc_server, metrics
 from modelyard_server.load import Loaded
 from modelyard_server.middleware import Gate
 from modelyard_server.predict import Classifier, ServedModel
-from modelyard_server.protocol import MALFORMED
+from modelyard_server.protocol import callers_fault
 from modelyard_trainer.machine import cpu_limit, seconds_running
 
 log = logging.getLogger("modelyard_server")
@@ -52,11 +52,11 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
 
     def decode(self, body: Any, headers: Any, *more: Any, **named: Any) -> Any:
         """The request; InvalidInput for anything that is none."""
-        return _callers_fault(super().decode, body, headers, *more, **named)
+        return callers_fault(super().decode, body, headers, *more, **named)
 
     def encode(self, *more: Any, **named: Any) -> Any:
         """The answer; InvalidInput if it was asked for in a form that there is not."""
-        return _callers_fault(super().encode, *more, **named)
+        return callers_fault(super().encode, *more, **named)
 
     async def ready(self) -> bool:
         """Whether new requests should come here."""
@@ -82,32 +82,34 @@ def run(settings: Settings, loaded: Loaded) -> None:
     model = ServedModel(settings.model, settings.version, classifier, settings.max_rows, threads=cpu_limit())
     server = ModelServer(
         http_port=settings.http_port,
-        grpc_port=settings.grpc_port,
-        enable_grpc=settings.grpc_port > 0,
+        enable_grpc=False,  # ours runs beside it, see grpc_server
         enable_latency_logging=False,
     )
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(server.registered_models)
     _quiet()
-    _dress(settings, server.dataplane, loaded)
+    _dress(settings, server, loaded)
     server.start([model])
 
 
-def _dress(settings: Settings, dataplane: StrictDataPlane, loaded: Loaded) -> None:
+def _dress(settings: Settings, server: ModelServer, loaded: Loaded) -> None:
     metrics.MODEL.labels(settings.model, settings.version, loaded.info.run).set(1)
     app.add_middleware(Gate, max_body=settings.max_body, version=settings.version)
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(StarletteHTTPException, _refused)
-    app.router.lifespan_context = _lifespan(settings, dataplane)
+    app.router.lifespan_context = _lifespan(settings, server)
 
 
-def _lifespan(settings: Settings, plane: StrictDataPlane) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings, server: ModelServer) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    plane, repository = server.dataplane, server.model_repository_extension
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         _drain_on_sigterm(settings.drain_seconds, plane)
-        metrics.START_SECONDS.set(seconds_running())
-        log.info("serving %s version %s after %.1f s", settings.model, settings.version, seconds_running())
-        yield
+        async with grpc_server.serving(settings.grpc_port, settings.max_body, plane, repository):
+            metrics.START_SECONDS.set(seconds_running())
+            log.info("serving %s version %s after %.1f s", settings.model, settings.version, seconds_running())
+            yield
 
     return lifespan
 
@@ -124,15 +126,6 @@ def _drain_on_sigterm(seconds: float, plane: StrictDataPlane) -> None:
         loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 
     signal.signal(signal.SIGTERM, drain)
-
-
-def _callers_fault(call: Callable[..., Any], *more: Any, **named: Any) -> Any:
-    try:
-        return call(*more, **named)
-    except InvalidInput:
-        raise
-    except (*MALFORMED, InferenceError) as fault:
-        raise InvalidInput(f"the request cannot be read: {type(fault).__name__}: {fault}") from fault
 
 
 def _unprocessable(_: Any, fault: Exception) -> JSONResponse:

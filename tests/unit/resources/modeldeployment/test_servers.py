@@ -74,8 +74,8 @@ def test_server_has_no_key_and_its_probes() -> None:
         {"name": "MODELYARD_MODEL", "value": "reviews"},
         {"name": "MODELYARD_VERSION", "value": "7"},
     ]
-    assert server["ports"] == [{"name": "http1", "containerPort": 8080, "protocol": "TCP"}]
-    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/models/reviews/ready"
+    assert [(port["name"], port["containerPort"]) for port in server["ports"]] == [("http1", 8080), ("grpc", 8081)]
+    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert server["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
     assert server["startupProbe"]["periodSeconds"] * server["startupProbe"]["failureThreshold"] >= 300
 
@@ -85,7 +85,8 @@ def test_services_select_deployment_and_version() -> None:
     for name in ("reviews", "reviews-v7"):
         spec = w.children["Service", name]["spec"]
         assert spec["selector"] == {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7"}
-        assert spec["ports"] == [{"name": "http1", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+        ports = [(port["name"], port["port"], port["targetPort"], port.get("appProtocol")) for port in spec["ports"]]
+        assert ports == [("http1", 80, 8080, None), ("grpc", 8081, 8081, "kubernetes.io/h2c")]
 
 
 def test_a_new_release_restarts_no_server() -> None:

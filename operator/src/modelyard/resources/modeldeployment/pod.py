@@ -10,8 +10,9 @@ from modelyard.names import SECRET_STORE_READ
 from modelyard.resources.quantity import cpu, memory
 
 MODEL_PATH = "/mnt/models"
+HTTP_PORT = 8080
+GRPC_PORT = 8081
 START_SECONDS = 600
-DRAIN_SECONDS = 5
 
 
 def pod_template(
@@ -55,12 +56,14 @@ def _server(model: str, number: int) -> Manifest:
             {"name": "MODELYARD_MODEL", "value": model},
             {"name": "MODELYARD_VERSION", "value": str(number)},
         ],
-        "ports": [{"name": "http1", "containerPort": 8080, "protocol": "TCP"}],
-        "startupProbe": _probe(f"/v2/models/{model}/ready", every=2, failures=START_SECONDS // 2),
-        "readinessProbe": _probe(f"/v2/models/{model}/ready", every=5, failures=2),
+        "ports": [
+            {"name": "http1", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+        ],
+        # No preStop pause: after SIGTERM the server itself goes on answering until every node has forgotten the pod.
+        "startupProbe": _probe("/v2/health/ready", every=2, failures=START_SECONDS // 2),
+        "readinessProbe": _probe("/v2/health/ready", every=5, failures=2),
         "livenessProbe": _probe("/v2/health/live", every=10, failures=6),
-        # Until every node has forgotten the pod's address, requests still come: it answers them before it stops.
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
     }
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
-from modelyard.resources.modeldeployment.pod import pod_template
+from modelyard.resources.modeldeployment.pod import GRPC_PORT, HTTP_PORT, pod_template
 from modelyard.resources.modeldeployment.situation import Situation, Version
 
-PORT = 80
-SERVER_PORT = 8080
+PORTS: tuple[dict[str, Any], ...] = (
+    {"name": "http1", "port": 80, "targetPort": HTTP_PORT, "protocol": "TCP"},
+    {"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
+)
 
 
 def labels(s: Situation, number: int) -> dict[str, str]:
@@ -95,7 +97,7 @@ def service(s: Situation, name: str, number: int) -> Manifest:
         "metadata": {"name": name, "labels": {names.LABEL_DEPLOYMENT: s.name, names.LABEL_MODEL: s.spec.model.name}},
         "spec": {
             "selector": selector(s, number),
-            "ports": [{"name": "http1", "port": PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}],
+            "ports": [dict(port) for port in PORTS],
         },
     }
 

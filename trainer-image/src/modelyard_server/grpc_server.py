@@ -1,0 +1,101 @@
+"""gRPC V2 beside REST: the SDK's own servicer, strict about requests, each one counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from grpc import StatusCode, aio
+from kserve import InferRequest
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotLive, ServerNotReady
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.utils.utils import to_headers
+
+from modelyard_server import metrics
+from modelyard_server.protocol import callers_fault, check_datatype
+
+log = logging.getLogger("modelyard_server")
+INFER = "/ModelInfer"
+GRACE_SECONDS = 10.0
+STATUSES: tuple[tuple[type[Exception], StatusCode], ...] = (
+    (InvalidInput, StatusCode.INVALID_ARGUMENT),
+    (ModelNotFound, StatusCode.NOT_FOUND),
+    (NotImplementedError, StatusCode.UNIMPLEMENTED),
+    (ModelNotReady, StatusCode.UNAVAILABLE),
+    (ServerNotReady, StatusCode.UNAVAILABLE),
+    (ServerNotLive, StatusCode.UNAVAILABLE),
+)
+
+
+class StrictServicer(InferenceServicer):  # type: ignore[misc]
+    """A request that cannot be read is the caller's fault."""
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802  the name that the protocol gives
+        """One prediction."""
+        self.validate_grpc_request(request)
+        for tensor in request.inputs:
+            check_datatype(tensor.name, tensor.datatype)
+        wanted = callers_fault(InferRequest.from_grpc, request)
+        answer, _ = await self._data_plane.infer(
+            request=wanted, headers=to_headers(context), model_name=request.model_name
+        )
+        return answer.to_grpc()
+
+
+class Statuses(ExceptionToStatusInterceptor):  # type: ignore[misc]
+    """Faults as gRPC statuses with a message for the caller; predictions are counted with the status they ended in."""
+
+    async def intercept(
+        self, method: Callable[[Any, Any], Awaitable[Any]], request: Any, context: Any, method_name: str
+    ) -> Any:
+        """One call."""
+        started, code = time.perf_counter(), StatusCode.CANCELLED
+        try:
+            answer = await method(request, context)
+            code = StatusCode.OK
+            return answer
+        except Exception as fault:
+            code = status_of(fault)
+            await self.handle_exception(fault, request, context, method_name)
+        finally:
+            if method_name.endswith(INFER):
+                metrics.count("grpc", code.name, time.perf_counter() - started)
+
+    async def handle_exception(self, ex: Exception, request: Any, context: Any, method_name: str) -> None:
+        """End the call with a status; what is no caller's fault is logged, not told."""
+        code = status_of(ex)
+        if code is StatusCode.INTERNAL:
+            log.exception("%s failed", method_name)
+        await context.abort(code, "internal error, see the server's log" if code is StatusCode.INTERNAL else str(ex))
+
+
+def status_of(fault: Exception) -> StatusCode:
+    """The status that says whose fault it is."""
+    return next((code for kind, code in STATUSES if isinstance(fault, kind)), StatusCode.INTERNAL)
+
+
+@asynccontextmanager
+async def serving(
+    port: int, max_body: int, plane: DataPlane, repository: ModelRepositoryExtension
+) -> AsyncIterator[None]:
+    """Answer gRPC on a port while the context lasts, requests of `max_body` bytes at most; port 0: no gRPC."""
+    if not port:
+        yield
+        return
+    options = [("grpc.max_receive_message_length", max_body), ("grpc.so_reuseport", 0)]
+    server = aio.server(ThreadPoolExecutor(1), interceptors=(Statuses(),), options=options)
+    add_GRPCInferenceServiceServicer_to_server(StrictServicer(plane, repository), server)
+    server.add_insecure_port(f"[::]:{port}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(GRACE_SECONDS)
