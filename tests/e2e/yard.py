@@ -13,6 +13,7 @@ from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from modelyard.api import layout
+from tests.e2e.seen import seen
 from tests.stubtrainer.behaviour import Behaviour
 from tests.trainer.words import json_lines, rows
 
@@ -40,8 +41,8 @@ class Yard:
         self.cluster.apply(items)
 
     def get(self, kind: str, name: str) -> Manifest | None:
-        """One object."""
-        return self.cluster.get(kind, name, self.namespace)
+        """One object; its conditions are checked each time."""
+        return seen(self.cluster.get(kind, name, self.namespace))
 
     def list_all(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind."""

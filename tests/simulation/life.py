@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
@@ -91,6 +92,7 @@ class Life:
         facts = {
             **store_facts(self.store, self.faults, rng, self.story),
             "prediction": self.servers.prediction,
+            "refused_pod": _nothing_refused,
         }
         name = f"operator-{self._count}"
         self._operators.append(Operator(name, self.api, facts, self.faults, rng, self.story))
@@ -175,3 +177,7 @@ class Life:
             self.story.breaks(line)
         for line in self.budget.overdrawn() if self.calm else ():
             self.story.breaks(line)
+
+
+async def _nothing_refused(_: Mapping[str, str]) -> None:
+    """Nobody refuses a pod here."""

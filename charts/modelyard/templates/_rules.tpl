@@ -95,6 +95,7 @@
   resources:
     - events
   verbs:
+    - list
     - create
     - patch
 {{- end -}}

@@ -96,8 +96,9 @@ def _known(fault: Exception) -> TrainerError:
     if isinstance(fault, StoreError):
         return from_store(fault)
     if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
-        message = f"no space left in the pod's work folder ({fault}): give the pod's node or profile more disk"
-        return TrainerError(ExitCode.INTERNAL, message)
+        remedy = "let spec.nodeSelector of the TrainingProfile choose nodes with more disk"
+        message = f"no space left in the pod's work folder ({fault}): {remedy}"
+        return TrainerError(ExitCode.INTERNAL, message, names.DISK_FULL)
     last = str(fault).strip().splitlines()
     message = f"{type(fault).__name__}: {last[0][:500] if last else ''} (the pod's log has the full trace)"
     return out_of_memory(fault) or TrainerError(ExitCode.INTERNAL, message)

@@ -102,10 +102,13 @@ class Kube:
                 return None
             raise
 
-    async def list(self, kind: str, selector: str = "", namespace: str = "", limit: int = 500) -> list[Manifest]:
+    async def list(
+        self, kind: str, selector: str = "", namespace: str = "", limit: int = 500, fields: str = ""
+    ) -> list[Manifest]:
         """All objects of a kind, in pages."""
         items: list[Manifest] = []
-        query = {"limit": str(limit), **({"labelSelector": selector} if selector else {})}
+        chosen = {"labelSelector": selector, "fieldSelector": fields}
+        query = {"limit": str(limit), **{name: value for name, value in chosen.items() if value}}
         while True:
             page = await self._call("GET", kind, namespace, query=query)
             items.extend(page.get("items", []))

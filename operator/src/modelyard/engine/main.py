@@ -16,6 +16,7 @@ from modelyard.engine import metrics
 from modelyard.engine.echo import Echo
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.prediction import prediction
+from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.engine.figures import Figures
 from modelyard.engine.handlers import CHILD_KINDS, EndlessBackoff
@@ -93,7 +94,8 @@ def _world(kube: Kube, settings: Settings) -> World:
         timeout=10,
     )
     functions = StoreFacts(store, platform.store_bucket).functions
-    return World(kube=kube, facts=Facts({**functions, "prediction": prediction}), platform=platform)
+    functions |= {"prediction": prediction, "refused_pod": refused_pod(kube)}
+    return World(kube=kube, facts=Facts(functions), platform=platform)
 
 
 async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, echo: Echo, settings: Settings) -> None:

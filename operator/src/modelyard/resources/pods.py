@@ -13,10 +13,16 @@ from pydantic import ValidationError
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode, Outcome
 from modelyard.decision import Manifest
+from modelyard.resources.scheduling import why_unscheduled
 
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-TAIL_LIMIT = 300
+TAIL_LIMIT, TAIL_LINES = 300, 3
+NO_SPACE = "No space left on device"
+MORE_DISK = (
+    "raise the limit on ephemeral-storage that the namespace's LimitRange sets, or let spec.nodeSelector of the "
+    "TrainingProfile choose nodes with more disk"
+)
 PULL_CAUSES = (
     (r"not found|manifest unknown|does not exist", "the registry has no such image"),
     (r"unauthorized|denied|forbidden|no basic auth", "the registry refuses access"),
@@ -41,6 +47,8 @@ class Hints:
 
     image: str = "set trainer.image of the TrainingProfile or the chart value trainer.image"
     memory: str = "raise spec.resources.memory"
+    resources: str = "spec.resources"
+    """What the pods ask for."""
 
 
 def diagnose(pods: Sequence[Manifest], hints: Hints = Hints()) -> Fault | None:
@@ -99,7 +107,7 @@ def _fault(pod: Manifest, hints: Hints) -> Fault | None:
         fault = _container_fault(pod, container, hints)
         if fault is not None:
             return fault
-    return _pod_fault(pod)
+    return _pod_fault(pod, hints)
 
 
 def _containers(pod: Manifest) -> Iterator[dict[str, Any]]:
@@ -162,13 +170,16 @@ def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any],
         return Fault(names.OUT_OF_MEMORY, text, final=True)
     if is_disrupted(pod):
         return _disruption(pod)
-    code = int(ended["exitCode"])
-    told = outcome(ended.get("message", ""))
+    if pod["status"].get("reason") == "Evicted":
+        return _killed(pod)
+    code, message = int(ended["exitCode"]), ended.get("message", "")
+    told = outcome(message)
     final = code in FINAL_EXIT_CODES
-    if told is not None:
-        text = told.message or f"container {container['name']} ended with exit code {code}"
-        return Fault(told.reason or _reason(code), text, final)
-    return Fault(_reason(code), _exit_message(container["name"], code, ended.get("message", "")), final)
+    if told is None:
+        reason = names.DISK_FULL if NO_SPACE in message else _reason(code)
+        return Fault(reason, _exit_message(container["name"], code, message) + _full_log(pod), final)
+    text = told.message or f"container {container['name']} ended with exit code {code}"
+    return Fault(told.reason or _reason(code), text if final else text + _full_log(pod), final)
 
 
 def _reason(code: int) -> str:
@@ -177,23 +188,36 @@ def _reason(code: int) -> str:
 
 
 def _exit_message(container: str, code: int, message: str) -> str:
+    """The last lines of the log, or of what was left as termination message."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    said = f": {lines[-1][:TAIL_LIMIT]}" if lines else "; it left no message, see `kubectl logs`"
+    said = f": {' | '.join(lines[-TAIL_LINES:])[-TAIL_LIMIT:]}" if lines else " without a message"
     return f"container {container} ended with exit code {code}{said}"
 
 
-def _pod_fault(pod: Manifest) -> Fault | None:
+def _full_log(pod: Manifest) -> str:
+    """Where all of the log lies; a Job keeps its pods, while those of a failed server are gone."""
+    owners = pod["metadata"].get("ownerReferences", [])
+    job = next((owner["name"] for owner in owners if owner["kind"] == "Job"), "")
+    return f"; the whole log: kubectl -n {pod['metadata'].get('namespace', 'default')} logs job/{job}" if job else ""
+
+
+def _pod_fault(pod: Manifest, hints: Hints) -> Fault | None:
     if is_disrupted(pod):
         return _disruption(pod)
     waits = _condition(pod, "PodScheduled", "False")
     if waits is not None and waits.get("reason") == "Unschedulable" and phase(pod) == "Pending":
-        text = re.split(r",? no new claims|\.? preemption:", waits.get("message", ""))[0].strip().rstrip(".")
-        return Fault(names.UNSCHEDULABLE, f"no node can take the pod: {text}", final=False)
-    if phase(pod) == "Failed":
-        status = pod["status"]
-        text = f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}"
-        return Fault(names.TRAINER_FAILED, _stable(text), final=False)
-    return None
+        text = why_unscheduled(pod, waits.get("message", ""), hints.resources)
+        return Fault(names.UNSCHEDULABLE, text, final=False)
+    return _killed(pod) if phase(pod) == "Failed" else None
+
+
+def _killed(pod: Manifest) -> Fault:
+    """The kubelet ended the pod: for its disk, or for what its status says."""
+    status = pod["status"]
+    text = _stable(f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}").rstrip(".")
+    if not re.search(r"ephemeral|EmptyDir", text):
+        return Fault(names.TRAINER_FAILED, text, final=False)
+    return Fault(names.DISK_FULL, f"{text}; {MORE_DISK}", final=False)
 
 
 def _disruption(pod: Manifest) -> Fault:

@@ -59,10 +59,9 @@ def refusal(observed: Observed, name: str) -> Wait | None:
     return None
 
 
-def waits_for_pod(job: str) -> Wait:
+def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:
     """The same words from the making of a Job until its pod runs."""
-    text = f"Job {job} waits for its pod; if none comes, kubectl describe job {job} says why (quota, admission)"
-    return moving(names.WAITING_FOR_POD, text)
+    return moving(names.WAITING_FOR_POD, f"Job {job} waits for its pod", wake_after)
 
 
 def held_up(fault: Fault) -> Wait:

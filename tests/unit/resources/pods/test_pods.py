@@ -5,7 +5,7 @@ import pytest
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode
 from modelyard.resources.pods import Hints, diagnose, has_started, is_disrupted, is_live, is_running
-from tests.builders import Pod, a_pod
+from tests.builders import Pod, a_job, a_pod
 
 NEWEST = "10:09:00"
 REMEDY = "kubectl -n team-a create secret generic {} --from-literal=AWS_ACCESS_KEY_ID=... "
@@ -46,7 +46,7 @@ CASES: list[tuple[str, Pod, str, bool, list[str]]] = [
         a_pod().unschedulable("0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available."),
         names.UNSCHEDULABLE,
         False,
-        ["0/1 nodes are available: 1 Insufficient memory"],
+        ["waiting: more memory asked, less free on 1 node", "lower spec.resources.memory", "add a node"],
     ),
     ("memory", a_pod().oom(), names.OUT_OF_MEMORY, True, ["more memory than its limit", "spec.resources.memory"]),
     (
@@ -58,19 +58,41 @@ CASES: list[tuple[str, Pod, str, bool, list[str]]] = [
     ),
     (
         "log line",
-        a_pod().exited(1, "first\nRuntimeError: boom\n"),
+        a_pod().exited(1, "first\nsecond\n\n third\nRuntimeError: boom\n"),
         names.TRAINER_FAILED,
         False,
-        ["code 1: RuntimeError"],
+        ["code 1: second | third | RuntimeError: boom"],
     ),
-    ("silence", a_pod().exited(137), names.TRAINER_FAILED, False, ["exit code 137", "no message"]),
+    (
+        "where the log lies",
+        a_pod().owned_by(a_job("reviews-run")).exited(1, "RuntimeError: boom"),
+        names.TRAINER_FAILED,
+        False,
+        ["RuntimeError: boom; the whole log: kubectl -n team-a logs job/reviews-run"],
+    ),
+    ("silence", a_pod().exited(137), names.TRAINER_FAILED, False, ["exit code 137 without a message"]),
+    ("export", a_pod().told(14, names.EXPORT_DIFFERS, "logits differ"), names.EXPORT_DIFFERS, True, ["logits differ"]),
+    (
+        "no space",
+        a_pod().exited(1, "OSError: [Errno 28] No space left on device"),
+        names.DISK_FULL,
+        False,
+        ["Errno 28"],
+    ),
     ("eviction", a_pod().evicted(), names.DISRUPTED, False, ["EvictionByEvictionAPI"]),
     (
         "disk",
         a_pod().status(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds the limit'),
-        names.TRAINER_FAILED,
+        names.DISK_FULL,
         False,
-        ["Evicted", "EmptyDir volume"],
+        ["Evicted", "EmptyDir volume", "LimitRange", "spec.nodeSelector"],
+    ),
+    (
+        "disk, as seen by the container",
+        a_pod().exited(137).status(reason="Evicted", message="Pod ephemeral local storage usage exceeds 10Mi."),
+        names.DISK_FULL,
+        False,
+        ["ephemeral local storage usage exceeds 10Mi; raise the limit"],
     ),
     (
         "crash loop",

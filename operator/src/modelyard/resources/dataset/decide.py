@@ -15,6 +15,7 @@ from modelyard.resources.dataset import status
 from modelyard.resources.dataset.prepare_job import job_name, plan, prefix, prepare_id
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
+from modelyard.resources.refusals import refusal_needs, refused_pods
 from modelyard.resources.run_job import RunPlan
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, unanswered, waits_for_pod
 
@@ -25,6 +26,8 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if isinstance(spec, Verdict) or _is_over(status.current(obj, spec)):
         return
     yield profiles.profile_ref(spec.profile)
+    job = observed.child("Job", job_name(obj, spec))
+    yield from refusal_needs(job, jobs.pods_of(job, observed))
     if not _at_work(obj, spec, observed):
         yield manifest_fact(obj, spec)
 
@@ -122,6 +125,9 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
     fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
+    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec).resources)
+    if denied is not None:
+        return denied
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
         again = "" if ended.final else ", another one is tried"

@@ -88,7 +88,8 @@ def _spec_of(version: Manifest | None) -> ModelVersionSpec | None:
 def _judged(run: Run, name: str, metric: str, passed: bool, message: str) -> Verdict:
     if passed:
         what = "the store already held it" if run.adopted else "trained"
-        return Verdict(True, names.ADOPTED if run.adopted else names.SUCCEEDED, f"{name} ({what}): {metric}; {message}")
+        told = message if metric in message else f"{metric}; {message}"
+        return Verdict(True, names.ADOPTED if run.adopted else names.SUCCEEDED, f"{name} ({what}): {told}")
     text = f"{name} stands, but does not reach the gate: {message}; train a better one or change spec.evaluate.gate"
     return Verdict(False, names.GATE_FAILED, text, stalled=True)
 

@@ -15,6 +15,7 @@ from modelyard.resources.finetunejob.pins import later_changes, refreshed
 from modelyard.resources.finetunejob.progress import EVERY, progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
 from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
+from modelyard.resources.refusals import refused_pods
 from modelyard.resources.waiting import Wait, held_up, moving, refusal, waits_for_pod
 
 
@@ -131,6 +132,9 @@ def _watched(case: Case, now: Situation) -> Wait:
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
+    denied = refused_pods(now.job, now.pods, case.observed, case.hints.resources)
+    if denied is not None:
+        return denied
     if now.ran:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
     return refusal(case.observed, name) or waits_for_pod(name)

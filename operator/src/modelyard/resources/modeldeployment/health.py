@@ -12,8 +12,13 @@ from modelyard.resources.conditions import condition
 from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.pods import Fault, Hints, diagnose
+from modelyard.resources.refusals import why_refused
 
-HINTS = Hints(image="set the chart value image.server", memory="raise spec.serve.resources.memory")
+HINTS = Hints(
+    image="set the chart value image.server",
+    memory="raise spec.serve.resources.memory",
+    resources="spec.serve.resources",
+)
 
 
 def available(live: Manifest | None) -> int:
@@ -53,7 +58,7 @@ def fault_of(live: Manifest | None, pods: list[Manifest]) -> Fault | None:
     """What keeps a server from being available, in the words of serving."""
     refused = condition(live, "ReplicaFailure")
     if refused is not None and refused["status"] == "True":
-        return Fault(names.QUOTA, f"its pods are refused: {refused.get('message', '')}", final=False)
+        return Fault(names.QUOTA, why_refused(refused.get("message", ""), HINTS.resources), final=False)
     fault = diagnose(pods, HINTS)
     if fault is not None and fault.reason == names.TRAINER_FAILED:
         return replace(fault, reason=names.LOAD_FAILED)

@@ -1,0 +1,2 @@
+local phase = obj.status ~= nil and obj.status.phase or ""
+return { ["prepare-again"] = { ["disabled"] = phase ~= "Prepared" and phase ~= "Failed" } }

@@ -1,0 +1,2 @@
+obj.spec.model = { ["name"] = obj.spec.model.name, ["version"] = obj.status.serving }
+return obj

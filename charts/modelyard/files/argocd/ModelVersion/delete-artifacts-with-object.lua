@@ -1,0 +1,2 @@
+obj.spec.deletionPolicy = "delete"
+return obj

@@ -1,0 +1,2 @@
+obj.spec.deletionPolicy = "retain"
+return obj

@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.resources.refusals import why_refused
+from tests.builders import Job, Pod
+from tests.unit.resources.finetunejob.yard import Yard, started, training
+
+QUOTA = (
+    'Error creating: pods "reviews-1-0-abcde" is forbidden: exceeded quota: team, requested: requests.memory=3Gi, '
+    "used: requests.memory=0, limited: requests.memory=1Gi"
+)
+LATER, EARLIER = "2026-11-22T10:30:00Z", "2026-11-22T09:00:00Z"
+
+
+def seen_by_its_controller(job: Job, **status: Any) -> Job:
+    return job.status(startTime="2026-11-22T10:00:00Z", **status)
+
+
+def refused(yard: Yard, at: str = LATER) -> Yard:
+    yard.facts["refused_pod"] = {"at": at, "message": QUOTA}
+    yard.job(seen_by_its_controller)
+    yard.settle()
+    return yard
+
+
+def test_a_quota_is_named_with_its_field() -> None:
+    yard = refused(started())
+    assert (yard.reason, yard.stalled) == (names.QUOTA, True)
+    assert yard.message == (
+        "the namespace refuses the pod: over ResourceQuota team: asks for requests.memory=3Gi; used requests.memory=0 "
+        "of requests.memory=1Gi; lower spec.resources or have the quota raised; goes on by itself"
+    )
+    assert yard.last.wake_after is not None and "Job" in {kind for kind, _ in yard.children}
+
+
+def test_it_goes_on_once_a_pod_is_there() -> None:
+    yard = refused(started())
+    yard.pod(Pod.running)
+    yard.job(lambda job: seen_by_its_controller(job, active=1))
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.TRAINING, False)
+
+
+def test_nothing_is_asked_while_pods_are_there_or_the_controller_has_not_looked() -> None:
+    yard = training()
+    assert "refused_pod" not in {fact.name for fact in yard.asked}
+
+
+def test_a_job_without_a_pod_is_looked_at_again() -> None:
+    yard = started()
+    yard.job(seen_by_its_controller)
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD and yard.last.wake_after is not None
+
+
+def test_a_refusal_from_before_the_last_pod_is_old() -> None:
+    yard = training()
+    yard.pod(lambda pod: pod.exited(1, "boom"))
+    yard.job(lambda job: seen_by_its_controller(job, failed=1))
+    assert refused(yard, EARLIER).reason == names.TRAINING
+    assert refused(yard, LATER).reason == names.QUOTA
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            'pods "x" is forbidden: maximum memory usage per Container is 512Mi, but limit is 3Gi',
+            ["refuses the pod: maximum memory usage", "change spec.serve.resources", "LimitRange"],
+        ),
+        (
+            'pods "x" is forbidden: violates PodSecurity "restricted:latest": seccompProfile',
+            ["violates PodSecurity", "pod-security.kubernetes.io/enforce"],
+        ),
+        ('pods "x" is forbidden: failed quota: q: must specify limits.cpu for: trainer', ["failed quota: q"]),
+        ("admission webhook denied the request", ["webhook denied", "or what refuses it"]),
+    ],
+)
+def test_other_refusals(told: str, words: list[str]) -> None:
+    assert [word for word in words if word not in why_refused(told, "spec.serve.resources")] == []
