@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelyard.api import layout
@@ -58,6 +58,13 @@ class FakeStore(Store):
         for entry in entries:
             del self.objects[bucket, entry.key]
         return len(entries)
+
+    def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.objects.pop((bucket, key), None)
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        return 0
 
     def publish(self, prefix: str, manifest: StoredManifest) -> str:
         """As the trainer does: files first, the manifest last and never overwritten; gives the digest that stands."""

@@ -25,7 +25,7 @@ class Lab:
         self.others = {self._key(other): other for other in others}
         self.children: dict[tuple[str, str], Manifest] = {}
         self.pods: list[Pod] = []
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"swept": True}
         self.refused: dict[tuple[str, str], str] = {}
         self.platform = PLATFORM
         self.asked: list[Fact] = []

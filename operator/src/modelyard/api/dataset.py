@@ -174,3 +174,4 @@ class DatasetStatus(CommonStatus):
     failure: Failure | None = Field(
         default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
     )
+    swept: bool = Field(default=False, description="What killed pods left was removed from the store.")

@@ -28,6 +28,11 @@ def has_ended(job: Manifest) -> bool:
     return is_complete(job) or has_failed(job)
 
 
+def is_held(job: Manifest | None) -> bool:
+    """True when the Job is there, but makes no more pods as it is."""
+    return job is not None and (has_ended(job) or bool(job["spec"].get("suspend")))
+
+
 def owner(child: Manifest) -> dict[str, Any]:
     """The controlling ownerReference; empty if there is none."""
     references = child["metadata"].get("ownerReferences", [])

@@ -6,10 +6,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
@@ -30,7 +31,7 @@ DENIED_CODES = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
-MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
+MISSING_CODES = {"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
 NO_ANSWER = (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, ConnectionError, TimeoutError)
 
 
@@ -41,6 +42,13 @@ class Entry:
     key: str
     size: int
     etag: str
+
+
+class Upload(NamedTuple):
+    """A file of which parts may be there, but no object yet."""
+
+    key: str
+    upload: str
 
 
 class Store:
@@ -157,8 +165,31 @@ class Store:
         keys = [entry.key for entry in self.list(bucket, prefix)]
         manifests = [key for key in keys if key.endswith(f"/{MANIFEST}")]
         for batch in (manifests, [key for key in keys if key not in set(manifests)]):
-            self._call(f"delete s3://{bucket}/{prefix}", partial(self._delete, bucket, batch))
+            self.delete(bucket, batch)
         return len(keys)
+
+    def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete objects; one that is gone already is no fault."""
+        if keys:
+            self._call(f"delete s3://{bucket}/{keys[0]}", partial(self._delete, bucket, keys))
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        """Remove the parts of files below a prefix that nobody completed; gives how many files there were."""
+        what = f"abort uploads to s3://{bucket}/{prefix}"
+        every = self._call(what, lambda: tuple(self._uploads(bucket)))
+        found = [upload for upload in every if upload.key.startswith(prefix)]
+        for key, upload in found:
+            with suppress(Missing):
+                self._call(what, partial(self._client._abort_multipart_upload, bucket, key, upload))
+        return len(found)
+
+    def _uploads(self, bucket: str) -> Iterator[Upload]:
+        """Every upload under way: MinIO answers no prefix but a whole key, so all are asked for."""
+        marker, more = None, True
+        while more:
+            page = self._client._list_multipart_uploads(bucket, key_marker=marker)
+            yield from (Upload(str(upload.object_name), str(upload.upload_id)) for upload in page.uploads)
+            marker, more = page.next_key_marker, page.is_truncated
 
     def _delete(self, bucket: str, keys: Sequence[str]) -> None:
         for fault in self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]):

@@ -48,7 +48,7 @@ def test_from_spec_to_prepared_rows() -> None:
     assert yard.status["prefix"] == config(yard).prefix
     assert yard.status["observedGeneration"] == 1
     assert yard.named("Job")
-    assert yard.writes == 3
+    assert yard.writes == 4
 
 
 def test_prepared_stays_prepared_and_asks_nothing() -> None:
@@ -67,7 +67,7 @@ def test_rows_that_the_store_holds_are_adopted_without_a_job() -> None:
     yard = lab(profile=False)
     yard.facts["manifest"] = published_rows()
     yard.settle()
-    assert (yard.reason, yard.named("Job"), yard.writes) == (names.PREPARED, [], 1)
+    assert (yard.reason, yard.named("Job"), yard.writes) == (names.PREPARED, [], 2)
 
 
 BAD_MANIFESTS = [

@@ -25,7 +25,7 @@ class Yard(Lab):
 
     def __init__(self, obj: FineTuneJob | None = None, *others: Built) -> None:
         super().__init__(ROOM, obj or a_finetunejob(), *(others or (a_profile(), a_dataset().prepared())))
-        self.facts = {"listing": a_listing(), "number": 7}
+        self.facts |= {"listing": a_listing(), "number": 7}
 
     @property
     def run(self) -> dict[str, Any]:

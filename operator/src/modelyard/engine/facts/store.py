@@ -15,6 +15,7 @@ from modelyard.storage.claims import claim_number, claimant, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Store
+from modelyard.storage.sweep import sweep
 
 T = TypeVar("T")
 Args = Mapping[str, str]
@@ -43,6 +44,7 @@ class StoreFacts:
             "claimant": self._claimant,
             "progress": self._progress,
             "prefix_deleted": self._prefix_deleted,
+            "swept": self._swept,
         }
 
     def _in_thread(self, function: Callable[[Args], Any]) -> FactFunction:
@@ -93,6 +95,11 @@ class StoreFacts:
         """True once nothing is left below a `prefix`; the version's `number` is spent before."""
         spend_number(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
         self._store.delete_prefix(self._bucket, args["prefix"])
+        return True
+
+    def _swept(self, args: Args) -> bool:
+        """True once nothing is left below a `prefix` but what the manifest of its part `published` names."""
+        sweep(self._store, self._bucket, args["prefix"], args["published"])
         return True
 
 

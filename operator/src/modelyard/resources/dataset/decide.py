@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
-from modelyard.resources import jobs, profiles, run_job
+from modelyard.resources import jobs, leftovers, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import status
 from modelyard.resources.dataset.prepare_job import job_name, plan, prefix, prepare_id
@@ -23,7 +24,11 @@ from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, un
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     """The profile until the end; the stored manifest while no Job is at work."""
     spec = spec_of(DatasetSpec, obj)
-    if isinstance(spec, Verdict) or _is_over(status.current(obj, spec)):
+    if isinstance(spec, Verdict):
+        return
+    before = status.current(obj, spec)
+    if before.digest or before.failure:
+        yield from _sweep(obj, spec, before, observed)
         return
     yield profiles.profile_ref(spec.profile)
     job = observed.child("Job", job_name(obj, spec))
@@ -37,11 +42,9 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     spec = spec_of(DatasetSpec, obj)
     if isinstance(spec, Verdict):
         return status.invalid(obj, spec, run_job.all_kept(observed), now)
-    before, name = status.current(obj, spec), job_name(obj, spec)
-    if before.digest:
-        return status.ready(obj, before, run_job.kept(name), now)
-    if before.failure:
-        return status.failed(obj, spec, before.failure, _stopped(observed, name), now)
+    before = status.current(obj, spec)
+    if before.digest or before.failure:
+        return _ended(obj, spec, before, observed, now)
     if _at_work(obj, spec, observed):
         return _watch(obj, spec, observed, now)
     return _look_into_store(obj, spec, observed, now)
@@ -52,8 +55,28 @@ def manifest_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
     return Fact.of("manifest", max_age=0, prefix=prefix(obj, spec))
 
 
-def _is_over(current: DatasetStatus) -> bool:
-    return bool(current.digest or current.failure)
+def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed, now: datetime) -> Decision:
+    """Its end stands; the store is asked again until what killed pods left is gone."""
+    name = job_name(obj, spec)
+    swept = before.swept or leftovers.is_swept(_swept_fact(obj, spec), observed)
+    before = before.model_copy(update={"swept": swept})
+    if before.failure:
+        decision = status.failed(obj, spec, before.failure, _stopped(observed, name), now, swept=swept)
+    else:
+        decision = status.ready(obj, before, run_job.kept(name), now)
+    return replace(decision, wake_after=leftovers.pause(_swept_fact(obj, spec), observed))
+
+
+def _sweep(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed) -> Iterable[Need]:
+    """Of published rows all else may go at any time; pods of a failed preparation may still write."""
+    job = observed.child("Job", job_name(obj, spec))
+    still = jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed)
+    if not before.swept and (before.digest or (jobs.is_held(job) and not still)):
+        yield _swept_fact(obj, spec)
+
+
+def _swept_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
+    return leftovers.swept_fact(prefix(obj, spec), prefix(obj, spec))
 
 
 def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:

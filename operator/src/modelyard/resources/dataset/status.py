@@ -55,10 +55,17 @@ def ready(obj: Manifest, status: DatasetStatus, children: tuple[Child, ...], now
     return _decision(obj, status.dump(), verdict, "Prepared", children, now)
 
 
-def failed(obj: Manifest, spec: DatasetSpec, failure: Failure, children: tuple[Child, ...], now: datetime) -> Decision:
+def failed(
+    obj: Manifest,
+    spec: DatasetSpec,
+    failure: Failure,
+    children: tuple[Child, ...],
+    now: datetime,
+    swept: bool = False,
+) -> Decision:
     """Stalled for good: only another spec changes it."""
     verdict = Verdict(False, failure.reason, failure.message, stalled=True)
-    fields = {**_about(obj, spec), "failure": failure.dump()}
+    fields = {**_about(obj, spec), "failure": failure.dump(), "swept": swept}
     return _decision(obj, fields, verdict, "Failed", children, now)
 
 

@@ -11,7 +11,7 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import ending, status, training_job, twin, version
+from modelyard.resources.finetunejob import ending, leftovers, status, training_job, twin, version
 from modelyard.resources.finetunejob.base import listing_fact
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
@@ -39,8 +39,10 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
             yield from _needs_of_job(case, pinned)
     elif run.state == "Running":
         yield from _needs_of_run(case, run)
-    elif run.state == "Succeeded" and case.status.version:
-        yield version.version_ref(case, case.status.version)
+    else:
+        yield from leftovers.sweep(case, run)
+        if run.state == "Succeeded" and case.status.version:
+            yield version.version_ref(case, case.status.version)
 
 
 def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
@@ -53,11 +55,8 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         answer = _start(_forgetting(case))
     elif run.state == "Running":
         answer = _go_on(case, run)
-    elif run.state == "Succeeded":
-        name = case.status.version or ""
-        answer = ending.succeeded(case, run, name, ending.version_of(case, name), case.status.resumes)
     else:
-        answer = ending.failed(case, run)
+        answer = _ended(case, leftovers.swept(case, run))
     return status.decision(case, answer, now)
 
 
@@ -91,6 +90,16 @@ def _start(case: Case) -> Answer:
         suspended = Verdict(False, names.SUSPENDED, text, idle=True)
         return Answer(None, suspended, "Suspended", wake_after=run.wake_after, backoff=run.backoff)
     return Answer(None, run.verdict, "Pending", wake_after=run.wake_after, backoff=run.backoff)
+
+
+def _ended(case: Case, run: Run) -> Answer:
+    """Its end stands; the store is asked again until what killed pods left is gone."""
+    if run.state == "Succeeded":
+        name = case.status.version or ""
+        answer = ending.succeeded(case, run, name, ending.version_of(case, name), case.status.resumes)
+    else:
+        answer = ending.failed(case, run)
+    return replace(answer, wake_after=leftovers.pause(case, run))
 
 
 def _go_on(case: Case, run: Run) -> Answer:

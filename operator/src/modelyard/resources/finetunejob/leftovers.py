@@ -1,0 +1,40 @@
+"""Checkpoints and half uploads of a run that has ended: asked away once, when no pod of the run can come any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelyard.api.finetunejob import Run
+from modelyard.decision import Fact
+from modelyard.resources import jobs, leftovers
+from modelyard.resources.finetunejob.case import Case, job_name
+
+
+def sweep(case: Case, run: Run) -> Iterable[Fact]:
+    """The effect, if it is due.
+
+    Of a published run all but the version may go at any time. Pods of a failed one may still write, and another
+    object's pods would begin the same run anew if our Job did not hold its name.
+    """
+    if not run.swept and (run.state == "Succeeded" or _is_over(case, run)):
+        yield _fact(case, run)
+
+
+def swept(case: Case, run: Run) -> Run:
+    """The run as the store's answer leaves it."""
+    done = run.swept or leftovers.is_swept(_fact(case, run), case.observed)
+    return run.model_copy(update={"swept": done})
+
+
+def pause(case: Case, run: Run) -> float | None:
+    """Seconds until the next try."""
+    return leftovers.pause(_fact(case, run), case.observed)
+
+
+def _fact(case: Case, run: Run) -> Fact:
+    return leftovers.swept_fact(case.prefix(run), case.version_prefix(run))
+
+
+def _is_over(case: Case, run: Run) -> bool:
+    job = case.observed.child("Job", job_name(run))
+    return jobs.is_held(job) and not jobs.strays(case.namespace, run.id, case.observed)
