@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -10,7 +10,9 @@ from modelyard import names
 from modelyard.api.common import ApiModel, CommonStatus
 from modelyard.decision import Manifest
 from modelyard.resources.conditions import Verdict
+from modelyard.resources.remembered import remembered
 
+M = TypeVar("M", bound=ApiModel)
 S = TypeVar("S", bound=ApiModel)
 T = TypeVar("T", bound=CommonStatus)
 
@@ -18,7 +20,7 @@ T = TypeVar("T", bound=CommonStatus)
 def spec_of(model: type[S], obj: Manifest) -> S | Verdict:
     """The spec, or a verdict that names the fields this operator does not understand."""
     try:
-        return model.model_validate(obj.get("spec", {}))
+        return _parsed(obj.get("spec", {}), model)
     except ValidationError as fault:
         return Verdict(False, names.INVALID_SPEC, _sentence(fault), stalled=True)
 
@@ -26,9 +28,14 @@ def spec_of(model: type[S], obj: Manifest) -> S | Verdict:
 def status_of(model: type[T], obj: Manifest) -> T:
     """The status, or an empty one where it is missing or unreadable: it is written anew each time."""
     try:
-        return model.model_validate(obj.get("status") or {})
+        return _parsed(obj.get("status") or {}, model)
     except ValidationError:
         return model()
+
+
+@remembered
+def _parsed(data: dict[str, Any], model: type[M]) -> M:
+    return model.model_validate(data)
 
 
 def _sentence(fault: ValidationError) -> str:

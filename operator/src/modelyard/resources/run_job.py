@@ -13,6 +13,7 @@ from modelyard.api.common import Resources
 from modelyard.api.run import CONFIG_PATH, FINAL_EXIT_CODES, WORK_PATH, PrepareConfig, TrainConfig
 from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources import quantity
+from modelyard.resources.remembered import remembered
 
 CONTAINER = "trainer"
 USER = 65532
@@ -57,6 +58,7 @@ def all_kept(observed: Observed) -> tuple[Child, ...]:
     return tuple(Child(child, "keep") for child in observed.children)
 
 
+@remembered
 def inputs_hash(plan: RunPlan) -> str:
     """The same for the same inputs, whatever this operator's version makes of them."""
     inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]

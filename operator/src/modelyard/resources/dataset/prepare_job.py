@@ -11,9 +11,11 @@ from modelyard.api.run import PrepareConfig, StoreLocation
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
 from modelyard.resources.profiles import image_of
+from modelyard.resources.remembered import remembered
 from modelyard.resources.run_job import RunPlan
 
 
+@remembered
 def prepare_id(spec: DatasetSpec) -> str:
     """Hash of what decides the content: the profile and the resources do not."""
     asked = spec.dump()

@@ -10,22 +10,26 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec
+from modelyard.resources.remembered import remembered
 
 LENGTH = 16
 DIRECT = ("task", "method", "train", "attempt")
 DATA_FIELDS = ("task", "source", "prepare", "revision")
 
 
+@remembered
 def run_id(spec: FineTuneJobSpec, model: str, dataset_digest: str, base_digest: str) -> str:
     """Equal for equal work: the dataset enters by content, whatever its name."""
     return names.short_hash(_json(_hashed(spec, model)), dataset_digest, base_digest, length=LENGTH)
 
 
+@remembered
 def spec_hash(spec: FineTuneJobSpec, model: str) -> str:
     """Another value means that another run is asked for, also when only the Dataset is another one."""
     return names.short_hash(_json({**_hashed(spec, model), "dataset": _dataset(spec.dataset)}), length=LENGTH)
 
 
+@remembered
 def data_hash(spec: DatasetSpec) -> str:
     """Hash of what decides the rows of an inline dataset."""
     return names.short_hash(_json(_data(spec)))
