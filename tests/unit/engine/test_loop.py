@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
 import pytest
 
 from modelyard import names
-from modelyard.decision import Child, Decision, Manifest, Observed, Ref, Room
+from modelyard.decision import Child, Decision, Fact, Manifest, Observed, Ref, Room
 from modelyard.engine.facts import Facts
 from modelyard.engine.kube import Kube
 from modelyard.engine.loop import Engine
@@ -91,5 +92,56 @@ def test_what_a_resync_finds_gone_is_forgotten_and_its_askers_are_woken() -> Non
         await resync(engine, cast(Kube, engine.world.kube))
         assert engine.world.cache.get(*KEY) is None
         assert engine.queue.depth == 2
+
+    lived(script)
+
+
+def test_the_echo_of_what_is_known_wakes_nobody() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        await engine.run_pass(KEY)
+        known = engine.world.cache.get(*KEY)
+        assert known is not None
+        before = engine.queue.depth
+        engine.queue.forget(KEY)
+        woken: list[Manifest] = []
+        engine.world.on_news = woken.append
+        engine.on_event("MODIFIED", known)
+        assert woken == [] and engine.queue.depth == before
+        api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
+        engine.on_event("MODIFIED", api.get(*KEY) or {})
+        assert [obj["spec"]["retries"] for obj in woken] == [5]
+
+    lived(script)
+
+
+def test_a_written_answer_wakes_those_who_asked_for_the_object_before_any_event() -> None:
+    asker = ("TrainingProfile", "", "asker")
+
+    async def script(api: FakeApi, engine: Engine) -> None:
+        engine.world.index.remember(asker, [Ref("TrainingProfile", names.DEFAULT_PROFILE)])
+        woken: list[tuple[str, str, str]] = []
+        engine.queue.add = woken.append  # type: ignore[method-assign, assignment]
+        await engine.run_pass(KEY)
+        assert asker in woken
+
+    lived(script)
+
+
+def test_what_changes_while_facts_are_asked_wakes_the_asker() -> None:
+    ref = Ref("TrainingProfile", "late")
+
+    async def script(api: FakeApi, engine: Engine) -> None:
+        woken: list[tuple[str, str, str]] = []
+
+        async def slow(_: object) -> bool:
+            engine.queue.add = woken.append  # type: ignore[method-assign, assignment]
+            engine.on_event("ADDED", api.apply(wishes.profile() | {"metadata": {"name": "late"}}, "user"))
+            return True
+
+        engine.world.facts = Facts({"slow": slow}, clock.seconds)
+        room = engine.rooms["TrainingProfile"]
+        engine.rooms["TrainingProfile"] = replace(room, needs=lambda obj, observed: (ref, Fact("slow")))
+        await engine.run_pass(KEY)
+        assert KEY in woken
 
     lived(script)

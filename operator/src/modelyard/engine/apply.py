@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import names
 from modelyard.decision import Child, Decision, Manifest, Observed, Room
-from modelyard.engine.cache import key_of
+from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import RESOURCES, KubeError
 from modelyard.engine.world import World
 
@@ -46,7 +46,7 @@ async def _write_status(obj: Manifest, status: Manifest | None, world: World) ->
     body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": change}
     kind, namespace, name = key_of(obj)
     written = await world.kube.patch(kind, namespace, name, body, "status")
-    world.cache.put(written)
+    world.learn(written)
     return written, True
 
 
@@ -58,7 +58,7 @@ async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], world: World
         return
     body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": [*others, *wanted]}}
     kind, namespace, name = key_of(obj)
-    world.cache.put(await world.kube.patch(kind, namespace, name, body))
+    world.learn(await world.kube.patch(kind, namespace, name, body))
 
 
 async def _prune(room: Room, observed: Observed, decision: Decision, world: World) -> None:
@@ -73,14 +73,29 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
     """Ensure all children side by side; the messages of those that were refused."""
-    results = await asyncio.gather(*(_ensure(obj, child, world) for child in children), return_exceptions=True)
+    todo = [child for child in children if not _stands(obj, child, world)]
+    results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
-    for child, result in zip(children, results, strict=True):
+    for child, result in zip(todo, results, strict=True):
         if isinstance(result, KubeError) and result.status in REFUSALS and result.reason != "Conflict":
             refused[child.key] = result.message
         elif isinstance(result, BaseException):
             raise result
     return refused
+
+
+def _stands(owner: Manifest, child: Child, world: World) -> bool:
+    """True when the child is as it should be: in most passes there is nothing to send."""
+    live = world.cache.get(*_key(owner, child))
+    if live is None:
+        return child.policy == "keep"
+    as_wanted = child.policy != "apply" or covers(live, dress(owner, child))
+    return as_wanted and (child.suspend is None or not _differs_in_suspend(live, child.suspend))
+
+
+def _key(owner: Manifest, child: Child) -> Key:
+    kind, name = child.key
+    return kind, owner["metadata"].get("namespace", "") if RESOURCES[kind].namespaced else "", name
 
 
 async def _ensure(owner: Manifest, child: Child, world: World) -> None:
@@ -91,7 +106,7 @@ async def _ensure(owner: Manifest, child: Child, world: World) -> None:
     elif live is not None and child.policy == "apply" and not covers(live, wanted):
         _refuse_foreign(live, wanted, child)
         live = await world.kube.apply(wanted)
-        world.cache.put(live)
+        world.learn(live)
     if live is not None and child.suspend is not None:
         await _set_suspend(live, child.suspend, world)
 
@@ -104,7 +119,7 @@ async def _make(wanted: Manifest, child: Child, world: World) -> Manifest:
         made = await world.kube.apply(wanted)
     else:
         made = await _create(wanted, child, world)
-    world.cache.put(made)
+    world.learn(made)
     return made
 
 
@@ -131,9 +146,12 @@ def _refuse_foreign(live: Manifest, wanted: Manifest, child: Child) -> None:
 
 
 async def _set_suspend(live: Manifest, suspend: bool, world: World) -> None:
-    if bool(live["spec"].get("suspend", False)) == suspend or "deletionTimestamp" in live["metadata"]:
-        return
-    world.cache.put(await world.kube.patch(*key_of(live), {"spec": {"suspend": suspend}}))
+    if _differs_in_suspend(live, suspend):
+        world.learn(await world.kube.patch(*key_of(live), {"spec": {"suspend": suspend}}))
+
+
+def _differs_in_suspend(live: Manifest, suspend: bool) -> bool:
+    return bool(live["spec"].get("suspend", False)) != suspend and "deletionTimestamp" not in live["metadata"]
 
 
 def dress(owner: Manifest, child: Child) -> Manifest:

@@ -107,6 +107,12 @@ class ReverseIndex:
                 self._selects[need.kind, need.namespace].add(need)
         self._needs[asker] = wanted
 
+    def add(self, asker: Key, needs: Iterable[Need]) -> None:
+        """Add to what an object asked for."""
+        known = self._needs.get(asker, frozenset())
+        if not known.issuperset(new := [need for need in needs if isinstance(need, Ref | Select)]):
+            self.remember(asker, known.union(new))
+
     def forget(self, asker: Key) -> None:
         """The object is gone."""
         self.remember(asker, ())

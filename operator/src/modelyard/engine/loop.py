@@ -48,6 +48,7 @@ class Engine:
         retry_cap: float = 60.0,
     ) -> None:
         self.world = world
+        world.on_news = self._wake
         self._fence = fence
         self.rooms = {room.kind: room for room in rooms}
         self.queue = WorkQueue(self.run_pass, workers=workers, retry_cap=retry_cap)
@@ -58,8 +59,11 @@ class Engine:
         """Remember the object (or its end) and wake everyone it concerns."""
         if type_ == "DELETED":
             self.world.cache.end(obj)
+            self._wake(obj)
         else:
-            self.world.cache.put(obj)
+            self.world.learn(obj)
+
+    def _wake(self, obj: Manifest) -> None:
         for concerned in sorted(self.concerned(obj)):
             self.queue.add(concerned)
 
@@ -112,7 +116,7 @@ class Engine:
             if live is None:
                 self.world.cache.end(known)
             else:
-                self.world.cache.put(live)
+                self.world.learn(live)
 
     async def close(self) -> None:
         """Let events that are being posted end."""

@@ -27,13 +27,14 @@ async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Ob
         if not new:
             break
         asked.update(new)
+        world.index.add(key, new)  # before it is read: what changes while facts are asked must wake us
         observed = await _answer(observed, new, world)
     return observed, asked
 
 
 async def _answer(observed: Observed, needs: Sequence[Need], world: World) -> Observed:
     facts = [need for need in needs if isinstance(need, Fact)]
-    answers = await asyncio.gather(*(world.facts.ask(fact) for fact in facts))
+    answers = await asyncio.gather(*(world.facts.ask(fact) for fact in facts)) if facts else ()
     objects = {need: world.cache.get(need.kind, need.namespace, need.name) for need in needs if isinstance(need, Ref)}
     lists = {need: world.cache.select(need) for need in needs if isinstance(need, Select)}
     return replace(

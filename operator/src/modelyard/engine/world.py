@@ -43,3 +43,10 @@ class World:
     cache: Cache = field(default_factory=Cache)
     index: ReverseIndex = field(default_factory=ReverseIndex)
     refused: dict[Key, dict[tuple[str, str], str]] = field(default_factory=dict)
+    on_news: Callable[[Manifest], None] = lambda _: None
+    """Told of every object that was not known in this version."""
+
+    def learn(self, obj: Manifest) -> None:
+        """Remember an object, from an event or as the answer to a write of ours; an echo wakes nobody."""
+        if self.cache.put(obj):
+            self.on_news(obj)

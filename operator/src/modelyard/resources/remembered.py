@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
-A = TypeVar("A")
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 512
 """Results per function: enough for the passes under way, a few MB at most."""
 
@@ -28,18 +26,18 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
-def remembered(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
+def remembered(function: F) -> F:
     """Remember by the identity of the first argument and the values of the others; exceptions are not kept.
 
     The first argument is a value: whoever changes it in place gets the old result.
     """
 
     @lru_cache(maxsize=KEPT)
-    def kept(first: _Same, *args: Any, **kwargs: Any) -> R:
-        return function(first.value, *args, **kwargs)
+    def kept(first: _Same, *rest: Any) -> Any:
+        return function(first.value, *rest)
 
     @wraps(function)
-    def ask(first: A, *args: P.args, **kwargs: P.kwargs) -> R:
-        return kept(_Same(first), *args, **kwargs)
+    def ask(first: Any, *rest: Any) -> Any:
+        return kept(_Same(first), *rest)
 
-    return ask
+    return cast(F, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from modelyard import names
@@ -55,7 +56,11 @@ def fresh_template(s: Situation, version: Version) -> Manifest:
 
 def pinned_template(live: Manifest | None) -> Manifest | None:
     """The template that a live Deployment was made from, None if its pin is lost or was changed by hand."""
-    text = (live or {}).get("metadata", {}).get("annotations", {}).get(names.ANNOTATION_PINNED, "")
+    return _pinned((live or {}).get("metadata", {}).get("annotations", {}).get(names.ANNOTATION_PINNED, ""))
+
+
+@lru_cache(maxsize=128)
+def _pinned(text: str) -> Manifest | None:
     try:
         template = json.loads(text)
         intact = template_hash(template) == _digest(template)
