@@ -2,46 +2,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelyard.names import FINALIZER_ARTIFACTS
-from tests.cluster.kubectl import Kubectl
+from tests.cluster.installed import CHART, VALUES, Installed, chart_installed, helm
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.tools import binary
 from tests.localcluster.waiting import wait_until
 
-CHART = Path(__file__).parents[2] / "charts" / "modelyard"
-VALUES = "store.endpoint=http://store:9000,store.accessKey=me,store.secretKey=k3y"
 SEEN = "--for=jsonpath={.status.observedGeneration}=1"
-ACCOUNT = "system:serviceaccount:ops:yard-modelyard"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """An API server with the chart installed, as administrator and as the operator's account."""
-
-    admin: Kubectl
-    operator: Kubectl
 
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Installed]:
-    with ApiServer() as server:
-        admin = Kubectl(server.kubeconfig)
-        options = ["--namespace", "ops", "--create-namespace", "--set", VALUES]
-        command = [str(binary("helm")), "install", "yard", str(CHART), *options, "--kubeconfig", str(server.kubeconfig)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "kubectl -n demo get modelyard" in done.stdout
-        admin.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        groups = ("system:serviceaccounts", "system:authenticated")
-        yield Installed(admin, Kubectl(server.kubeconfig_for(ACCOUNT, groups)))
+    with chart_installed() as found:
+        yield found
 
 
 def may(installed: Installed, verb: str, resource: str, *options: str) -> bool:
@@ -95,8 +73,7 @@ def test_the_operator_may_not(installed: Installed, verb: str, resource: str, op
 
 def test_an_upgrade_changes_nothing_that_did_not_change(installed: Installed) -> None:
     before = _generations(installed)
-    command = [str(binary("helm")), "upgrade", "yard", str(CHART), "--namespace", "ops", "--set", VALUES]
-    subprocess.run([*command, "--kubeconfig", str(installed.admin.kubeconfig)], check=True, capture_output=True)
+    helm(installed.server, "upgrade", "yard", str(CHART), "--namespace", "ops", "--set", VALUES)
     assert _generations(installed) == before
 
 

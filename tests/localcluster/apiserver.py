@@ -13,6 +13,14 @@ from tests.localcluster.tools import binary
 from tests.localcluster.waiting import answers, wait_until
 
 START_SECONDS = 60.0
+AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [system:serviceaccounts]
+- level: None
+"""
 _ADMIN = Subject("admin", groups=("system:masters",))
 
 
@@ -22,12 +30,13 @@ class ApiServer:
     Start it from a thread that lives as long as the server is needed: the servers end with that thread.
     """
 
-    def __init__(self, *, controller_manager: bool = False, in_memory: bool = True) -> None:
+    def __init__(self, *, controller_manager: bool = False, in_memory: bool = True, audit: bool = False) -> None:
         self.folder = Path()
         self.kubeconfig = Path()
         self.url = ""
         self._with_controller_manager = controller_manager
         self._in_memory = in_memory
+        self._audit = audit
         self._children: dict[str, Child] = {}
 
     def __enter__(self) -> Self:
@@ -65,6 +74,11 @@ class ApiServer:
         """A kubeconfig for any user, as whom tests may check permissions."""
         target = self.folder / f"{user.replace(':', '-').replace('/', '-')}.kubeconfig"
         return self._authority.kubeconfig(target, self.url, Subject(user, groups))
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON line per request with user, verb, object and answer; written when `audit` was asked for."""
+        return self.folder / "audit.log"
 
     def stop_apiserver(self, grace: float = 0.0) -> None:
         """Take the API away; without grace as in a crash."""
@@ -112,7 +126,13 @@ class ApiServer:
             "--endpoint-reconciler-type=none",
             "--allow-privileged=true",
             f"--cert-dir={self.folder / 'certificates'}",
+            *(self._audit_options() if self._audit else ()),
         ]
+
+    def _audit_options(self) -> list[str]:
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(AUDIT_POLICY)
+        return [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}", "--audit-log-mode=blocking"]
 
     def _start_controller_manager(self) -> None:
         port = free_port()

@@ -93,6 +93,12 @@
 - apiGroups:
     - ''
   resources:
+    - namespaces
+  verbs:
+    - get
+- apiGroups:
+    - ''
+  resources:
     - events
   verbs:
     - list

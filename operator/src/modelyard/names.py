@@ -64,6 +64,7 @@ DATASET_NOT_FOUND: Final = "DatasetNotFound"
 DATASET_FAILED: Final = "DatasetFailed"
 TASK_MISMATCH: Final = "TaskMismatch"
 PROFILE_NOT_FOUND: Final = "ProfileNotFound"
+NOT_ALLOWED: Final = "NotAllowed"  # beyond the profile's limits, or another namespace's part of the store
 BASE_NOT_FOUND: Final = "BaseModelNotFound"
 BASE_UNSAFE: Final = "BaseModelUnsafe"  # pickles or code instead of safetensors
 BASE_CHANGED: Final = "BaseModelChanged"

@@ -63,6 +63,7 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         Rule(GROUP, ("trainingprofiles",), ("create",)),  # the default profile, if there is none
         *_child_rules(kinds),
         Rule("", ("pods",), READ),
+        Rule("", ("namespaces",), ("get",)),  # labels that TrainingProfile.spec.namespaces asks for
         Rule("", ("events",), ("list", "create", "patch")),  # read: why a Job gets no pod stands nowhere else
     ]
 

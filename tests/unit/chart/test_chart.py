@@ -8,10 +8,11 @@ from modelyard.settings import REQUIRED
 from tests.unit.chart.conftest import CHART, Render, helm, template
 
 
-def one(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+def one(objects: list[dict[str, Any]], kind: str, name: str = "yard-modelyard") -> dict[str, Any]:
     found = [obj for obj in objects if obj["kind"] == kind]
-    assert len(found) == 1, kind
-    return found[0]
+    named = [obj for obj in found if obj["metadata"]["name"] == name] if len(found) > 1 else found
+    assert len(named) == 1, kind
+    return named[0]
 
 
 def test_lint() -> None:
@@ -142,3 +143,34 @@ def test_uninstallation_stops_the_operator_and_releases_versions(render: Render)
 def test_bad_values_are_refused_by_name(values: tuple[str, ...], told: str) -> None:
     done = template(*values)
     assert done.returncode != 0 and told in done.stderr
+
+
+def test_policies_are_there_unless_left_out(render: Render) -> None:
+    names = [obj["metadata"]["name"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicy"]
+    assert names == [
+        f"yard-modelyard-{name}" for name in ("profile-finetunejobs", "profile-datasets", "places", "writers")
+    ]
+    bound = [obj["spec"]["policyName"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert bound == names
+    kinds = {obj["kind"] for obj in render("admission.enabled=false")}
+    assert not [kind for kind in kinds if kind.startswith("ValidatingAdmission")]
+
+
+def test_trusted_users_are_writers(render: Render) -> None:
+    (writers,) = [
+        obj
+        for obj in render("admission.trustedUsers={system:serviceaccount:velero:velero}")
+        if obj["kind"] == "ValidatingAdmissionPolicy" and obj["metadata"]["name"].endswith("-writers")
+    ]
+    (variable,) = writers["spec"]["variables"]
+    assert (
+        variable["expression"] == "['system:serviceaccount:ops:yard-modelyard', 'system:serviceaccount:velero:velero']"
+    )
+
+
+def test_users_roles_write_no_status_and_make_no_version(render: Render) -> None:
+    edit = one(render(), "ClusterRole", "yard-modelyard-edit")
+    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    granted = {(resource, verb) for rule in edit["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert ("finetunejobs", "create") in granted and ("modelversions", "create") not in granted
+    assert not [resource for resource, _ in granted if "/" in resource or resource == "trainingprofiles"]

@@ -41,19 +41,28 @@ def test_children_and_pods_are_found_by_owner_until_they_go() -> None:
     cache = Cache()
     for made in (child("b"), child("a"), child("p", kind="Pod"), child("x", owner="u2")):
         cache.put(made)
-    assert [c["metadata"]["name"] for c in cache.children("u1")] == ["a", "b", "p"]
+    assert [c["metadata"]["name"] for c in cache.children("u1", "team")] == ["a", "b", "p"]
     assert [p["metadata"]["name"] for p in cache.pods(JOB)] == ["p"]
     for ended in (child("a"), child("b"), child("p", kind="Pod"), child("never-seen")):
         cache.end(ended)
-    assert cache.children("u1") == () and cache.pods(JOB) == ()
+    assert cache.children("u1", "team") == () and cache.pods(JOB) == ()
 
 
 def test_a_child_that_changed_its_owner_is_no_longer_the_first_ones() -> None:
     cache = Cache()
     cache.put(child("a", version=1, owner="u1"))
     cache.put(child("a", version=2, owner="u2"))
-    assert cache.children("u1") == ()
-    assert len(cache.children("u2")) == 1
+    assert cache.children("u1", "team") == ()
+    assert len(cache.children("u2", "team")) == 1
+
+
+def test_an_object_of_another_namespace_is_nobodys_child() -> None:
+    cache = Cache()
+    cache.put(child("a"))
+    stranger = child("b")
+    stranger["metadata"]["namespace"] = "elsewhere"
+    cache.put(stranger)
+    assert [c["metadata"]["name"] for c in cache.children("u1", "team")] == ["a"]
 
 
 def test_the_end_of_a_namesake_before_changes_nothing() -> None:

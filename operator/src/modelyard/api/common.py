@@ -35,7 +35,11 @@ Task = Literal["text-classification"]
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-S3Uri = Annotated[str, Field(max_length=1024, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$")]
+_PART = r"([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
+"""One folder or file name of a key: never empty, '.' or '..', which some stores and every disk would resolve."""
+_S3_FOLDER = rf"^s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/{_PART})*"
+S3Uri = Annotated[str, Field(max_length=1024, pattern=rf"{_S3_FOLDER}/?$")]
+S3Folder = Annotated[str, Field(max_length=1024, pattern=rf"{_S3_FOLDER}/$")]
 Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(s|m|h)$")]
 Memory = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)$")]
 

@@ -18,9 +18,14 @@ from __future__ import annotations
 MANIFEST = "manifest.json"
 
 
+def datasets_prefix(namespace: str) -> str:
+    """All prepared rows of a namespace."""
+    return f"ns/{namespace}/datasets/"
+
+
 def dataset_prefix(namespace: str, dataset: str, prepare_id: str) -> str:
     """Where prepared rows lie."""
-    return f"ns/{namespace}/datasets/{dataset}/{prepare_id}/"
+    return f"{datasets_prefix(namespace)}{dataset}/{prepare_id}/"
 
 
 def model_prefix(namespace: str, model: str) -> str:
@@ -91,6 +96,14 @@ def history_key(run: str) -> str:
 def tensorboard_prefix(run: str) -> str:
     """TensorBoard event files."""
     return f"{run}tensorboard/"
+
+
+def is_foreign(namespace: str, bucket: str, uri: str) -> bool:
+    """True when a URI names, or a folder of it holds, what belongs to another namespace of the artifact store."""
+    place, key = split_uri(folder_uri(uri))
+    if place != bucket:
+        return False
+    return not key or (key.startswith("ns/") and not key.startswith(f"ns/{namespace}/"))
 
 
 def split_uri(uri: str) -> tuple[str, str]:

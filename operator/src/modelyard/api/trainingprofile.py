@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelyard.api.common import ApiModel, CommonStatus, ObjectName
+from modelyard.api.common import ApiModel, CommonStatus, Memory, ObjectName, S3Folder
 from modelyard.names import SECRET_STORE
 
 LabelValue = Annotated[str, Field(max_length=63)]
@@ -44,8 +44,33 @@ class Toleration(ApiModel):
     )
 
 
+class Limits(ApiModel):
+    """The most that FineTuneJobs and Datasets may ask for under this profile; what is left out has no limit."""
+
+    bases: list[S3Folder] | None = Field(
+        default=None,
+        max_length=64,
+        description="Folders that spec.from.base may lie in, for example s3://base/; each ends in '/'. "
+        "An empty list allows none.",
+    )
+    cpu: float | None = Field(default=None, gt=0, le=1024, description="CPU cores of a pod.")
+    memory: Memory | None = Field(default=None, description="Memory of a pod, for example 64Gi.")
+    gpu: int | None = Field(default=None, ge=0, le=64, description="NVIDIA GPUs of a pod; 0 allows none.")
+    epochs: int | None = Field(default=None, ge=1, le=1000, description="Passes over the training rows.")
+
+
+class Namespaces(ApiModel):
+    """Who may use the profile."""
+
+    match_labels: dict[str, LabelValue] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Labels that a namespace must carry, all of them; none: every namespace may use the profile.",
+    )
+
+
 class TrainingProfileSpec(ApiModel):
-    """Image, store access and placement of run pods."""
+    """Image, store access and placement of run pods, and who may ask for how much."""
 
     trainer: Trainer = Field(default_factory=Trainer)
     store: StoreAccess = Field(default_factory=StoreAccess)
@@ -61,6 +86,8 @@ class TrainingProfileSpec(ApiModel):
     disruptions: int = Field(
         default=20, ge=0, le=1000, description="How many evictions and pre-emptions a run survives."
     )
+    limits: Limits = Field(default_factory=Limits)
+    namespaces: Namespaces = Field(default_factory=Namespaces)
 
 
 class TrainingProfileStatus(CommonStatus):

@@ -70,9 +70,10 @@ class Cache:
         """All objects of a kind."""
         return self._objects[kind].values()
 
-    def children(self, uid: str) -> tuple[Manifest, ...]:
-        """Objects that carry an ownerReference with this uid."""
-        return tuple(obj for key in sorted(self._owned.get(uid, ())) if (obj := self.get(*key)))
+    def children(self, uid: str, namespace: str) -> tuple[Manifest, ...]:
+        """Objects of the owner's namespace with its uid as ownerReference; whoever names it from elsewhere lies."""
+        own = (key for key in sorted(self._owned.get(uid, ())) if key[1] == namespace)
+        return tuple(obj for key in own if (obj := self.get(*key)))
 
     def pods(self, owner: Key) -> tuple[Manifest, ...]:
         """Pods of an object's Jobs and Deployments, by our labels."""

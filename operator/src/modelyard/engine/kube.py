@@ -50,6 +50,7 @@ RESOURCES: dict[str, Resource] = {
     "Service": Resource("", "v1", "services"),
     "Deployment": Resource("apps", "v1", "deployments"),
     "Pod": Resource("", "v1", "pods"),
+    "Namespace": Resource("", "v1", "namespaces", namespaced=False),
     "Event": Resource("", "v1", "events"),
     "Lease": Resource("coordination.k8s.io", "v1", "leases"),
 }

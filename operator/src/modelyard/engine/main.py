@@ -15,6 +15,7 @@ from modelyard.decision import Manifest, Room
 from modelyard.engine import metrics
 from modelyard.engine.echo import Echo
 from modelyard.engine.facts import Facts
+from modelyard.engine.facts.namespace import namespace_labels
 from modelyard.engine.facts.prediction import prediction
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.facts.store import StoreFacts
@@ -95,6 +96,7 @@ def _world(kube: Kube, settings: Settings) -> World:
     )
     functions = StoreFacts(store, platform.store_bucket).functions
     functions |= {"prediction": prediction, "refused_pod": refused_pod(kube)}
+    functions["namespace_labels"] = namespace_labels(kube)
     return World(kube=kube, facts=Facts(functions), platform=platform)
 
 

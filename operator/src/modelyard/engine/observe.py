@@ -16,7 +16,7 @@ ROUNDS = 4
 async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Observed, set[Need]]:
     """Everything the room may look at, and all that it asked for (for the reverse index)."""
     observed = Observed(
-        children=world.cache.children(obj["metadata"]["uid"]),
+        children=world.cache.children(obj["metadata"]["uid"], obj["metadata"].get("namespace", "")),
         pods=world.cache.pods(key),
         refused=world.refused.get(key, {}),
         platform=world.platform,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from modelyard import names
 from modelyard.api.trainingprofile import TrainingProfileSpec
-from modelyard.decision import Observed, Ref
+from modelyard.decision import Fact, Need, Observed, Ref
 from modelyard.resources.conditions import Verdict
+from modelyard.resources.limits import Asked, not_offered, over_limit
 from modelyard.resources.parse import spec_of
-from modelyard.resources.waiting import Wait, moving, stuck
+from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
+
+READING = "reading the labels of the namespace"
 
 
 def profile_ref(name: str) -> Ref:
@@ -35,6 +40,37 @@ def profile_of(name: str, observed: Observed) -> TrainingProfileSpec | Wait:
             f"no trainer image is known: set trainer.image of TrainingProfile {name} or the chart value trainer.image",
         )
     return spec
+
+
+def needs(name: str, namespace: str, observed: Observed) -> Iterable[Need]:
+    """The profile, and the namespace's labels if the profile asks for some."""
+    yield profile_ref(name)
+    found = observed.objects.get(profile_ref(name))
+    if found is not None and found["spec"].get("namespaces", {}).get("matchLabels"):
+        yield labels_fact(namespace)
+
+
+def labels_fact(namespace: str) -> Fact:
+    """Labels of a namespace."""
+    return Fact.of("namespace_labels", namespace=namespace, max_age=30.0)
+
+
+def allowed(name: str, asked: Asked, namespace: str, observed: Observed) -> TrainingProfileSpec | Wait:
+    """The profile's spec, if it is offered to the namespace and allows all that is asked.
+
+    Admission says the same earlier; this holds when the profile came, or was narrowed, after the object.
+    """
+    profile = profile_of(name, observed)
+    if isinstance(profile, Wait):
+        return profile
+    labels: Mapping[str, str] = {}
+    if profile.namespaces.match_labels:
+        answer = observed.fact(labels_fact(namespace))
+        if answer is None or answer.failed:
+            return unanswered(answer, f"Namespace {namespace}") if answer else moving(names.PENDING, READING, SOON)
+        labels = answer.value or {}
+    refusal = not_offered(name, profile, namespace, labels) or over_limit(name, profile, asked)
+    return stuck(names.NOT_ALLOWED, refusal, HUMAN_PAUSE) if refusal else profile
 
 
 def image_of(profile: TrainingProfileSpec, observed: Observed) -> str:

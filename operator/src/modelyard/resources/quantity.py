@@ -28,3 +28,12 @@ def memory(text: str) -> str:
     while amount % step == 0 and index < len(units) - 1:
         amount, index = amount // step, index + 1
     return f"{amount}{units[index]}"
+
+
+def in_bytes(text: str) -> int:
+    """Memory in bytes: 1Ki -> 1024, 1k -> 1000."""
+    found = re.fullmatch(r"(\d+)([A-Za-z]+)", text)
+    if found is None:
+        raise ValueError(f"not an amount of memory: {text!r}")
+    units, step = (BINARY, 1024) if found[2] in BINARY else (DECIMAL, 1000)
+    return int(int(found[1]) * step ** (units.index(found[2]) + 1))

@@ -10,15 +10,15 @@ from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
-from modelyard.resources import jobs, leftovers, profiles, run_job
+from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import status
-from modelyard.resources.dataset.prepare_job import job_name, plan, prefix, prepare_id
+from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.refusals import refusal_needs, refused_pods
 from modelyard.resources.run_job import RunPlan
-from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, unanswered, waits_for_pod
+from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -30,7 +30,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if before.digest or before.failure:
         yield from _sweep(obj, spec, before, observed)
         return
-    yield profiles.profile_ref(spec.profile)
+    yield from profiles.needs(spec.profile, obj["metadata"]["namespace"], observed)
     job = observed.child("Job", job_name(obj, spec))
     yield from refusal_needs(job, jobs.pods_of(job, observed))
     if not _at_work(obj, spec, observed):
@@ -159,7 +159,11 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
 
 
 def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wait:
-    profile = profiles.profile_of(spec.profile, observed)
+    namespace = obj["metadata"]["namespace"]
+    if is_foreign(namespace, spec, observed.platform):
+        uri = spec.source.s3.uri if spec.source.s3 else ""
+        return stuck(names.NOT_ALLOWED, limits.foreign("spec.source.s3.uri", uri, namespace))
+    profile = profiles.allowed(spec.profile, limits.Asked(spec.resources), namespace, observed)
     return profile if isinstance(profile, Wait) else plan(obj, spec, profile, observed)
 
 

@@ -28,6 +28,17 @@ def prefix(obj: Manifest, spec: DatasetSpec) -> str:
     return layout.dataset_prefix(obj["metadata"]["namespace"], obj["metadata"]["name"], prepare_id(spec))
 
 
+def is_foreign(namespace: str, spec: DatasetSpec, platform: Platform) -> bool:
+    """True when the installation's key would read another namespace's part of the artifact store.
+
+    A store and a key of the user's own are the user's business.
+    """
+    source = spec.source.s3
+    if source is None or (source.endpoint and source.secret):
+        return False
+    return layout.is_foreign(namespace, platform.store_bucket, source.uri)
+
+
 def job_name(obj: Manifest, spec: DatasetSpec) -> str:
     """Name of Job and ConfigMap."""
     return names.child_name(obj["metadata"]["name"], f"prepare-{prepare_id(spec)}")

@@ -9,6 +9,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import BasePin
 from modelyard.decision import Fact
+from modelyard.resources import limits
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
 
@@ -21,8 +22,15 @@ def listing_fact(case: Case) -> Fact:
     return Fact.of("listing", max_age=1.0, uri=layout.folder_uri(case.spec.from_.base))
 
 
+def is_foreign(case: Case) -> bool:
+    """True when the base lies where another namespace's models lie: nobody asks the store about it."""
+    return layout.is_foreign(case.namespace, case.observed.platform.store_bucket, case.spec.from_.base)
+
+
 def pin_base(case: Case) -> BasePin | Wait:
     """The base as it lies in the store now, or what is wrong with it."""
+    if is_foreign(case):
+        return stuck(names.NOT_ALLOWED, limits.foreign("spec.from.base", case.spec.from_.base, case.namespace))
     uri, answer = layout.folder_uri(case.spec.from_.base), case.observed.fact(listing_fact(case))
     if answer is None:
         return moving(names.PENDING, f"reading {uri}", SOON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelyard import names
+from modelyard.api import layout
 from modelyard.api.dataset import DatasetStatus
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
@@ -51,6 +52,9 @@ def pin_dataset(case: Case) -> DatasetPin | Wait:
         return stuck(names.TASK_MISMATCH, text)
     status = status_of(DatasetStatus, found)
     if is_ready(found) and status.digest and status.prefix:
+        if not status.prefix.startswith(layout.datasets_prefix(case.namespace)):
+            text = f"status.prefix of Dataset {name} is {status.prefix}, which is not its own: make the Dataset anew"
+            return stuck(names.NOT_ALLOWED, text)
         return DatasetPin(name=name, prefix=status.prefix, digest=status.digest)
     return _not_ready(name, found)
 

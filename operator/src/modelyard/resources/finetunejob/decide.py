@@ -12,7 +12,7 @@ from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import ending, leftovers, status, training_job, twin, version
-from modelyard.resources.finetunejob.base import listing_fact
+from modelyard.resources.finetunejob.base import is_foreign, listing_fact
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
 from modelyard.resources.finetunejob.pins import current_run, new_run
@@ -32,7 +32,9 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         return
     run = current_run(case)
     if run is None:
-        yield from (dataset_ref(case), profiles.profile_ref(case.spec.profile), listing_fact(case))
+        yield from (dataset_ref(case), *profiles.needs(case.spec.profile, case.namespace, observed))
+        if not is_foreign(case):
+            yield listing_fact(case)
         pinned = new_run(case)
         if not isinstance(pinned, Wait):
             yield version.manifest_fact(case, pinned)
@@ -143,7 +145,7 @@ def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:
     now = training_job.situation(case, run)
     yield from _needs_of_job(case, run)
     if not now.started:
-        yield profiles.profile_ref(case.spec.profile)
+        yield from profiles.needs(case.spec.profile, case.namespace, case.observed)
     if now.at_work:
         if now.running:
             yield progress_fact(case, run)

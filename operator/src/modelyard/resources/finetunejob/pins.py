@@ -11,6 +11,7 @@ from modelyard.resources.finetunejob.base import pin_base
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
+from modelyard.resources.limits import Asked
 from modelyard.resources.waiting import Wait
 
 
@@ -23,7 +24,7 @@ def current_run(case: Case) -> Run | None:
 def new_run(case: Case) -> Run | Wait:
     """A run pinned to what is there now, or the wait that matters most: first those that need a human."""
     dataset, base = pin_dataset(case), pin_base(case)
-    profile = profiles.profile_of(case.spec.profile, case.observed)
+    profile = _profile(case)
     waits = [found for found in (dataset, profile, base) if isinstance(found, Wait)]
     if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(profile, Wait):
         return next((wait for wait in waits if wait.verdict.stalled), waits[0])
@@ -39,7 +40,7 @@ def new_run(case: Case) -> Run | Wait:
 
 def refreshed(case: Case, run: Run) -> Run:
     """The run with the profile and the resources of now; for a run of which no pod has run."""
-    profile = profiles.profile_of(case.spec.profile, case.observed)
+    profile = _profile(case)
     if isinstance(profile, Wait) or run.pinned is None:
         return run
     pinned = run.pinned.model_copy(update=_from_profile(case, profile))
@@ -56,6 +57,12 @@ def later_changes(case: Case, run: Run) -> str:
     if not changed:
         return ""
     return f"; changed {' and '.join(changed)} will count from the next attempt (spec.attempt: {case.spec.attempt + 1})"
+
+
+def _profile(case: Case) -> TrainingProfileSpec | Wait:
+    spec = case.spec
+    asked = Asked(spec.resources, spec.from_.base, spec.train.epochs)
+    return profiles.allowed(spec.profile, asked, case.namespace, case.observed)
 
 
 def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:
