@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,21 +28,23 @@ PACKAGES = (
     "python3-venv",
     "git",
 )
+PROMETHEUS = ("prometheus",)
+"""Prometheus with promtool, for tests of metrics and alerts."""
 _START_POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing_packages() -> list[str]:
+def missing_packages(wanted: Sequence[str] = PACKAGES) -> list[str]:
     """The packages that are not there yet."""
-    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *PACKAGES]
+    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *wanted]
     answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [package for package in PACKAGES if f"{package} installed" not in answer]
+    return [package for package in wanted if f"{package} installed" not in answer]
 
 
-def ensure_packages() -> None:
+def ensure_packages(wanted: Sequence[str] = PACKAGES) -> None:
     """Install what is missing."""
     if not shutil.which("apt-get"):
         raise RuntimeError("the local cluster needs Debian: there is no apt-get here")
-    packages = missing_packages()
+    packages = missing_packages(wanted)
     if not packages:
         return
     require_root("installing " + " ".join(packages))
