@@ -21,7 +21,8 @@ class OperatorProcess:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._port = free_port()
-        self._environment = {**environment, "MODELYARD_HEALTH_PORT": str(self._port)}
+        ports = {"MODELYARD_HEALTH_PORT": str(self._port), "MODELYARD_ENDPOINT_PORT": str(free_port())}
+        self._environment = {**environment, **ports}
         self._child = Child("operator", [sys.executable, "-m", "modelyard", "run"], folder)
 
     async def start(self) -> float:

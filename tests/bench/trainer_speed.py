@@ -93,7 +93,7 @@ def _run(folder: Path, count: int) -> TrainRun:
         }
     )
     nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
-    progress = Progress("speed", "here", lambda data: None)
+    progress = Progress(lambda body: None)
     run = TrainRun(config=config, store=nowhere, quick=nowhere, work=folder, progress=progress)
     rows = [np.asarray(chance.choices(range(1000, 30000), k=chance.randint(8, 64)), np.int32) for _ in range(count)]
     run.labels = [str(number) for number in range(CLASSES)]

@@ -39,6 +39,7 @@ def operator_process(kubeconfig: Path, namespace: str, log: Path) -> Iterator[Op
         "KUBECONFIG": str(kubeconfig),
         "MODELYARD_NAMESPACE": namespace,
         "MODELYARD_HEALTH_PORT": str(port),
+        "MODELYARD_ENDPOINT_PORT": str(free_port()),
         "MODELYARD_TRAINER_IMAGE": "trainer:1",
         "MODELYARD_SERVER_IMAGE": "server:1",
         "MODELYARD_STORE_ENDPOINT": f"http://127.0.0.1:{free_port()}",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from modelyard import names
+from modelyard.api.progress import TrainerStatus
 from modelyard.api.run import Outcome
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
+from modelyard.engine.endpoint.callers import Caller
 from tests.simulation import clock, podstatus, results
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import FakeStore
@@ -27,6 +30,8 @@ class FakeKubelet:
         self.pods_of_run: dict[str, int] = {}
         self.ends: set[tuple[str, str]] = set()
         """(run, reason of a pod's failure)."""
+        self.posted: Callable[[Caller, TrainerStatus], None] = lambda caller, status: None
+        """Takes what pods post to the endpoint."""
         api.watchers.append(self._on_change)
 
     def _on_change(self, type_: str, obj: Manifest) -> None:
@@ -152,9 +157,17 @@ class JobPlayer:
         for share in (0.25, 0.75):
             if await self._pause(fate.work / 3, pod):
                 return True
-            if config:
-                results.report(config, pod, share, self._in.store)
+            if config and config["kind"] == "train":
+                self._in.posted(self._caller(pod), results.progress(share))
         return await self._pause(fate.work / 3, pod)
+
+    def _caller(self, pod: str) -> Caller:
+        """As the endpoint finds out by the pod's token."""
+        job = self._in.api.look(*self._key)
+        assert job is not None
+        owner, namespace = job["metadata"]["ownerReferences"][0], self._key[1]
+        run, key = job["metadata"]["labels"][names.LABEL_RUN], (owner["kind"], namespace, owner["name"])
+        return Caller(namespace, self._key[2], run, pod, pod, key)
 
     async def _stop(self, pod: str, fate: PodFate) -> None:
         """SIGTERM: some pods are so near their end that they still publish."""

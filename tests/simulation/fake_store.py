@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -101,11 +100,6 @@ class FakeStore(Store):
 def file_entry(path: str, size: int) -> FileEntry:
     """A line of a manifest."""
     return FileEntry(path=path, size=size, sha256=hashlib.sha256(path.encode()).hexdigest())
-
-
-def progress(run_prefix: str, report: Mapping[str, Any], store: FakeStore) -> None:
-    """What a pod tells about itself."""
-    store.put(BUCKET, layout.progress_key(run_prefix), json.dumps(report).encode())
 
 
 def store_facts(store: FakeStore, faults: Faults, rng: random.Random, story: Story) -> dict[str, FactFunction]:

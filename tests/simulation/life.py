@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections.abc import Mapping
 
+from modelyard.api.progress import TrainerStatus
+from modelyard.engine.endpoint.callers import Caller
 from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
 from tests.simulation.client import Faults
@@ -71,6 +73,7 @@ class Life:
     def _make_world(self) -> None:
         self.api, self.store = FakeApi(), FakeStore()
         self.kubelet = FakeKubelet(self.api, self.store, self.fates, self.story)
+        self.kubelet.posted = self._post
         self.servers = FakeServers(self.api, self.store, self.fates, self.story)
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
@@ -96,6 +99,11 @@ class Life:
         }
         name = f"operator-{self._count}"
         self._operators.append(Operator(name, self.api, facts, self.faults, rng, self.story))
+
+    def _post(self, caller: Caller, status: TrainerStatus) -> None:
+        """To the operators that are up; a post that finds none is lost."""
+        for operator in self._operators:
+            operator.board.post(caller, status)
 
     async def _user_at_work(self) -> None:
         self.user.begin()

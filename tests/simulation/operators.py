@@ -13,6 +13,7 @@ from typing import Any, cast
 from modelyard.decision import Platform
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
+from modelyard.engine.endpoint.board import Board
 from modelyard.engine.facts import FactFunction, Facts
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
@@ -51,7 +52,9 @@ class Operator:
         """False while another operator works against this one."""
         self._passes: Counter[tuple[Key, int]] = Counter()
         self.client = Client(api, name, faults, rng, story)
-        world = World(kube=self.client, facts=Facts(facts, clock.seconds), platform=PLATFORM, now=clock.now)
+        self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
+        functions = {**facts, "progress": self.board.progress}
+        world = World(kube=self.client, facts=Facts(functions, clock.seconds), platform=PLATFORM, now=clock.now)
         self.engine = Engine(ROOMS, world)
         self.engine.queue = WorkQueue(self._pass, workers=8, rng=rng, retry_cap=30.0)
         self._watch = FakeWatch(api, self.engine.on_event, faults, rng)

@@ -7,11 +7,11 @@ import random
 from typing import Any
 
 from modelyard.api import layout
-from modelyard.api.run import DatasetInfo, ModelInfo, ProgressReport, digest_of
+from modelyard.api.progress import TrainerStatus
+from modelyard.api.run import DatasetInfo, ModelInfo, digest_of
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Manifest
-from tests.simulation import clock
-from tests.simulation.fake_store import FakeStore, file_entry, progress
+from tests.simulation.fake_store import FakeStore, file_entry
 
 SIZES = {"safetensors": ("model.safetensors", 90_000_000), "onnx": ("model.onnx", 91_000_000)}
 
@@ -35,15 +35,10 @@ def published(config: dict[str, Any], store: FakeStore) -> bool:
     return store.published(prefix) is not None
 
 
-def report(config: dict[str, Any], pod: str, share: float, store: FakeStore) -> None:
-    """Progress of a training pod."""
-    if config["kind"] != "train":
-        return
-    told = ProgressReport(
-        run=config["run"], pod=pod, stage="train", step=int(share * 1000), steps=1000, loss=1.0 - share / 2,
-        seconds_left=(1 - share) * 60, at=clock.now().isoformat(),
-    )  # fmt: skip
-    progress(config["prefix"], told.model_dump(mode="json", by_alias=True, exclude_none=True), store)
+def progress(share: float) -> TrainerStatus:
+    """What a training pod posts."""
+    values = {"current_step": int(share * 1000), "total_steps": 1000, "loss": 1.0 - share / 2}
+    return TrainerStatus.model_validate({"metrics": [{"name": k, "value": str(v)} for k, v in values.items()]})
 
 
 def _rows(config: dict[str, Any]) -> StoredManifest:

@@ -33,11 +33,6 @@ def outcome_in(folder: Path) -> Outcome:
     return Outcome.model_validate_json((folder / "termination").read_bytes())
 
 
-def progress(yard: Yard, config: TrainConfig) -> dict[str, int]:
-    found: dict[str, int] = json.loads(yard.store.get(BUCKET, layout.progress_key(config.prefix)))
-    return found
-
-
 def test_killed_then_stopped_then_finished(
     yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path
 ) -> None:
@@ -58,7 +53,7 @@ def test_killed_then_stopped_then_finished(
         pod.send_signal(signal.SIGTERM)
     assert pod.wait(timeout=40) == ExitCode.INTERRUPTED
     assert outcome_in(tmp_path / "2").outcome == "interrupted"
-    assert progress(yard, config)["resumedFrom"] == saved
+    assert yard.report(config).train["resumed_from"] == saved
     assert len(yard.checkpoints(config)) <= 2
     final = max(yard.checkpoints(config))
     assert final >= later

@@ -96,3 +96,8 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{- /* The name under which run pods reach the operator, and for which its certificate is made. */ -}}
+{{- define "modelyard.endpointHost" -}}
+{{- printf "%s.%s.svc" (include "modelyard.fullname" .) .Release.Namespace }}
+{{- end }}

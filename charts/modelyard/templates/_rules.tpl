@@ -104,6 +104,12 @@
     - list
     - create
     - patch
+- apiGroups:
+    - authentication.k8s.io
+  resources:
+    - tokenreviews
+  verbs:
+    - create
 {{- end -}}
 
 {{- define "modelyard.namespaceRules" -}}
@@ -123,4 +129,18 @@
     - get
     - update
     - patch
+- apiGroups:
+    - ''
+  resources:
+    - secrets
+  verbs:
+    - create
+- apiGroups:
+    - ''
+  resources:
+    - secrets
+  resourceNames:
+    - modelyard-endpoint-ca
+  verbs:
+    - get
 {{- end -}}

@@ -110,6 +110,10 @@ class Platform:
     store_region: str = "us-east-1"
     store_bucket: str = "modelyard"
     namespace: str = "modelyard"
+    endpoint: str = ""
+    """https:// address of the operator's endpoint for run pods."""
+    endpoint_ca: str = ""
+    """PEM of the authority that signs the endpoint's certificate."""
 
 
 Policy = Literal["apply", "create", "keep"]

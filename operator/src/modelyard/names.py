@@ -34,6 +34,7 @@ FINALIZER_ARTIFACTS: Final = f"{GROUP}/artifacts"  # on a ModelVersion with dele
 # Secrets that the user makes in each namespace.
 SECRET_STORE: Final = "modelyard-store"
 SECRET_STORE_READ: Final = "modelyard-store-read"
+SECRET_ENDPOINT_CA: Final = "modelyard-endpoint-ca"  # in the operator's own namespace, made by the operator
 DEFAULT_PROFILE: Final = "default"
 
 # Condition types.
@@ -96,6 +97,16 @@ PROBE_FAILED: Final = "PredictionFailed"
 NAME_TOO_LONG: Final = "NameTooLong"
 IN_USE: Final = "InUse"
 INTERNAL: Final = "InternalError"
+
+
+# What a run's pod may ask of the operator's endpoint; each has a token of its own.
+PROGRESS: Final = "progress"
+CREDENTIALS: Final = "credentials"
+
+
+def audience(job: str, purpose: str) -> str:
+    """Audience of the token with which pods of a Job speak to the operator, for one purpose only."""
+    return f"{GROUP}/jobs/{job}/{purpose}"
 
 
 def short_hash(*parts: str, length: int = 10) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.api.kinds import KINDS
-from modelyard.names import GROUP, LEASE
+from modelyard.names import GROUP, LEASE, SECRET_ENDPOINT_CA
 
 READ = ("get", "list", "watch")
 WRITE = ("create", "patch", "delete")
@@ -65,15 +65,18 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         Rule("", ("pods",), READ),
         Rule("", ("namespaces",), ("get",)),  # labels that TrainingProfile.spec.namespaces asks for
         Rule("", ("events",), ("list", "create", "patch")),  # read: why a Job gets no pod stands nowhere else
+        Rule("authentication.k8s.io", ("tokenreviews",), ("create",)),  # who posts to the endpoint
     ]
 
 
 def namespace_rules() -> list[Rule]:
-    """Rules of the Role in the operator's own namespace: its Lease, which can be created by no name."""
-    leases = ("leases",)
+    """Rules of the Role in the operator's own namespace: its Lease and the endpoint's CA (no create by name)."""
+    leases, secrets = ("leases",), ("secrets",)
     return [
         Rule("coordination.k8s.io", leases, ("create",)),
         Rule("coordination.k8s.io", leases, ("get", "update", "patch"), (LEASE,)),
+        Rule("", secrets, ("create",)),
+        Rule("", secrets, ("get",), (SECRET_ENDPOINT_CA,)),
     ]
 
 

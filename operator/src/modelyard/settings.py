@@ -20,6 +20,8 @@ class Settings:
     store_access_key: str = ""
     store_secret_key: str = ""
     health_port: int = 8080
+    endpoint_host: str = "modelyard.modelyard.svc"
+    endpoint_port: int = 8443
     workers: int = 16
     resync_every: float = 600.0
     lease_duration: int = 10
@@ -32,6 +34,7 @@ class Settings:
         if missing:
             raise SystemExit(f"missing environment variables: {', '.join(missing)} (chart values image.* and store.*)")
         namespace = env.get("MODELYARD_NAMESPACE", "modelyard")
+        host = env.get("MODELYARD_ENDPOINT_HOST", f"modelyard.{namespace}.svc")
         platform = Platform(
             trainer_image=env["MODELYARD_TRAINER_IMAGE"],
             server_image=env["MODELYARD_SERVER_IMAGE"],
@@ -39,6 +42,7 @@ class Settings:
             store_region=env.get("MODELYARD_STORE_REGION", "us-east-1"),
             store_bucket=env.get("MODELYARD_STORE_BUCKET", "modelyard"),
             namespace=namespace,
+            endpoint=f"https://{host}",
         )
         return Settings(
             platform=platform,
@@ -46,6 +50,8 @@ class Settings:
             identity=env.get("MODELYARD_IDENTITY", socket.gethostname()),
             store_access_key=env["AWS_ACCESS_KEY_ID"],
             store_secret_key=env["AWS_SECRET_ACCESS_KEY"],
+            endpoint_host=host,
+            endpoint_port=int(env.get("MODELYARD_ENDPOINT_PORT", "8443")),
             health_port=int(env.get("MODELYARD_HEALTH_PORT", "8080")),
             workers=int(env.get("MODELYARD_WORKERS", "16")),
             resync_every=float(env.get("MODELYARD_RESYNC_SECONDS", "600")),

@@ -13,7 +13,13 @@ from modelyard.engine.cache import matches
 from tests.builders import ENDPOINT, Built, Job, Pod, a_pod_of
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-PLATFORM = Platform(trainer_image="modelyard/trainer:1", store_endpoint=ENDPOINT, store_bucket="modelyard")
+PLATFORM = Platform(
+    trainer_image="modelyard/trainer:1",
+    store_endpoint=ENDPOINT,
+    store_bucket="modelyard",
+    endpoint="https://modelyard.ops.svc",
+    endpoint_ca="PEM",
+)
 ROUNDS = 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -46,15 +47,16 @@ def test_out_of_memory_names_what_to_change() -> None:
 
 
 def test_progress_is_written_rarely_and_ends_with_the_last_state() -> None:
-    written: list[dict[str, object]] = []
-    progress = Progress("r1", "pod-1", lambda data: written.append(json.loads(data)), interval=0.05)
+    written: list[dict[str, Any]] = []
+    progress = Progress(lambda body: written.append(json.loads(body)["trainerStatus"]), interval=0.05)
     for step in range(1000):
         progress.update(stage="train", step=step, steps=1000)
     time.sleep(0.2)
     progress.update(stage="publish")
     progress.close()
     assert len(written) < 6
-    assert (written[-1]["stage"], written[-1]["step"], written[-1]["pod"]) == ("publish", 999, "pod-1")
+    assert (written[-1]["stage"], written[-1]["progressPercentage"]) == ("publish", 99)
+    assert {"name": "current_step", "value": "999"} in written[-1]["metrics"]
 
 
 def test_progress_neither_blocks_nor_fails_the_run() -> None:
@@ -64,7 +66,7 @@ def test_progress_neither_blocks_nor_fails_the_run() -> None:
         blocked.wait(10)
         raise OSError("no route")
 
-    progress = Progress("r1", "pod-1", stuck, interval=0.01)
+    progress = Progress(stuck, interval=0.01)
     began = time.monotonic()
     progress.update(stage="train")
     assert time.monotonic() - began < 0.05

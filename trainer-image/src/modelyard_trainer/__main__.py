@@ -6,23 +6,28 @@ import itertools
 import json
 import logging
 import os
-import socket
 import sys
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from modelyard.api import layout, run
+from modelyard.api import run
 from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunConfig, TrainConfig
 from modelyard.storage.errors import StoreError
 from modelyard.storage.store import Store
 from modelyard_trainer import machine, pipeline
 from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, from_store
+from modelyard_trainer.posting import poster_from_environment
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import PrepareRun, Run, TrainRun
 from modelyard_trainer.stopping import Stop
 
 log = logging.getLogger("modelyard_trainer")
+LIBRARY_SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",  # our own posts tell more
+}
 PATIENCE = 180.0
 """Seconds that an unavailable artifact store is asked again."""
 
@@ -89,14 +94,12 @@ def _run(stop: Stop) -> pipeline.End:
 
 
 def make_run(config: PrepareConfig | TrainConfig, work: Path, stop: Stop) -> Run:
-    """The run with its connections: a patient one for the work, a quick one for what may be lost."""
+    """The run with its connections: a patient one to the store, a quick one for what may be lost, the operator's."""
     patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", PATIENCE))
     location = config.store
     store = Store.from_environment(location.endpoint, region=location.region, patience=patience)
     quick = Store.from_environment(location.endpoint, region=location.region)
-    key = layout.progress_key(config.prefix)
-    name = config.run if isinstance(config, TrainConfig) else config.name
-    progress = Progress(name, socket.gethostname(), lambda data: quick.put(location.bucket, key, data))
+    progress = Progress(poster_from_environment())
     if isinstance(config, TrainConfig):
         return TrainRun(config=config, store=store, quick=quick, work=work, progress=progress, stop=stop)
     return PrepareRun(config=config, store=store, quick=quick, work=work, progress=progress, stop=stop)
@@ -108,7 +111,7 @@ def _settle() -> None:
     for noisy in ("transformers", "torch.onnx", "onnxscript", "onnx_ir", "httpx"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     machine.set_threads()
-    for name, value in {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
+    for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
 
 

@@ -1,8 +1,9 @@
-"""Progress for the operator: the newest state, written to the store at most every 3 s by a background thread."""
+"""Progress for the operator: the newest state, posted every few seconds by a background thread."""
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,18 +12,18 @@ from typing import Any
 from modelyard.api.run import ProgressReport
 from modelyard_trainer.background import Repeating
 
-INTERVAL = 3.0
-"""Seconds between two writes."""
+INTERVAL = 5.0
+"""Seconds between two posts."""
 
 
 class Progress:
-    """Holds the newest ProgressReport; `write` gets its JSON whenever it changed."""
+    """Holds the newest state; `write` gets the body of a post whenever it changed."""
 
-    def __init__(self, run: str, pod: str, write: Callable[[bytes], Any], interval: float = INTERVAL) -> None:
+    def __init__(self, write: Callable[[bytes], Any], interval: float = INTERVAL) -> None:
         self._lock = threading.Lock()
         self._write = write
         self._changed = False
-        self._report = ProgressReport(run=run, pod=pod, stage="", at=_now())
+        self._report = ProgressReport(run="")
         self._thread = Repeating("progress", interval, self._flush)
 
     @property
@@ -31,21 +32,36 @@ class Progress:
         return self._report
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the report; returns at once."""
+        """Change fields of the state; returns at once."""
         with self._lock:
-            self._report = self._report.model_copy(update={**changes, "at": _now()})
+            self._report = self._report.model_copy(update=changes)
             self._changed = True
 
     def close(self) -> None:
-        """Write the last state."""
+        """Post the last state."""
         self._thread.close()
 
     def _flush(self) -> None:
         with self._lock:
             report, changed, self._changed = self._report, self._changed, False
         if changed:
-            self._write(json.dumps(report.dump()).encode())
+            self._write(body_of(report))
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def body_of(report: ProgressReport) -> bytes:
+    """The state in the protocol of stock Hugging Face Trainer, with stage and resumedFrom beside it."""
+    values = {
+        "loss": report.loss,
+        "current_step": report.step,
+        "total_steps": report.steps,
+        "current_epoch": report.epoch,
+    }
+    told = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    status = {
+        "lastUpdatedTime": datetime.now(UTC).isoformat(),
+        "progressPercentage": int(100 * (report.share or 0.0)),
+        "metrics": [{"name": name, "value": str(value)} for name, value in told.items()],
+        "stage": report.stage or None,
+        "resumedFrom": report.resumed_from,
+    }
+    return json.dumps({"trainerStatus": status}).encode()

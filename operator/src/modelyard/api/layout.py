@@ -6,7 +6,7 @@ ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validati
 ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
 ns/<namespace>/models/<model>/numbers/<n>.spent   the version's artifacts were deleted: not even its run gets <n> again
 ns/<namespace>/models/<model>/runs/<run id>/
-    progress.json  report.json  history.jsonl  tensorboard/
+    report.json  history.jsonl  tensorboard/
     checkpoints/<step>/                           manifest.json last: the complete marker
     version/                                      manifest.json last, never overwritten
 Below a prefix with a manifest the files lie in <first 16 digits of the manifest's digest>/, so that of two publishers
@@ -76,11 +76,6 @@ def manifest_key(prefix: str) -> str:
 def file_key(prefix: str, digest: str, path: str) -> str:
     """One published file, in a folder named after its manifest's digest: two publishers never share a file."""
     return f"{prefix}{digest.removeprefix('sha256:')[:16]}/{path}"
-
-
-def progress_key(run: str) -> str:
-    """Latest progress, one small JSON object (run.Progress)."""
-    return f"{run}progress.json"
 
 
 def report_key(run: str) -> str:

@@ -19,6 +19,10 @@ CONFIG_PATH = "/etc/modelyard/run.json"
 """Where the pod finds its RunConfig; the environment variable MODELYARD_CONFIG names another path."""
 WORK_PATH = "/work"
 """Scratch folder of the pod (emptyDir), the only place it may write to; MODELYARD_WORK names another."""
+CA_PATH = "/etc/modelyard/ca.crt"
+"""Who signs the operator's endpoint; beside the RunConfig and as immutable."""
+TOKEN_PATH = "/var/run/secrets/modelyard"
+"""Below it <purpose>/token: the pod's tokens for the endpoint, renewed by the kubelet."""
 TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 
@@ -114,18 +118,25 @@ RunConfig = Annotated[PrepareConfig | TrainConfig, Field(discriminator="kind")]
 
 
 class ProgressReport(StatusModel):
-    """The small object under progress.json; the operator reads it at most every 5 s."""
+    """Where a run is, as its pod told the endpoint; a claim, never a proof."""
 
     run: str
-    pod: str = Field(default="", description="Pod (host) name: another one than before means a resume.")
-    stage: str
+    pod: str = Field(default="", description="Name of the pod.")
+    stage: str = ""
+    percent: int | None = Field(default=None, description="What the pod claims, where it names no steps.")
     step: int = 0
     steps: int = 0
     resumed_from: int = Field(default=0, description="Step of the checkpoint this pod went on from.")
     epoch: float | None = None
     loss: float | None = None
     seconds_left: float | None = None
-    at: str = Field(description="UTC time, ISO 8601.")
+
+    @property
+    def share(self) -> float | None:
+        """Done part of the whole, 0 to 1; None while nothing is known."""
+        if self.steps > 0:
+            return min(1.0, self.step / self.steps)
+        return None if self.percent is None else self.percent / 100
 
 
 class Outcome(StatusModel):

@@ -52,6 +52,8 @@ RESOURCES: dict[str, Resource] = {
     "Pod": Resource("", "v1", "pods"),
     "Namespace": Resource("", "v1", "namespaces", namespaced=False),
     "Event": Resource("", "v1", "events"),
+    "Secret": Resource("", "v1", "secrets"),
+    "TokenReview": Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False),
     "Lease": Resource("coordination.k8s.io", "v1", "leases"),
 }
 

@@ -14,6 +14,10 @@ from modelyard import names
 from modelyard.decision import Manifest, Room
 from modelyard.engine import metrics
 from modelyard.engine.echo import Echo
+from modelyard.engine.endpoint.board import Board
+from modelyard.engine.endpoint.callers import Callers
+from modelyard.engine.endpoint.opening import open_endpoint
+from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.namespace import namespace_labels
 from modelyard.engine.facts.prediction import prediction
@@ -52,7 +56,10 @@ def _collect_rarely() -> None:
 async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     kube = await Kube.connect()
     fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
-    engine = Engine(rooms, _world(kube, settings), fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
+    board = Board(lambda key: engine.queue.add(key))
+    world = _world(kube, settings, board)
+    engine = Engine(rooms, world, fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
+    endpoint = Endpoint(Callers(kube, world.cache), board)
     echo = Echo((*engine.rooms, *CHILD_KINDS))
     kube.on_write = echo.expect
     watch = Watch(engine, asyncio.get_running_loop(), echo)
@@ -63,7 +70,7 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     stop = _stop_on_signals()
     await health.start()
     tasks = [
-        asyncio.create_task(_work(engine, kube, fence, watch, echo, settings), name="work"),
+        asyncio.create_task(_work(engine, kube, fence, watch, echo, endpoint, settings), name="work"),
         asyncio.create_task(fence.run(), name="lease"),
         asyncio.create_task(echo.forgive_forever(kube), name="echo"),
     ]
@@ -74,6 +81,7 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     await _wind_down(tasks)
     await engine.close()
     await fence.release()
+    await endpoint.stop()
     await health.stop()
     await kube.close()
     return code
@@ -85,7 +93,7 @@ def _measure(engine: Engine, fence: Fence, echo: Echo) -> None:
     metrics.REGISTRY.register(Figures(engine.world.cache, echo.lags))
 
 
-def _world(kube: Kube, settings: Settings) -> World:
+def _world(kube: Kube, settings: Settings, board: Board) -> World:
     platform = settings.platform
     store = Store.connect(
         platform.store_endpoint,
@@ -97,11 +105,15 @@ def _world(kube: Kube, settings: Settings) -> World:
     functions = StoreFacts(store, platform.store_bucket).functions
     functions |= {"prediction": prediction, "refused_pod": refused_pod(kube)}
     functions["namespace_labels"] = namespace_labels(kube)
+    functions["progress"] = board.progress
     return World(kube=kube, facts=Facts(functions), platform=platform)
 
 
-async def _work(engine: Engine, kube: Kube, fence: Fence, watch: Watch, echo: Echo, settings: Settings) -> None:
+async def _work(
+    engine: Engine, kube: Kube, fence: Fence, watch: Watch, echo: Echo, endpoint: Endpoint, settings: Settings
+) -> None:
     await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
+    await open_endpoint(endpoint, engine.world, kube, settings)
     watch.start()
     await watch.ready.wait()
     await fence.wait()

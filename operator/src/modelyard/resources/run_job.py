@@ -10,8 +10,8 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.common import Resources
-from modelyard.api.run import CONFIG_PATH, FINAL_EXIT_CODES, WORK_PATH, PrepareConfig, TrainConfig
-from modelyard.decision import Child, Manifest, Observed
+from modelyard.api.run import CA_PATH, CONFIG_PATH, FINAL_EXIT_CODES, TOKEN_PATH, WORK_PATH, PrepareConfig, TrainConfig
+from modelyard.decision import Child, Manifest, Observed, Platform
 from modelyard.resources import quantity
 from modelyard.resources.remembered import remembered
 
@@ -19,7 +19,17 @@ CONTAINER = "trainer"
 USER = 65532
 GRACE_SECONDS = 60
 KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-MOUNTS = {"work": WORK_PATH, "tmp": "/tmp", "shm": "/dev/shm", "config": str(PurePosixPath(CONFIG_PATH).parent)}
+TOKEN_SECONDS = 3600
+TOKENS = {f"{purpose}-token": purpose for purpose in (names.PROGRESS, names.CREDENTIALS)}
+"""Volume -> what its token is for."""
+MOUNTS = {
+    "work": WORK_PATH,
+    "tmp": "/tmp",
+    "shm": "/dev/shm",
+    "config": str(PurePosixPath(CONFIG_PATH).parent),
+    **{volume: f"{TOKEN_PATH}/{purpose}" for volume, purpose in TOKENS.items()},
+}
+READ_ONLY = ("config", *TOKENS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,9 @@ class RunPlan:
     store_secret: str
     resources: Resources
     retries: int
+    endpoint: str = ""
+    """Address of this Job at the operator's endpoint."""
+    endpoint_ca: str = ""
     source_secret: str = ""
     """Secret with the key of a Dataset's source; empty when there is no source to read."""
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +86,10 @@ def config_map(plan: RunPlan) -> Manifest:
         "kind": "ConfigMap",
         "metadata": _metadata(plan),
         "immutable": True,
-        "data": {PurePosixPath(CONFIG_PATH).name: json.dumps(plan.config.dump(), sort_keys=True)},
+        "data": {
+            PurePosixPath(CONFIG_PATH).name: json.dumps(plan.config.dump(), sort_keys=True),
+            PurePosixPath(CA_PATH).name: plan.endpoint_ca,
+        },
     }
 
 
@@ -163,12 +179,27 @@ def _amounts(resources: Resources) -> dict[str, str]:
 
 def _environment(plan: RunPlan) -> list[dict[str, Any]]:
     plain = {"MODELYARD_CONFIG": CONFIG_PATH, "MODELYARD_WORK": WORK_PATH, "MODELYARD_RUN": plan.run, "HOME": "/tmp"}
+    plain |= endpoint_environment(plan)
     # Math libraries see the node's cores, not the container's limit.
     plain["OMP_NUM_THREADS"] = str(max(1, int(plan.resources.cpu)))
     keys = [_from_secret(name, plan.store_secret, name) for name in KEY_NAMES]
     if plan.source_secret:
         keys += [_from_secret(f"SOURCE_{name}", plan.source_secret, name) for name in KEY_NAMES]
     return [{"name": name, "value": value} for name, value in plain.items()] + keys
+
+
+def endpoint_environment(plan: RunPlan) -> dict[str, str]:
+    """Where progress goes, in the words that stock Hugging Face Trainer reads."""
+    return {
+        "KUBEFLOW_TRAINER_SERVER_URL": f"{plan.endpoint}/{names.PROGRESS}",
+        "KUBEFLOW_TRAINER_SERVER_CA_CERT": CA_PATH,
+        "KUBEFLOW_TRAINER_SERVER_TOKEN": f"{TOKEN_PATH}/{names.PROGRESS}/token",
+    }
+
+
+def endpoint_of(platform: Platform, namespace: str, job: str) -> str:
+    """Address of a Job at the operator's endpoint."""
+    return f"{platform.endpoint}/v1/namespaces/{namespace}/jobs/{job}"
 
 
 def _from_secret(variable: str, secret: str, key: str) -> dict[str, Any]:
@@ -179,11 +210,18 @@ def _volumes(plan: RunPlan) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [{"name": "work", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     if plan.resources.gpu:  # pinned buffers and NCCL need more than the runtime's 64 MiB
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
-    return [*volumes, {"name": "config", "configMap": {"name": plan.name}}]
+    volumes.append({"name": "config", "configMap": {"name": plan.name}})
+    return volumes + [_token(plan, volume, purpose) for volume, purpose in TOKENS.items()]
+
+
+def _token(plan: RunPlan, volume: str, purpose: str) -> dict[str, Any]:
+    """A token that opens nothing but this Job's part of the endpoint, for one purpose."""
+    token = {"audience": names.audience(plan.name, purpose), "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+    return {"name": volume, "projected": {"sources": [{"serviceAccountToken": token}]}}
 
 
 def _mount(volume: str) -> dict[str, Any]:
     mount: dict[str, Any] = {"name": volume, "mountPath": MOUNTS[volume]}
-    if volume == "config":
+    if volume in READ_ONLY:
         mount["readOnly"] = True
     return mount

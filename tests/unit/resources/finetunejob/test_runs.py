@@ -140,11 +140,34 @@ def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
     }
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert container["resources"]["limits"] == container["resources"]["requests"] == {"cpu": "500m", "memory": "2Gi"}
-    assert [m["mountPath"] for m in container["volumeMounts"]] == ["/work", "/tmp", "/etc/modelyard"]
+    mounts = [m["mountPath"] for m in container["volumeMounts"]]
+    tokens = [f"/var/run/secrets/modelyard/{purpose}" for purpose in ("progress", "credentials")]
+    assert mounts == ["/work", "/tmp", "/etc/modelyard", *tokens]
     assert job["template"]["metadata"]["labels"][names.LABEL_RUN] == yard.run["id"]
     child = yard.wanted("Job")
     assert child is not None and (child.policy, child.suspend) == ("create", False)
     assert "suspend" not in child.manifest["spec"]
+
+
+def test_each_purpose_has_a_token_that_opens_nothing_else() -> None:
+    yard = started()
+    pod, name = yard.job()["spec"]["template"]["spec"], yard.job()["metadata"]["name"]
+    sources = [source for volume in pod["volumes"] for source in volume.get("projected", {}).get("sources", ())]
+    audiences = [source["serviceAccountToken"]["audience"] for source in sources]
+    assert audiences == [f"modelyard.dev/jobs/{name}/progress", f"modelyard.dev/jobs/{name}/credentials"]
+
+
+def test_the_pod_knows_where_to_post_and_whom_to_trust() -> None:
+    yard = started()
+    name, env = yard.job()["metadata"]["name"], {}
+    for entry in yard.job()["spec"]["template"]["spec"]["containers"][0]["env"]:
+        env[entry["name"]] = entry.get("value")
+    url = f"https://modelyard.ops.svc/v1/namespaces/team-a/jobs/{name}/progress"
+    assert env["KUBEFLOW_TRAINER_SERVER_URL"] == url
+    assert env["KUBEFLOW_TRAINER_SERVER_CA_CERT"] == "/etc/modelyard/ca.crt"
+    assert env["KUBEFLOW_TRAINER_SERVER_TOKEN"] == "/var/run/secrets/modelyard/progress/token"
+    config = yard.wanted("ConfigMap")
+    assert config is not None and config.manifest["data"]["ca.crt"] == "PEM"
 
 
 def test_gpus_placement_and_keys_reach_the_pod() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from modelyard.api import layout
-from modelyard.api.run import Manifest, ProgressReport, listing_digest
+from modelyard.api.run import Manifest, listing_digest
 from modelyard.engine.facts import FactFunction
 from modelyard.storage.claims import claim_number, claimant, spend_number
 from modelyard.storage.errors import Missing
@@ -42,7 +41,6 @@ class StoreFacts:
             "verified": self._verified,
             "number": self._number,
             "claimant": self._claimant,
-            "progress": self._progress,
             "prefix_deleted": self._prefix_deleted,
             "swept": self._swept,
         }
@@ -82,14 +80,6 @@ class StoreFacts:
             return claimant(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
         except Missing:
             return ""
-
-    def _progress(self, args: Args) -> dict[str, Any] | None:
-        """Latest ProgressReport of a run `prefix`, None before the first."""
-        try:
-            data = self._store.get(self._bucket, layout.progress_key(args["prefix"]))
-        except Missing:
-            return None
-        return ProgressReport.model_validate(json.loads(data)).dump()
 
     def _prefix_deleted(self, args: Args) -> bool:
         """True once nothing is left below a `prefix`; the version's `number` is spent before."""

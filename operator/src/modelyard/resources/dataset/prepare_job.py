@@ -12,7 +12,7 @@ from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
 from modelyard.resources.profiles import image_of
 from modelyard.resources.remembered import remembered
-from modelyard.resources.run_job import RunPlan
+from modelyard.resources.run_job import RunPlan, endpoint_of
 
 
 @remembered
@@ -46,15 +46,18 @@ def job_name(obj: Manifest, spec: DatasetSpec) -> str:
 
 def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observed: Observed) -> RunPlan:
     """The Job as it would be made now."""
+    platform, name = observed.platform, job_name(obj, spec)
     return RunPlan(
-        name=job_name(obj, spec),
+        name=name,
         run=prepare_id(spec),
-        config=_config(obj, spec, observed.platform),
+        config=_config(obj, spec, platform),
         image=image_of(profile, observed),
         store_secret=profile.store.secret,
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,
         retries=profile.retries,
+        endpoint=endpoint_of(platform, obj["metadata"]["namespace"], name),
+        endpoint_ca=platform.endpoint_ca,
         node_selector=profile.node_selector,
         tolerations=[toleration.dump() for toleration in profile.tolerations],
     )

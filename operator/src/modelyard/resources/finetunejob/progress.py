@@ -9,15 +9,12 @@ from pydantic import ValidationError
 from modelyard.api.finetunejob import Progress, Run
 from modelyard.api.run import ProgressReport
 from modelyard.decision import Fact
-from modelyard.resources.finetunejob.case import Case
-
-EVERY = 5.0
-"""Seconds between two looks."""
+from modelyard.resources.finetunejob.case import Case, job_name
 
 
 def progress_fact(case: Case, run: Run) -> Fact:
-    """The latest report of the run."""
-    return Fact.of("progress", max_age=EVERY, prefix=case.prefix(run))
+    """The latest report of the run; the engine wakes us when there is another one, at most every 5 s."""
+    return Fact.of("progress", max_age=0, namespace=case.namespace, job=job_name(run))
 
 
 def progress_of(case: Case, run: Run, *, running: bool) -> Progress | None:
@@ -55,15 +52,14 @@ def _report(value: dict[str, Any] | None) -> ProgressReport | None:
 
 def _shown(report: ProgressReport) -> Progress:
     # 100 is kept for the verified version: a report is a claim, not a proof.
-    percent = min(99, 100 * report.step // report.steps) if report.steps > 0 else 0
     return Progress(
-        percent=max(0, percent),
+        percent=max(0, min(99, int(100 * (report.share or 0.0) + 1e-9))),
         step=report.step,
         steps=report.steps,
         epoch=_finite(report.epoch),
         eta=None if _finite(report.seconds_left) is None else humanised(report.seconds_left or 0.0),
         loss=_finite(report.loss),
-        stage=report.stage,
+        stage=report.stage or None,
     )
 
 

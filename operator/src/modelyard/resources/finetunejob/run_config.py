@@ -7,11 +7,12 @@ from modelyard.api.common import seconds
 from modelyard.api.finetunejob import Pinned, Run
 from modelyard.api.run import BaseModelInput, DatasetInput, StoreLocation, TrainConfig
 from modelyard.resources.finetunejob.case import Case, job_name
-from modelyard.resources.run_job import RunPlan
+from modelyard.resources.run_job import RunPlan, endpoint_of
 
 
 def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
     """All that decides the Job."""
+    platform = case.observed.platform
     return RunPlan(
         name=job_name(run),
         run=run.id,
@@ -20,6 +21,8 @@ def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
         store_secret=pinned.store_secret,
         resources=run.resources or case.spec.resources,
         retries=pinned.retries,
+        endpoint=endpoint_of(platform, case.namespace, job_name(run)),
+        endpoint_ca=platform.endpoint_ca,
         node_selector=pinned.node_selector,
         tolerations=pinned.tolerations,
         labels={names.LABEL_MODEL: run.model},

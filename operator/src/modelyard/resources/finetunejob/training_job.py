@@ -12,7 +12,7 @@ from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import retry
 from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.pins import later_changes, refreshed
-from modelyard.resources.finetunejob.progress import EVERY, progress_of
+from modelyard.resources.finetunejob.progress import progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
 from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
 from modelyard.resources.refusals import refused_pods
@@ -128,7 +128,7 @@ def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Ch
 def _watched(case: Case, now: Situation) -> Wait:
     name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
-        return moving(names.TRAINING, f"run {now.run.id} trains in Job {name}{later}", EVERY)
+        return moving(names.TRAINING, f"run {now.run.id} trains in Job {name}{later}")
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)

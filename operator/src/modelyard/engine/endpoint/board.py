@@ -1,0 +1,106 @@
+"""The newest progress per run, in memory; shown to the rooms at most every few seconds, whatever pods send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.api.progress import TrainerStatus
+from modelyard.api.run import ProgressReport
+from modelyard.engine.cache import Key
+from modelyard.engine.endpoint.callers import Caller
+
+EVERY = 5.0
+"""Seconds between two states of one run that the rooms get to see."""
+REMEMBERED = 10_000
+Run = tuple[str, str]
+"""Namespace and name of the run's Job."""
+
+
+@dataclass
+class Entry:
+    """What one run told: the newest report, the one that is shown, and since when the present pod makes steps."""
+
+    owner: Key
+    pod_uid: str
+    latest: ProgressReport
+    shown: ProgressReport | None = None
+    shown_at: float = float("-inf")
+    timer: asyncio.TimerHandle | None = None
+    first: tuple[float, float] | None = None
+    """Time and share of the first post of this pod that named a share."""
+
+
+class Board:
+    """Takes posts, answers the fact `progress`, wakes the owner when there is something new to show."""
+
+    def __init__(self, wake: Callable[[Key], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._wake, self._clock = wake, clock
+        self._entries: OrderedDict[Run, Entry] = OrderedDict()
+
+    def post(self, caller: Caller, status: TrainerStatus) -> None:
+        """Remember a state; another pod starts from nothing."""
+        key, now = (caller.namespace, caller.job), self._clock()
+        entry = self._entries.get(key)
+        if entry is None or entry.pod_uid != caller.pod_uid:
+            before = entry
+            entry = Entry(caller.owner, caller.pod_uid, ProgressReport(run=caller.run, pod=caller.pod, stage="train"))
+            if before is not None:
+                entry.shown_at, entry.timer = before.shown_at, before.timer
+            self._entries[key] = entry
+        self._entries.move_to_end(key)
+        if len(self._entries) > REMEMBERED:
+            self._drop()
+        entry.latest = merged(entry.latest, status)
+        self._estimate(entry, now)
+        if entry.timer is None:
+            pause = max(0.0, entry.shown_at + EVERY - now)
+            entry.timer = asyncio.get_running_loop().call_later(pause, self._show, key)
+
+    async def progress(self, args: Mapping[str, str]) -> dict[str, Any] | None:
+        """Fact: the state of the run of a `job` in a `namespace`, None before its first post."""
+        entry = self._entries.get((args["namespace"], args["job"]))
+        return None if entry is None or entry.shown is None else entry.shown.dump()
+
+    def _drop(self) -> None:
+        _, oldest = self._entries.popitem(last=False)
+        if oldest.timer is not None:
+            oldest.timer.cancel()
+
+    def _show(self, key: Run) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.timer, entry.shown_at = None, self._clock()
+        if entry.shown != entry.latest:
+            entry.shown = entry.latest
+            self._wake(entry.owner)
+
+    def _estimate(self, entry: Entry, now: float) -> None:
+        """Time left by our own clock: how long the present pod took for the share it did."""
+        report, left = entry.latest, None
+        share = report.share
+        if share is not None and (entry.first is None or share < entry.first[1]):
+            entry.first = (now, share)
+        if share is not None and entry.first is not None and share > entry.first[1]:
+            began, at_first = entry.first
+            left = round((now - began) / (share - at_first) * (1.0 - share), 1)
+        entry.latest = report.model_copy(update={"seconds_left": left})
+
+
+def merged(report: ProgressReport, status: TrainerStatus) -> ProgressReport:
+    """The report with what the post says; a field that it leaves out stays as it was."""
+    told = {
+        "stage": status.stage,
+        "percent": status.progress_percentage,
+        "step": status.count("current_step"),
+        "steps": status.count("total_steps"),
+        "epoch": status.metric("current_epoch"),
+        "loss": status.metric("loss"),
+        "resumed_from": status.resumed_from,
+    }
+    return report.model_copy(update={name: value for name, value in told.items() if value is not None})

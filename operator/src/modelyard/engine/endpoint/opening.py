@@ -1,0 +1,35 @@
+"""Opens the endpoint: its authority is found or made, and every run is told whom to trust."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from modelyard.engine.endpoint.authority import Secrets, ensure_authority
+from modelyard.engine.endpoint.server import Endpoint
+from modelyard.engine.endpoint.signing import Pair, SigningError
+from modelyard.engine.handlers import EndlessBackoff
+from modelyard.engine.kube import KubeError
+from modelyard.engine.world import World
+from modelyard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def open_endpoint(endpoint: Endpoint, world: World, kube: Secrets, settings: Settings) -> None:
+    """Listen, and put the authority into the platform before the first run is made; raises OSError, SigningError."""
+    authority = await _authority(kube, settings.namespace)
+    world.platform = replace(world.platform, endpoint_ca=authority.certificate)
+    await endpoint.start(settings.endpoint_port, authority, settings.endpoint_host)
+
+
+async def _authority(kube: Secrets, namespace: str) -> Pair:
+    """However long that takes: without it no run could trust us."""
+    for pause in EndlessBackoff():
+        try:
+            return await ensure_authority(kube, namespace)
+        except (KubeError, SigningError) as fault:
+            log.warning("the endpoint has no certificate authority yet: %s", fault)
+            await asyncio.sleep(pause)
+    raise AssertionError("the back-off is endless")

@@ -1,0 +1,64 @@
+"""One run with a pod in the operator's cache, and an API server that reviews tokens by a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard import names
+from modelyard.decision import Manifest
+from modelyard.engine.cache import Cache
+from modelyard.engine.endpoint.callers import POD_NAME, POD_UID, Callers
+from modelyard.engine.kube import KubeError
+from tests.builders import Built, a_finetunejob, an_object
+
+JOB, RUN, POD = "reviews-1234", "1234", "reviews-1234-0"
+NAMESPACE = "team-a"
+HOST = "modelyard.ops.svc"
+
+
+class Reviewer:
+    """Answers TokenReviews: token -> status, filled by `knows`."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
+        self.down = False
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """A review."""
+        self.asked.append(manifest["spec"]["token"])
+        if self.down:
+            raise KubeError(0, "no answer")
+        status = self.statuses.get(manifest["spec"]["token"], {"authenticated": False})
+        if not set(status.get("audiences", ())) & set(manifest["spec"]["audiences"]):
+            status = {"authenticated": False}
+        return {**manifest, "status": status}
+
+    def knows(self, token: str, pod: str = POD, namespace: str = NAMESPACE, purpose: str = names.PROGRESS) -> str:
+        """A token bound to a pod; gives the header."""
+        self.statuses[token] = {
+            "authenticated": True,
+            "audiences": [names.audience(JOB, purpose)],
+            "user": {
+                "username": f"system:serviceaccount:{namespace}:default",
+                "extra": {POD_NAME: [pod], POD_UID: [f"uid-pod-{pod}"]},
+            },
+        }
+        return f"Bearer {token}"
+
+
+def a_cache(*changed: Built) -> Cache:
+    """FineTuneJob, Job and pod as the watches showed them; `changed` replace those of the same kind and name."""
+    cache = Cache()
+    owner = a_finetunejob()
+    job = an_object("batch/v1", "Job", JOB, {}).owned_by(owner).label(names.LABEL_RUN, RUN)
+    pod = an_object("v1", "Pod", POD, {}).owned_by(job).status(phase="Running")
+    objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in (owner, job, pod, *changed)}
+    for number, obj in enumerate(objects.values(), 1):
+        cache.put(obj.but("metadata.resourceVersion", str(number)))
+    return cache
+
+
+def callers(reviewer: Reviewer, *changed: Built) -> Callers:
+    """Who asks the reviewer and looks into the cache."""
+    return Callers(reviewer, a_cache(*changed))
