@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,9 @@ from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Callers
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import Kube
+from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
-from tests.cluster.test_chart import ACCOUNT, CHART, VALUES
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.tools import binary
 
 HOST = "yard-modelyard.ops.svc"
 TENANTS = ("team-a", "team-b")
@@ -72,13 +69,8 @@ def reference(api: str, kind: str, name: str, uid: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with ApiServer() as server:
-        admin = Kubectl(server.kubeconfig)
-        options = ["--namespace", "ops", "--create-namespace", "--set", VALUES, "--kubeconfig", str(server.kubeconfig)]
-        subprocess.run([str(binary("helm")), "install", "yard", str(CHART), *options], check=True, capture_output=True)
-        admin.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        groups = ("system:serviceaccounts", "system:authenticated")
-        site = Site(admin, server.kubeconfig_for(ACCOUNT, groups))
+    with chart_installed() as found:
+        site = Site(found.admin, found.server.kubeconfig_for(ACCOUNT, GROUPS))
         for namespace in TENANTS:
             _make_tenant(site, namespace)
         yield site
