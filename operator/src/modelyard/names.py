@@ -37,6 +37,10 @@ SECRET_STORE_READ: Final = "modelyard-store-read"
 SECRET_ENDPOINT_CA: Final = "modelyard-endpoint-ca"  # in the operator's own namespace, made by the operator
 DEFAULT_PROFILE: Final = "default"
 
+# What a run's pod may ask of the operator's endpoint; each has a token of its own.
+PROGRESS: Final = "progress"
+CREDENTIALS: Final = "credentials"
+
 # Condition types.
 READY: Final = "Ready"
 RECONCILING: Final = "Reconciling"  # present only while True
@@ -97,11 +101,6 @@ PROBE_FAILED: Final = "PredictionFailed"
 NAME_TOO_LONG: Final = "NameTooLong"
 IN_USE: Final = "InUse"
 INTERNAL: Final = "InternalError"
-
-
-# What a run's pod may ask of the operator's endpoint; each has a token of its own.
-PROGRESS: Final = "progress"
-CREDENTIALS: Final = "credentials"
 
 
 def audience(job: str, purpose: str) -> str:
