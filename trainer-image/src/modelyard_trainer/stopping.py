@@ -1,4 +1,4 @@
-"""What SIGTERM does: raise Interrupted at once, or let the training loop save first, and always end in time."""
+"""What SIGTERM does: raise Interrupted at once, or let training save and publishing finish, and always end in time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from types import FrameType
 from modelyard_trainer.errors import Interrupted
 
 log = logging.getLogger(__name__)
-GRACE = 20
-"""Seconds that the training loop gets to finish a step and save a checkpoint."""
+GRACE = 60
+"""Seconds between SIGTERM and SIGKILL where the pod does not say (MODELYARD_GRACE)."""
 HARD = 6
 """Seconds between Interrupted and the end of the process, whatever it is doing."""
+RESERVE = 4
+"""Seconds that the kubelet may lose."""
 
 
 class Stop:
-    """The pod's wish to end; `graceful` is true while the training loop looks at `requested` itself."""
+    """The pod's wish to end; `graceful` is true while training looks at `requested` itself, or publishing may finish."""
 
     def __init__(self) -> None:
         self.requested = False
         self.graceful = False
         self._raised = False
+        self._saving = max(1, int(os.environ.get("MODELYARD_GRACE", GRACE)) - HARD - RESERVE)
         self._last_words: Callable[[], None] = lambda: None
 
     def install(self, last_words: Callable[[], None]) -> None:
@@ -48,7 +51,7 @@ class Stop:
         self.requested = True
         log.warning("asked to stop")
         if self.graceful:
-            signal.alarm(GRACE)
+            signal.alarm(self._saving)
         else:
             self._raise()
 

@@ -15,5 +15,6 @@ def execute(run: Run) -> None:
     ready = run.publication
     if ready is None:
         raise RuntimeError("no stage left anything to publish")
+    run.stop.graceful = True  # an upload that has begun is worth the grace period
     manifest, run.digest = publish(run.store, run.bucket, ready.prefix, ready.folder, ready.kind, ready.info)
     log.info("published %d files, %d bytes, %s", len(manifest.files), manifest.size, run.digest)

@@ -1,0 +1,107 @@
+"""Killed at random steps in processes of their own, a run ends with the very loss of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import traceback
+from typing import Any
+
+import pytest
+
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, TrainConfig
+from modelyard_trainer import pipeline
+from modelyard_trainer.__main__ import make_run
+from modelyard_trainer.stopping import Stop
+from tests.trainer.yard import BUCKET, Yard, environment
+
+TRAIN = {"epochs": 2, "learningRate": 2e-3, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+KINDS: dict[str, dict[str, Any]] = {
+    "full": {"method": {"type": "full"}, "train": TRAIN},
+    "lora": {"method": {"type": "lora", "rank": 4}, "train": {**TRAIN, "batchSize": 8, "gradientAccumulation": 2}},
+}
+POINTS = [(kind, word) for kind in KINDS for word in ("SIGKILL", "SIGTERM")]
+SOME, ALL = 1, 5
+"""Random steps per kind of training and signal: 4 in all, 20 in a full run."""
+
+
+class Trained:
+    """How a run ended: validation loss, last training loss and steps."""
+
+    def __init__(self, yard: Yard, config: TrainConfig) -> None:
+        text = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode()
+        lines = [json.loads(line) for line in text.splitlines()]
+        self.validation = [line["validation_loss"] for line in lines if "validation_loss" in line][-1]
+        self.loss = [line["loss"] for line in lines if "loss" in line][-1]
+        self.steps = yard.report(config).train["steps"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> dict[str, Trained]:
+    found = {}
+    for kind in KINDS:
+        config = make_config(yard, base, dataset, f"whole-{kind}", kind)
+        assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
+        found[kind] = Trained(yard, config)
+    return found
+
+
+def make_config(yard: Yard, base: dict[str, str], dataset: dict[str, str], run: str, kind: str) -> TrainConfig:
+    """Checkpoints as often as the store takes them, and every step in the history."""
+    return yard.train_config(run, base, dataset, export=["safetensors"], checkpointEvery=0, **KINDS[kind])
+
+
+def in_child(yard: Yard, config: TrainConfig, step: int = 0, word: str = "SIGKILL") -> int:
+    """The pod's program in a forked process, which gets a signal at a step; gives its wait status."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    code = 1
+    try:
+        with environment(yard.environment()):
+            stop = Stop()
+            stop.install(lambda: None)
+            run = make_run(config, yard.work / f"{config.run}-{os.getpid()}", stop)
+            if step:
+                _strike(run.progress, step, signal.Signals[word])
+            code = int(pipeline.execute(run)[0])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _strike(progress: Any, at: int, number: signal.Signals) -> None:
+    """Send ourselves a signal when that step is reported: amid the callbacks, before its checkpoint."""
+    update = progress.update
+
+    def struck(**changes: Any) -> None:
+        update(**changes)
+        if changes.get("step") == at and "epoch" in changes:
+            os.kill(os.getpid(), number)
+
+    progress.update = struck
+
+
+@pytest.mark.parametrize(("kind", "word"), POINTS)
+@pytest.mark.parametrize("points", [SOME, pytest.param(ALL, marks=pytest.mark.full)])
+def test_the_loss_is_as_if_nothing_had_happened(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], undisturbed: dict[str, Trained],
+    kind: str, word: str, points: int,
+) -> None:  # fmt: skip
+    expected = undisturbed[kind]
+    for step in random.sample(range(2, expected.steps), points):
+        config = make_config(yard, base, dataset, f"{word}-{kind}-{step}-{points}".lower(), kind)
+        ended = os.waitstatus_to_exitcode(in_child(yard, config, step, word))
+        assert ended == (-signal.SIGKILL if word == "SIGKILL" else ExitCode.INTERRUPTED)
+        saved = max(yard.checkpoints(config), default=0)
+        assert saved == step if word == "SIGTERM" else saved < step, (step, saved)
+        assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
+        found = Trained(yard, config)
+        assert yard.report(config).train["resumed_from"] == saved
+        assert found.steps == expected.steps
+        assert abs(found.validation - expected.validation) < 1e-3, (step, found.validation, expected.validation)
+        assert abs(found.loss - expected.loss) < 1e-3, (step, found.loss, expected.loss)
