@@ -22,6 +22,8 @@ LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"  # name of the ModelDeployment t
 LABEL_VERSION: Final = f"{GROUP}/version"  # number of the version that a server serves
 LABEL_MODEL: Final = f"{GROUP}/model"  # name of the model that a ModelVersion is a version of
 
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"  # Kueue's own: on a FineTuneJob or Dataset, and then on its Job
+
 # Annotations.
 ANNOTATION_OWNER: Final = f"{GROUP}/owner-name"  # full name of the owner, for people
 ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # of a Job or a server's Deployment: hash of what decides its pods
@@ -55,6 +57,7 @@ WAITING_FOR_DATASET: Final = "WaitingForDataset"
 WAITING_FOR_POD: Final = "WaitingForPod"
 TRAINING: Final = "Training"
 SUSPENDED: Final = "Suspended"
+QUEUED: Final = "Queued"  # Kueue has not started the Job, or took its pods back
 PUBLISHING: Final = "Publishing"
 SUCCEEDED: Final = "Succeeded"
 ADOPTED: Final = "Adopted"

@@ -20,7 +20,7 @@ RESERVE = 4
 
 
 class Stop:
-    """The pod's wish to end; `graceful` is true while training looks at `requested` itself, or publishing may finish."""
+    """The pod's wish to end; `graceful` while training looks at `requested` itself, or publishing may finish."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -187,6 +187,8 @@ class Pinned(StatusModel):
     profile: str = Field(default="", description="TrainingProfile that gave image, Secret and placement.")
     retries: int = Field(default=3, description="Failed pods that are tried again.")
     disruptions: int = Field(default=20, description="Evictions and pre-emptions that the run survives.")
+    grace_period: Duration = Field(default="60s", description="Time that pods get to save when they are taken away.")
+    queue: str = Field(default="", description="Local queue of Kueue in which the Job waits.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that the pods need.")
     tolerations: list[dict[str, str]] = Field(default_factory=list, description="Tolerations of the pods.")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelyard.api.common import ApiModel, CommonStatus, Memory, ObjectName, S3Folder
+from modelyard.api.common import ApiModel, CommonStatus, Duration, Memory, ObjectName, S3Folder
 from modelyard.names import SECRET_STORE
 
 LabelValue = Annotated[str, Field(max_length=63)]
@@ -80,11 +80,25 @@ class TrainingProfileSpec(ApiModel):
     tolerations: list[Toleration] = Field(
         default_factory=list, max_length=32, description="Taints that run pods tolerate."
     )
+    queue: LabelValue | None = Field(
+        default=None,
+        min_length=1,
+        description="Local queue of Kueue in which runs wait; the label kueue.x-k8s.io/queue-name of a FineTuneJob or "
+        "Dataset names another one. Their Jobs are made suspended, and only Kueue starts them.",
+    )
     retries: int = Field(
         default=3, ge=0, le=20, description="How often a failed pod is tried again before the run fails."
     )
     disruptions: int = Field(
-        default=20, ge=0, le=1000, description="How many evictions and pre-emptions a run survives."
+        default=20,
+        ge=0,
+        le=1000,
+        description="How many evictions and pre-emptions a run, or the preparation of a Dataset, survives.",
+    )
+    grace_period: Duration = Field(
+        default="60s",
+        description="Time that a pod gets to save its state when it is taken away, for example 120s: "
+        "a checkpoint has to reach the store in it, or the run goes on from the one before.",
     )
     limits: Limits = Field(default_factory=Limits)
     namespaces: Namespaces = Field(default_factory=Namespaces)

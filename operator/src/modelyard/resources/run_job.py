@@ -10,14 +10,23 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.common import Resources
-from modelyard.api.run import CA_PATH, CONFIG_PATH, FINAL_EXIT_CODES, TOKEN_PATH, WORK_PATH, PrepareConfig, TrainConfig
+from modelyard.api.run import (
+    CA_PATH,
+    CONFIG_PATH,
+    FINAL_EXIT_CODES,
+    TOKEN_PATH,
+    WORK_PATH,
+    ExitCode,
+    PrepareConfig,
+    TrainConfig,
+)
 from modelyard.decision import Child, Manifest, Observed, Platform
-from modelyard.resources import quantity
+from modelyard.resources import jobs, quantity
+from modelyard.resources.queueing import queue_in
 from modelyard.resources.remembered import remembered
 
 CONTAINER = "trainer"
 USER = 65532
-GRACE_SECONDS = 60
 KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TOKEN_SECONDS = 3600
 TOKENS = {f"{purpose}-token": purpose for purpose in (names.PROGRESS, names.CREDENTIALS)}
@@ -46,6 +55,10 @@ class RunPlan:
     endpoint: str = ""
     """Address of this Job at the operator's endpoint."""
     endpoint_ca: str = ""
+    grace: int = 60
+    """Seconds between SIGTERM and SIGKILL."""
+    queue: str = ""
+    """Local queue of Kueue; empty: the Job starts at once."""
     source_secret: str = ""
     """Secret with the key of a Dataset's source; empty when there is no source to read."""
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -54,8 +67,11 @@ class RunPlan:
 
 
 def children(plan: RunPlan, suspend: bool | None = None) -> tuple[Child, ...]:
-    """Both, made once and never patched; `suspend` goes by the Child alone."""
-    return (Child(config_map(plan), "create"), Child(job(plan), "create", suspend=suspend))
+    """Both, made once and never patched; `suspend` goes by the Child alone, for a queued Job by being there."""
+    config = Child(config_map(plan), "create")
+    if plan.queue:
+        return (config,) if suspend else (config, Child(job(plan), "create"))
+    return (config, Child(job(plan), "create", suspend=suspend))
 
 
 def kept(name: str, suspend: bool | None = None) -> tuple[Child, ...]:
@@ -64,6 +80,14 @@ def kept(name: str, suspend: bool | None = None) -> tuple[Child, ...]:
         Child({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}, "keep"),
         Child({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}}, "keep", suspend=suspend),
     )
+
+
+def stopped(name: str, job: Manifest | None) -> tuple[Child, ...]:
+    """Both kept for their logs, and no more pods made; a Job that Kueue would start again goes."""
+    going = job is not None and not jobs.has_ended(job)
+    if going and queue_in(job):
+        return kept(name)[:1]
+    return kept(name, suspend=True if going else None)
 
 
 def all_kept(observed: Observed) -> tuple[Child, ...]:
@@ -75,7 +99,7 @@ def all_kept(observed: Observed) -> tuple[Child, ...]:
 def inputs_hash(plan: RunPlan) -> str:
     """The same for the same inputs, whatever this operator's version makes of them."""
     inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]
-    inputs += [plan.retries, dict(plan.node_selector), [dict(t) for t in plan.tolerations]]
+    inputs += [plan.retries, plan.grace, plan.queue, dict(plan.node_selector), [dict(t) for t in plan.tolerations]]
     return names.short_hash(json.dumps(inputs, sort_keys=True))
 
 
@@ -95,11 +119,14 @@ def config_map(plan: RunPlan) -> Manifest:
 
 def job(plan: RunPlan) -> Manifest:
     """One pod at a time, tried again `retries` times, never for faults that would come back."""
+    metadata = _metadata(plan)
+    queue = {names.LABEL_QUEUE: plan.queue} if plan.queue else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(plan),
+        "metadata": {**metadata, "labels": metadata["labels"] | queue},
         "spec": {
+            **({"suspend": True} if queue else {}),
             "completionMode": "Indexed",
             "completions": 1,
             "parallelism": 1,
@@ -128,6 +155,8 @@ def _failure_rules() -> list[dict[str, Any]]:
     return [
         {"action": "FailJob", "onExitCodes": codes},
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        # Suspending deletes pods without that condition: being asked to stop is no failure of the run.
+        {"action": "Ignore", "onExitCodes": {**codes, "values": [int(ExitCode.INTERRUPTED)]}},
     ]
 
 
@@ -136,7 +165,7 @@ def _pod_spec(plan: RunPlan) -> dict[str, Any]:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": plan.grace,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -180,6 +209,7 @@ def _amounts(resources: Resources) -> dict[str, str]:
 def _environment(plan: RunPlan) -> list[dict[str, Any]]:
     plain = {"MODELYARD_CONFIG": CONFIG_PATH, "MODELYARD_WORK": WORK_PATH, "MODELYARD_RUN": plan.run, "HOME": "/tmp"}
     plain |= endpoint_environment(plan)
+    plain["MODELYARD_GRACE"] = str(plan.grace)
     # Math libraries see the node's cores, not the container's limit.
     plain["OMP_NUM_THREADS"] = str(max(1, int(plan.resources.cpu)))
     keys = [_from_secret(name, plan.store_secret, name) for name in KEY_NAMES]

@@ -16,6 +16,7 @@ from modelyard.resources.dataset import status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
+from modelyard.resources.queueing import waits_in_queue
 from modelyard.resources.refusals import refusal_needs, refused_pods
 from modelyard.resources.run_job import RunPlan
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
@@ -143,6 +144,9 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
 
 
 def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
+    queued = waits_in_queue(observed.child("Job", name), ran=False)
+    if queued is not None:
+        return queued
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):
         return moving(names.PREPARING, f"Job {name} prepares the rows")
     fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
@@ -169,8 +173,7 @@ def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wai
 
 def _stopped(observed: Observed, name: str) -> tuple[Child, ...]:
     """Kept for its logs, and making no more pods."""
-    job = observed.child("Job", name)
-    return run_job.kept(name, suspend=None if job is None or jobs.has_ended(job) else True)
+    return run_job.stopped(name, observed.child("Job", name))
 
 
 def _hints(spec: DatasetSpec) -> Hints:

@@ -6,11 +6,13 @@ import json
 
 from modelyard import names
 from modelyard.api import layout
+from modelyard.api.common import seconds
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import PrepareConfig, StoreLocation
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
 from modelyard.resources.profiles import image_of
+from modelyard.resources.queueing import queue_of
 from modelyard.resources.remembered import remembered
 from modelyard.resources.run_job import RunPlan, endpoint_of
 
@@ -55,9 +57,11 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         store_secret=profile.store.secret,
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,
+        queue=queue_of(obj, profile),
         retries=profile.retries,
         endpoint=endpoint_of(platform, obj["metadata"]["namespace"], name),
         endpoint_ca=platform.endpoint_ca,
+        grace=seconds(profile.grace_period),
         node_selector=profile.node_selector,
         tolerations=[toleration.dump() for toleration in profile.tolerations],
     )

@@ -11,6 +11,7 @@ from modelyard.resources.conditions import condition, is_ready
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.run_id import data_hash
 from modelyard.resources.parse import status_of
+from modelyard.resources.queueing import labels_of
 from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck
 
 
@@ -35,7 +36,7 @@ def dataset_child(case: Case) -> tuple[Child, ...]:
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": "Dataset",
-        "metadata": {"name": dataset_name(case)},
+        "metadata": {"name": dataset_name(case), "labels": labels_of(case.obj)},
         "spec": inline.dump(),
     }
     return (Child(manifest, "apply"),)

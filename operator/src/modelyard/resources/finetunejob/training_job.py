@@ -15,6 +15,7 @@ from modelyard.resources.finetunejob.pins import later_changes, refreshed
 from modelyard.resources.finetunejob.progress import progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
 from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
+from modelyard.resources.queueing import waits_in_queue
 from modelyard.resources.refusals import refused_pods
 from modelyard.resources.waiting import Wait, held_up, moving, refusal, waits_for_pod
 
@@ -55,8 +56,7 @@ class Situation:
     @property
     def kept(self) -> tuple[Child, ...]:
         """Job and ConfigMap stay for their logs; a Job that would go on is held."""
-        going = self.job is not None and not jobs.has_ended(self.job)
-        return run_job.kept(job_name(self.run), suspend=True if going else None)
+        return run_job.stopped(job_name(self.run), self.job)
 
 
 def job_ref(case: Case, run: Run) -> Ref:
@@ -118,6 +118,8 @@ def shared(case: Case, now: Situation, foreign: Manifest) -> Answer:
 
 def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Child, ...]) -> Answer:
     verdict, word = wait.verdict, "Training" if now.ran else "Pending"
+    if verdict.reason == names.QUEUED:
+        word = "Queued"
     if case.spec.suspend and wait.verdict.reason != names.QUOTA:
         text = "suspended by spec.suspend: pods go, checkpoints stay; set it to false to go on"
         verdict, word = Verdict(False, names.SUSPENDED, text, idle=True), "Suspended"
@@ -127,6 +129,9 @@ def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Ch
 
 def _watched(case: Case, now: Situation) -> Wait:
     name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
+    queued = waits_in_queue(now.job, ran=now.ran)
+    if queued is not None:
+        return queued
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
         return moving(names.TRAINING, f"run {now.run.id} trains in Job {name}{later}")
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
