@@ -174,4 +174,6 @@ class DatasetStatus(CommonStatus):
     failure: Failure | None = Field(
         default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
     )
+    disruptions: int = Field(default=0, description="Evictions and pre-emptions of this preparation so far.")
+    last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
     swept: bool = Field(default=False, description="What killed pods left was removed from the store.")

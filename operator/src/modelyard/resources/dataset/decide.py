@@ -12,7 +12,7 @@ from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
 from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.dataset import status
+from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
@@ -31,6 +31,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if before.digest or before.failure:
         yield from _sweep(obj, spec, before, observed)
         return
+    obj = disruptions.counted(obj, spec, observed)
     yield from profiles.needs(spec.profile, obj["metadata"]["namespace"], observed)
     job = observed.child("Job", job_name(obj, spec))
     yield from refusal_needs(job, jobs.pods_of(job, observed))
@@ -46,6 +47,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     before = status.current(obj, spec)
     if before.digest or before.failure:
         return _ended(obj, spec, before, observed, now)
+    obj = disruptions.counted(obj, spec, observed)
     if _at_work(obj, spec, observed):
         return _watch(obj, spec, observed, now)
     return _look_into_store(obj, spec, observed, now)
@@ -84,7 +86,12 @@ def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:
     job = observed.child("Job", job_name(obj, spec))
     if job is None or jobs.has_ended(job):
         return False
-    return jobs.fatal(jobs.pods_of(job, observed), _hints(spec)) is None
+    return _fatal(obj, spec, observed, jobs.pods_of(job, observed)) is None
+
+
+def _fatal(obj: Manifest, spec: DatasetSpec, observed: Observed, pods: tuple[Manifest, ...]) -> Fault | None:
+    """Ends the preparation although the Job would try again."""
+    return jobs.fatal(pods, _hints(spec)) or disruptions.worn_out(obj, spec, observed)
 
 
 def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -113,7 +120,7 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
         text = f"the Job ended with success, but nothing is published under {prefix(obj, spec)}"
         fault = Fault(names.TRAINER_FAILED, text, final=True)
     else:
-        fault = jobs.fatal(pods, hints) or jobs.why_failed(job, pods, hints)
+        fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
     return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
 
 

@@ -83,7 +83,9 @@ def invalid(obj: Manifest, verdict: Verdict, children: tuple[Child, ...], now: d
 
 
 def _about(obj: Manifest, spec: DatasetSpec) -> dict[str, Any]:
-    return {"prepareId": prepare_id(spec), "prefix": prefix(obj, spec)}
+    before = current(obj, spec)
+    counts = {"disruptions": before.disruptions, "lastDisruption": before.last_disruption}
+    return {"prepareId": prepare_id(spec), "prefix": prefix(obj, spec), **counts}
 
 
 def _decision(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelyard import names
-from modelyard.api.finetunejob import Pinned, Run
+from modelyard.api.finetunejob import Run
 from modelyard.decision import Manifest
-from modelyard.resources import jobs
+from modelyard.resources import disruptions, jobs
 from modelyard.resources.finetunejob.case import Case
-from modelyard.resources.pods import Fault, created, has_started, is_disrupted
+from modelyard.resources.pods import Fault, has_started
 
 
 def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]:
     """The run with pods and disruptions counted once each; pods of one run follow each other, so times order them."""
-    started = _after(run.last_pod, [pod for pod in pods if has_started(pod)])
-    taken = _after(run.last_disruption, [pod for pod in pods if is_disrupted(pod)])
+    started = disruptions.after(run.last_pod, [pod for pod in pods if has_started(pod)])
+    taken = disruptions.taken_after(run.last_disruption, pods)
     first = 1 if started and run.last_pod is None else 0
     update = {
         "last_pod": started[-1] if started else run.last_pod,
@@ -27,18 +26,5 @@ def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]
 
 def fatal(case: Case, run: Run, pods: Sequence[Manifest]) -> Fault | None:
     """Why the run ends although its Job would try again."""
-    return jobs.fatal(pods, case.hints) or _worn_out(run, run.pinned)
-
-
-def _after(time: str | None, pods: Sequence[Manifest]) -> list[str]:
-    return sorted({created(pod) for pod in pods if created(pod) > (time or "")})
-
-
-def _worn_out(run: Run, pinned: Pinned | None) -> Fault | None:
-    if pinned is None or run.disruptions <= pinned.disruptions:
-        return None
-    text = (
-        f"the cluster took away more pods than the profile allows (disruptions: {pinned.disruptions}); "
-        "give the run calmer nodes or raise spec.disruptions of the TrainingProfile"
-    )
-    return Fault(names.DISRUPTED, text, final=True)
+    allowed = run.disruptions if run.pinned is None else run.pinned.disruptions
+    return jobs.fatal(pods, case.hints) or disruptions.worn_out(run.disruptions, allowed, "the run")
