@@ -73,9 +73,11 @@ def test_the_users_suspend_deletes_the_job_and_resume_queues_it_again() -> None:
     kueue(yard, suspend=False)
     yard.pod(Pod.running)
     yard.settle()
+    pods = yard.pods
     yard.edit(suspend=True)
     yard.go(2)
     assert (yard.named("Job"), yard.reason) == ([], names.SUSPENDED)
+    yard.pods = pods
     yard.edit(suspend=False)
     yard.go(2)
     assert yard.named("Job") == []  # the pod still saves

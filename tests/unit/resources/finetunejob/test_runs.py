@@ -118,10 +118,11 @@ def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
     job = yard.job()["spec"]
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 1, 1)
     assert (job["backoffLimit"], job["podReplacementPolicy"]) == (3, "Failed")
-    final, disrupted = job["podFailurePolicy"]["rules"]
+    final, disrupted, asked_to_stop = job["podFailurePolicy"]["rules"]
     assert final["action"] == "FailJob"
     assert final["onExitCodes"] == {"containerName": "trainer", "operator": "In", "values": list(FINAL_EXIT_CODES)}
     assert disrupted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    assert (asked_to_stop["action"], asked_to_stop["onExitCodes"]["values"]) == ("Ignore", [143])
     pod = job["template"]["spec"]
     assert (pod["restartPolicy"], pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (
         "Never",
