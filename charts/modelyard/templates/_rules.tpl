@@ -83,6 +83,27 @@
     - patch
     - delete
 - apiGroups:
+    - serving.kserve.io
+  resources:
+    - inferenceservices
+  verbs:
+    - get
+    - list
+    - watch
+    - create
+    - patch
+    - delete
+- apiGroups:
+    - serving.kserve.io
+  resources:
+    - clusterservingruntimes
+    - clusterstoragecontainers
+  verbs:
+    - list
+    - create
+    - patch
+    - delete
+- apiGroups:
     - ''
   resources:
     - pods

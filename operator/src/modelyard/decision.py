@@ -114,6 +114,8 @@ class Platform:
     """https:// address of the operator's endpoint for run pods."""
     endpoint_ca: str = ""
     """PEM of the authority that signs the endpoint's certificate."""
+    kserve: bool = False
+    """The cluster serves KServe's API now."""
 
 
 Policy = Literal["apply", "create", "keep"]
@@ -170,3 +172,11 @@ class Room:
     decide: Callable[[Manifest, Observed, datetime], Decision]
     children: tuple[str, ...] = ()
     """Kinds of the children that this room makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the installation offers to KServe: the objects, and which of them (kind, name) InferenceServices use."""
+
+    objects: Callable[[Platform], Iterable[Manifest]]
+    used: Callable[[Iterable[Manifest]], set[tuple[str, str]]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelyard.decision import Room
+from modelyard.decision import Offer, Room
 from modelyard.resources import dataset, finetunejob, modeldeployment, modelversion, trainingprofile
 
 ROOMS: tuple[Room, ...] = (
@@ -12,3 +12,6 @@ ROOMS: tuple[Room, ...] = (
     modelversion.ROOM,  # the immutable result
     modeldeployment.ROOM,  # what serves it
 )
+
+OFFER = Offer(modeldeployment.offered, modeldeployment.used)
+"""What KServe is offered where the cluster has it."""

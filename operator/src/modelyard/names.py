@@ -20,6 +20,7 @@ LABEL_OWNER: Final = f"{GROUP}/owner"  # short hash of the owner's name (label v
 LABEL_RUN: Final = f"{GROUP}/run"  # run id of a Job and its pods
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"  # name of the ModelDeployment that a server belongs to
 LABEL_VERSION: Final = f"{GROUP}/version"  # number of the version that a server serves
+LABEL_INSTALLATION: Final = f"{GROUP}/installation"  # namespace of the operator that made a cluster-scoped object
 LABEL_MODEL: Final = f"{GROUP}/model"  # name of the model that a ModelVersion is a version of
 
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"  # Kueue's own: on a FineTuneJob or Dataset, and then on its Job
@@ -101,6 +102,9 @@ NO_VERSION: Final = "NoPassedVersion"
 FORMAT_MISSING: Final = "FormatMissing"  # the version has no format that can be served
 LOAD_FAILED: Final = "LoadFailed"
 PROBE_FAILED: Final = "PredictionFailed"
+KSERVE_MISSING: Final = "KServeMissing"  # the cluster does not serve KServe's API (any more)
+KSERVE_SILENT: Final = "KServeSilent"  # KServe's controller does not act
+KSERVE_FAILED: Final = "KServeFailed"  # KServe says that it cannot make the server
 NAME_TOO_LONG: Final = "NameTooLong"
 IN_USE: Final = "InUse"
 INTERNAL: Final = "InternalError"

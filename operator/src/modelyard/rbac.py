@@ -46,6 +46,7 @@ CHILDREN: dict[str, ChildAccess] = {
     "ConfigMap": ChildAccess("", "configmaps", READ + WRITE),
     "Service": ChildAccess("", "services", READ + WRITE),
     "Deployment": ChildAccess("apps", "deployments", READ + WRITE),
+    "InferenceService": ChildAccess("serving.kserve.io", "inferenceservices", READ + WRITE),
     "Job": ChildAccess("batch", "jobs", READ + WRITE),
     "Dataset": ChildAccess(GROUP, "datasets", WRITE),
     "ModelVersion": ChildAccess(GROUP, "modelversions", ("create",)),  # the result: no pass ever deletes one
@@ -62,6 +63,8 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         Rule(GROUP, ("modelversions",), ("patch",)),  # the finalizer of deletionPolicy: delete
         Rule(GROUP, ("trainingprofiles",), ("create",)),  # the default profile, if there is none
         *_child_rules(kinds),
+        # what the operator offers to KServe, named after its content
+        Rule("serving.kserve.io", ("clusterservingruntimes", "clusterstoragecontainers"), ("list", *WRITE)),
         Rule("", ("pods",), READ),
         Rule("", ("namespaces",), ("get",)),  # labels that TrainingProfile.spec.namespaces asks for
         Rule("", ("events",), ("list", "create", "patch")),  # read: why a Job gets no pod stands nowhere else

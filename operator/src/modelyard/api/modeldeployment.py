@@ -38,9 +38,17 @@ class ServeResources(ApiModel):
     memory: Memory = Field(default="1Gi", description="Memory, for example 1Gi.")
 
 
+Backend = Literal["deployment", "kserve"]
+
+
 class Serve(ApiModel):
     """The server."""
 
+    backend: Backend | None = Field(
+        default=None,
+        description="What runs the servers: kserve (an InferenceService per version) or deployment. Default: what "
+        "status.backend says, at first kserve if the cluster serves its API. A change moves what serves.",
+    )
     replicas: Replicas = Field(default_factory=Replicas)
     resources: ServeResources = Field(default_factory=ServeResources)
 
@@ -66,4 +74,6 @@ class ModelDeploymentStatus(CommonStatus):
     previous: int | None = Field(default=None, description="Version that served before; it drains for a moment.")
     switched_at: str | None = Field(default=None, description="When traffic moved from `previous` to `serving`.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")
-    backend: Literal["deployment"] | None = Field(default=None, description="What runs the servers.")
+    backend: Backend | None = Field(
+        default=None, description="What runs the servers; chosen at the first one, changed by spec.serve.backend only."
+    )

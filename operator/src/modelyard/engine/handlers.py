@@ -14,6 +14,8 @@ from modelyard.engine.cache import slim
 from modelyard.engine.kube import RESOURCES, Resource
 
 CHILD_KINDS = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
+KSERVE_KINDS = ("InferenceService",)
+"""Children that can be watched only while the cluster serves KServe's API."""
 
 
 class EndlessBackoff:
@@ -49,10 +51,10 @@ Sink = Callable[[str | None, Manifest], None]
 
 
 def build_registry(kinds: Iterable[str], wake: Sink) -> kopf.OperatorRegistry:
-    """Watches of our kinds, and of children and pods that carry our label."""
+    """Watches of kinds; of children and pods only those that carry our label, see build_settings."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(login)
-    for kind in (*kinds, *CHILD_KINDS):
+    for kind in kinds:
         _watch(registry, RESOURCES[kind], wake)
     return registry
 
@@ -85,7 +87,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 100
     settings.process.ultimate_exiting_timeout = None  # it would kill the process when only the watches restart
-    for kind in CHILD_KINDS:
+    for kind in (*CHILD_KINDS, *KSERVE_KINDS):
         resource = RESOURCES[kind]
         settings.watching.label_selectors[resource.group, resource.version, resource.plural] = (
             f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"

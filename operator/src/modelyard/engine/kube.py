@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
@@ -49,6 +49,9 @@ RESOURCES: dict[str, Resource] = {
     "ConfigMap": Resource("", "v1", "configmaps"),
     "Service": Resource("", "v1", "services"),
     "Deployment": Resource("apps", "v1", "deployments"),
+    "InferenceService": Resource("serving.kserve.io", "v1beta1", "inferenceservices"),
+    "ClusterServingRuntime": Resource("serving.kserve.io", "v1alpha1", "clusterservingruntimes", namespaced=False),
+    "ClusterStorageContainer": Resource("serving.kserve.io", "v1alpha1", "clusterstoragecontainers", namespaced=False),
     "Pod": Resource("", "v1", "pods"),
     "Namespace": Resource("", "v1", "namespaces", namespaced=False),
     "Event": Resource("", "v1", "events"),
@@ -119,6 +122,20 @@ class Kube:
                 return items
             query["continue"] = token
 
+    async def serves(self, kinds: Iterable[str]) -> bool:
+        """True if the cluster serves all of these kinds, by its own discovery."""
+        roots = {RESOURCES[kind].root: kind for kind in kinds}
+        found = set()
+        for root, kind in roots.items():
+            try:
+                answer = await self._call("GET", kind, path=root)
+            except KubeError as fault:
+                if fault.status == HTTPStatus.NOT_FOUND:
+                    return False
+                raise
+            found |= {resource["kind"] for resource in answer.get("resources", [])}
+        return found >= set(kinds)
+
     async def create(self, manifest: Manifest) -> Manifest:
         """POST an object."""
         kind, namespace = manifest["kind"], manifest["metadata"].get("namespace", "")
@@ -159,10 +176,10 @@ class Kube:
         self.on_write(answer)
         return answer
 
-    async def _call(self, method: str, kind: str, *place: str, **request: Any) -> Manifest:
+    async def _call(self, method: str, kind: str, *place: str, path: str = "", **request: Any) -> Manifest:
         began, code = perf_counter(), 0
         try:
-            code, data = await self._send(method, path_of(kind, *place), **request)
+            code, data = await self._send(method, path or path_of(kind, *place), **request)
         finally:
             metrics.KUBE_REQUESTS.labels(method, kind, str(code)).inc()
             metrics.KUBE_SECONDS.labels(method).observe(perf_counter() - began)

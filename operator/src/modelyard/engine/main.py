@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelyard import names
-from modelyard.decision import Manifest, Room
+from modelyard.decision import Manifest, Offer, Room
 from modelyard.engine import metrics
 from modelyard.engine.echo import Echo
 from modelyard.engine.endpoint.board import Board
@@ -24,8 +24,9 @@ from modelyard.engine.facts.prediction import prediction
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.engine.figures import Figures
-from modelyard.engine.handlers import CHILD_KINDS, EndlessBackoff
+from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS, EndlessBackoff
 from modelyard.engine.health import Health
+from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
@@ -38,13 +39,13 @@ from modelyard.storage.store import Store
 log = logging.getLogger(__name__)
 
 
-def run(rooms: Sequence[Room], settings: Settings) -> int:
+def run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (exit code 0) or until the Lease is lost (exit code 1)."""
     import uvloop
 
     _collect_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(rooms, settings))
+        return runner.run(_run(rooms, offer, settings))
 
 
 def _collect_rarely() -> None:
@@ -53,16 +54,18 @@ def _collect_rarely() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def _run(rooms: Sequence[Room], settings: Settings) -> int:
+async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
     kube = await Kube.connect()
     fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
     board = Board(lambda key: engine.queue.add(key))
     world = _world(kube, settings, board)
     engine = Engine(rooms, world, fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
     endpoint = Endpoint(Callers(kube, world.cache), board)
-    echo = Echo((*engine.rooms, *CHILD_KINDS))
+    loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
+    echo = Echo(kinds)
     kube.on_write = echo.expect
-    watch = Watch(engine, asyncio.get_running_loop(), echo)
+    watch = Watch(kinds, engine, loop, echo)
+    kserve = KServe(engine, kube, offer, fence, lambda: Watch(KSERVE_KINDS, engine, loop, echo))
     health = Health(
         settings.health_port, lambda: engine.queue.beat, lambda: echo.lag, lambda: watch.listed and fence.held
     )
@@ -70,7 +73,7 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     stop = _stop_on_signals()
     await health.start()
     tasks = [
-        asyncio.create_task(_work(engine, kube, fence, watch, echo, endpoint, settings), name="work"),
+        asyncio.create_task(_work(engine, kube, fence, watch, kserve, echo, endpoint, settings), name="work"),
         asyncio.create_task(fence.run(), name="lease"),
         asyncio.create_task(echo.forgive_forever(kube), name="echo"),
     ]
@@ -78,6 +81,7 @@ async def _run(rooms: Sequence[Room], settings: Settings) -> int:
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
     code = 0 if stopping in done else _report(done)
     watch.stop()
+    kserve.close()
     await _wind_down(tasks)
     await engine.close()
     await fence.release()
@@ -110,7 +114,14 @@ def _world(kube: Kube, settings: Settings, board: Board) -> World:
 
 
 async def _work(
-    engine: Engine, kube: Kube, fence: Fence, watch: Watch, echo: Echo, endpoint: Endpoint, settings: Settings
+    engine: Engine,
+    kube: Kube,
+    fence: Fence,
+    watch: Watch,
+    kserve: KServe,
+    echo: Echo,
+    endpoint: Endpoint,
+    settings: Settings,
 ) -> None:
     await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
     await open_endpoint(endpoint, engine.world, kube, settings)
@@ -119,12 +130,17 @@ async def _work(
     await fence.wait()
     await _first_listing(engine, kube)
     await _ensure_default_profile(engine, kube)
+    await kserve.first_look()
     watch.listed = True
-    resyncing = asyncio.create_task(resync_forever(engine, kube, settings.resync_every, echo))
+    beside = [
+        asyncio.create_task(resync_forever(engine, kube, settings.resync_every, echo)),
+        asyncio.create_task(kserve.run()),
+    ]
     try:
         await engine.queue.run()
     finally:
-        resyncing.cancel()
+        for task in beside:
+            task.cancel()
 
 
 async def _first_listing(engine: Engine, kube: Kube) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 
 from modelyard import names
+from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Key, key_of, version_of
 from modelyard.engine.echo import Echo
-from modelyard.engine.handlers import CHILD_KINDS
+from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS
 from modelyard.engine.kube import RESOURCES, Kube, KubeError
 from modelyard.engine.loop import Engine
 
@@ -41,16 +43,18 @@ async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -
 async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
     """One resync; gives how many objects the watches had missed."""
     mended = 0
-    for kind in (*engine.rooms, *CHILD_KINDS):
-        mended += await _resync_kind(engine, kube, kind, echo)
+    kserve = KSERVE_KINDS if engine.world.platform.kserve else ()
+    for kind in (*engine.rooms, *CHILD_KINDS, *kserve):
+        mended += await resync_kind(engine, kube, kind, echo)
     engine.add_all()
     metrics.RESYNCS.inc()
     return mended
 
 
-async def _resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None) -> int:
+async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None = None) -> int:
+    """List one kind and mend the cache; gives how many objects the watch had missed."""
     before = {key: _version(engine, key) for key in engine.world.cache.keys(kind)}
-    listed = await kube.list(kind, OURS if kind in CHILD_KINDS else "")
+    listed = await _list(kube, kind)
     mended = 0
     for obj in listed:
         obj.setdefault("kind", kind)
@@ -65,6 +69,15 @@ async def _resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None)
         if known is not None and version_of(known) == before[key]:
             engine.on_event("DELETED", known)
     return mended
+
+
+async def _list(kube: Kube, kind: str) -> list[Manifest]:
+    try:
+        return await kube.list(kind, OURS if kind in (*CHILD_KINDS, *KSERVE_KINDS) else "")
+    except KubeError as fault:
+        if kind in KSERVE_KINDS and fault.status == HTTPStatus.NOT_FOUND:
+            return []  # KServe was removed a moment ago
+        raise
 
 
 def _is_missed(known: int | None, listed: int) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import threading
+from collections.abc import Sequence
 
 import kopf
 import uvloop
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 class Watch:
     """Hands events from kopf's thread to the engine's loop, in order."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, echo: Echo) -> None:
-        self._engine, self._loop, self._echo = engine, loop, echo
+    def __init__(self, kinds: Sequence[str], engine: Engine, loop: asyncio.AbstractEventLoop, echo: Echo) -> None:
+        self._kinds, self._engine, self._loop, self._echo = kinds, engine, loop, echo
         self._stop = threading.Event()
         self._started = threading.Event()
         self.ready = asyncio.Event()
@@ -61,7 +62,7 @@ class Watch:
 
     async def _operator(self) -> None:
         await kopf.operator(
-            registry=build_registry(self._engine.rooms, self._wake),
+            registry=build_registry(self._kinds, self._wake),
             settings=build_settings(),
             clusterwide=True,
             standalone=True,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelyard import names
-from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Observed, Platform, Select
+from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Observed, Platform, Ref, Select
 from modelyard.resources.conditions import condition
 from modelyard.resources.modeldeployment import ROOM
 from tests.builders_serving import NOW, PLATFORM, a_modeldeployment, a_server_pod, make_available
@@ -50,9 +50,19 @@ class World:
             known |= new
             lists = {n: tuple(self.versions.values()) for n in new if isinstance(n, Select)}
             facts = {n: self._answer(n) for n in new if isinstance(n, Fact)}
+            objects = {n: self.elsewhere(n) for n in new if isinstance(n, Ref)}
             self.asked += facts
-            seen = replace(seen, lists={**seen.lists, **lists}, facts={**seen.facts, **facts})
+            seen = replace(
+                seen,
+                lists={**seen.lists, **lists},
+                facts={**seen.facts, **facts},
+                objects={**seen.objects, **objects},
+            )
         raise AssertionError("needs did not settle in four rounds")
+
+    def elsewhere(self, ref: Ref) -> Manifest | None:
+        """An object that is no child."""
+        raise AssertionError(f"nothing else is asked for, but {ref}")
 
     def _answer(self, fact: Fact) -> Answer:
         if fact.name == "manifest":
@@ -99,7 +109,8 @@ class World:
 
     def _made(self, manifest: Manifest) -> Manifest:
         self.writes += 1
-        meta = {**manifest["metadata"], "namespace": "shop", "generation": 1}
+        uid = f"uid-{manifest['kind']}-{manifest['metadata']['name']}-{self.writes}"
+        meta = {**manifest["metadata"], "namespace": "shop", "generation": 1, "uid": uid}
         return {**copy.deepcopy(manifest), "metadata": meta}
 
     def deployment(self, number: int) -> Manifest:

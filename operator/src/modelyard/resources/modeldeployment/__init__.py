@@ -2,6 +2,9 @@
 
 from modelyard.decision import Room
 from modelyard.resources.modeldeployment.decide import decide, needs
+from modelyard.resources.modeldeployment.serving_runtime import offered, used
+
+__all__ = ["ROOM", "offered", "used"]
 
 ROOM = Room(
     "ModelDeployment",
@@ -9,5 +12,5 @@ ROOM = Room(
     namespaced=True,
     needs=needs,
     decide=decide,
-    children=("Deployment", "Service"),
+    children=("Deployment", "InferenceService", "Service"),
 )

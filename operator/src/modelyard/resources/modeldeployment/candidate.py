@@ -10,17 +10,19 @@ from typing import Literal
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Answer, Fact, Manifest
+from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.clock import elapsed
 from modelyard.resources.modeldeployment.health import (
     available_since,
     fault_of,
+    is_untouched,
     last_progress,
     pods_of,
     restarts,
     settled,
 )
-from modelyard.resources.modeldeployment.server import fresh_template, template_hash
-from modelyard.resources.modeldeployment.situation import Situation, Version
+from modelyard.resources.modeldeployment.server import template_hash
+from modelyard.resources.modeldeployment.situation import KINDS, Situation, Version
 from modelyard.resources.modeldeployment.stable_service import version_url
 from modelyard.resources.pods import Fault
 
@@ -29,6 +31,8 @@ START_LIMIT = 300.0
 PROBE_LIMIT = 60.0
 """Seconds for which an available candidate may fail to answer, since a Service needs a moment to reach it."""
 CRASHES = 3
+SILENCE = 30.0
+"""Seconds after which a controller of KServe that has not acted is named."""
 PROBE_AGE = 4.0
 MANIFEST_AGE = 3600.0
 PATIENT = (
@@ -38,9 +42,10 @@ PATIENT = (
     names.STORE_DENIED,
     names.STORE_UNAVAILABLE,
     names.DISRUPTED,
+    names.KSERVE_SILENT,
 )
 """Not the version's fault: waited for without limit, the condition says what a human or the cluster has to do."""
-HUMAN = (names.SECRET_MISSING, names.QUOTA, names.STORE_DENIED)
+HUMAN = (names.SECRET_MISSING, names.QUOTA, names.STORE_DENIED, names.KSERVE_SILENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ def judge_candidate(s: Situation, version: Version, since: str, now: datetime) -
 
 def _start(s: Situation, version: Version, live: Manifest | None, since: str, now: datetime) -> Judgement:
     pods = pods_of(s, version.number, template_hash(fresh_template(s, version)))
-    fault = _refused(s, version.number) or fault_of(live, pods)
+    server = s.server(version.number)
+    fault = _refused(s, version.number) or fault_of(server, live, pods) or _silence(server, now)
     late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
     if fault is None:
         text = f"version {version.number} was not available within {START_LIMIT / 60:g} minutes: see its server's log"
@@ -109,12 +115,25 @@ def _start(s: Situation, version: Version, live: Manifest | None, since: str, no
     return Judgement("waiting", fault.reason, fault.message)
 
 
+def _silence(server: Manifest | None, now: datetime) -> Fault | None:
+    if server is None or not is_untouched(server):
+        return None
+    if elapsed(str(server["metadata"].get("creationTimestamp", "")), now) <= SILENCE:
+        return None
+    text = (
+        f"KServe's controller has not acted on InferenceService {server['metadata']['name']}: see whether "
+        "kserve-controller-manager runs, or set spec.serve.backend: deployment"
+    )
+    return Fault(names.KSERVE_SILENT, text, final=False)
+
+
 def _starting(version: Version) -> Judgement:
     return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting")
 
 
 def _refused(s: Situation, number: int) -> Fault | None:
-    messages = (s.observed.refused.get((kind, s.server_name(number))) for kind in ("Deployment", "Service"))
+    kinds = (*KINDS.values(), "Service")
+    messages = (s.observed.refused.get((kind, s.server_name(number))) for kind in kinds)
     message = next((m for m in messages if m), "")
     return Fault(names.QUOTA, f"the API server refused {s.server_name(number)}: {message}", False) if message else None
 

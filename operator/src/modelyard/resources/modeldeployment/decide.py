@@ -12,7 +12,7 @@ from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import standing, trial_needs
 from modelyard.resources.modeldeployment.rollout import Rollout, advance, drain_left, on_trial
 from modelyard.resources.modeldeployment.servers import as_they_are, children
-from modelyard.resources.modeldeployment.situation import Situation, situation, versions_select
+from modelyard.resources.modeldeployment.situation import Situation, made_by_kserve, situation, versions_select
 from modelyard.resources.modeldeployment.status import events, status_of_rollout, verdict_of
 from modelyard.resources.modeldeployment.target import choose
 from modelyard.resources.parse import spec_of, status_of
@@ -22,11 +22,12 @@ LOOK_AGAIN = 30.0
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
-    """The model's versions; for a candidate whose Deployment stands, its sample and then its prediction."""
+    """The model's versions, what KServe makes of our servers, a candidate's sample and then its prediction."""
     spec = spec_of(ModelDeploymentSpec, obj)
     if isinstance(spec, Verdict):
         return
     yield versions_select(obj["metadata"]["namespace"], spec)
+    yield from (made_by_kserve(child) for child in observed.children if child["kind"] == "InferenceService")
     s = situation(obj, spec, observed)
     candidate = on_trial(s, choose(s))
     if candidate is not None:

@@ -9,8 +9,8 @@ from typing import Any
 from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.resources.conditions import condition
-from modelyard.resources.modeldeployment.server import template_hash
-from modelyard.resources.modeldeployment.situation import Situation
+from modelyard.resources.modeldeployment.server import pinned_template, template_hash
+from modelyard.resources.modeldeployment.situation import Situation, deployment_of
 from modelyard.resources.pods import Fault, Hints, diagnose
 from modelyard.resources.refusals import why_refused
 
@@ -37,6 +37,21 @@ def settled(live: Manifest | None, replicas: int, template: str) -> bool:
     return seen and as_wanted and counts == [replicas] * 3
 
 
+def stands(s: Situation, number: int) -> bool:
+    """True when a version's server is as its own template says, with all of its pods available."""
+    live, server = s.deployment(number), s.server(number)
+    if live is None or server is None:
+        return False
+    wanted = pinned_template(server)
+    return settled(live, s.replicas, template_hash(wanted or live["spec"]["template"]))
+
+
+def answering(s: Situation, number: int) -> int:
+    """Pods of a version that can answer, also of the backend that it leaves."""
+    servers = (s.server(number), s.left_behind(number))
+    return sum(available(deployment_of(s.observed, server)) for server in servers)
+
+
 def available_since(live: Manifest) -> str:
     """When the Deployment became available, empty if it does not say."""
     found = condition(live, "Available") or {}
@@ -54,8 +69,10 @@ def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
     ]
 
 
-def fault_of(live: Manifest | None, pods: list[Manifest]) -> Fault | None:
-    """What keeps a server from being available, in the words of serving."""
+def fault_of(server: Manifest | None, live: Manifest | None, pods: list[Manifest]) -> Fault | None:
+    """What keeps a server, with its Deployment and pods, from being available, in the words of serving."""
+    if server is not None and live is None:
+        return _kserve_fault(server)
     refused = condition(live, "ReplicaFailure")
     if refused is not None and refused["status"] == "True":
         return Fault(names.QUOTA, why_refused(refused.get("message", ""), HINTS.resources), final=False)
@@ -63,6 +80,22 @@ def fault_of(live: Manifest | None, pods: list[Manifest]) -> Fault | None:
     if fault is not None and fault.reason == names.TRAINER_FAILED:
         return replace(fault, reason=names.LOAD_FAILED)
     return fault
+
+
+def is_untouched(server: Manifest | None) -> bool:
+    """True while KServe's controller has not even looked at an InferenceService."""
+    return server is not None and server["kind"] == "InferenceService" and not server.get("status")
+
+
+def _kserve_fault(server: Manifest) -> Fault | None:
+    """Why KServe made no Deployment, in its own words."""
+    status = server.get("status", {})
+    told = status.get("modelStatus", {}).get("lastFailureInfo", {})
+    cause = told.get("message") or (condition(server, "PredictorReady") or {}).get("message")
+    if not cause:
+        return None
+    text = f"KServe cannot run InferenceService {server['metadata']['name']}: {cause}"
+    return Fault(names.KSERVE_FAILED, text, final=False)
 
 
 def restarts(pods: list[Manifest]) -> int:

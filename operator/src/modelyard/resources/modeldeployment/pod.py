@@ -1,4 +1,4 @@
-"""The pod template of a server: `fetch` verifies every byte, then `serve` answers; all of it under `restricted`."""
+"""The containers of a server: `fetch` verifies every byte, then `serve` answers; all of it under `restricted`."""
 
 from __future__ import annotations
 
@@ -13,49 +13,58 @@ MODEL_PATH = "/mnt/models"
 HTTP_PORT = 8080
 GRPC_PORT = 8081
 START_SECONDS = 600
+TMP: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}
+TMP_VOLUME: dict[str, Any] = {"name": "tmp", "emptyDir": {}}
+CONFINED: dict[str, Any] = {
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    },
+    "terminationMessagePolicy": "FallbackToLogsOnError",
+}
+POD: dict[str, Any] = {
+    "automountServiceAccountToken": False,
+    "enableServiceLinks": False,
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "terminationGracePeriodSeconds": 30,
+}
+"""What a server's pod is, whoever makes it."""
 
 
 def pod_template(
     *, model: str, number: int, uri: str, namespace: str, resources: ServeResources, platform: Platform
 ) -> Manifest:
     """Spec of the pods; the caller adds labels."""
-    limits = {"cpu": cpu(resources.cpu), "memory": memory(resources.memory)}
-    common = {"image": platform.server_image, "resources": {"requests": limits, "limits": limits}}
+    limits = requests_and_limits(resources)
+    volume = {"name": "model", "mountPath": MODEL_PATH}
+    fetch = {
+        "name": "fetch",
+        "args": ["fetch", uri, MODEL_PATH],
+        "env": [*store_env(platform), {"name": "MODELYARD_NAMESPACE", "value": namespace}, *_keys()],
+        "volumeMounts": [volume, TMP],
+    }
+    server = {
+        "name": "server",
+        **server_container(),
+        "env": identity_env(model, number),
+        "volumeMounts": [{**volume, "readOnly": True}, TMP],
+    }
+    common = {"image": platform.server_image, "resources": limits, **CONFINED}
     return {
         "spec": {
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "terminationGracePeriodSeconds": 30,
-            "initContainers": [{**_fetch(uri, namespace, platform), **common, **_confined(read_only_model=False)}],
-            "containers": [{**_server(model, number), **common, **_confined(read_only_model=True)}],
-            "volumes": [{"name": "model", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+            **POD,
+            "initContainers": [{**fetch, **common}],
+            "containers": [{**server, **common}],
+            "volumes": [{"name": "model", "emptyDir": {}}, TMP_VOLUME],
         }
     }
 
 
-def _fetch(uri: str, namespace: str, platform: Platform) -> Manifest:
+def server_container() -> Manifest:
+    """Command, ports and probes of the server."""
     return {
-        "name": "fetch",
-        "args": ["fetch", uri, MODEL_PATH],
-        "env": [
-            {"name": "MODELYARD_STORE_ENDPOINT", "value": platform.store_endpoint},
-            {"name": "MODELYARD_STORE_REGION", "value": platform.store_region},
-            {"name": "MODELYARD_NAMESPACE", "value": namespace},
-            _secret("AWS_ACCESS_KEY_ID"),
-            _secret("AWS_SECRET_ACCESS_KEY"),
-        ],
-    }
-
-
-def _server(model: str, number: int) -> Manifest:
-    return {
-        "name": "server",
         "args": ["serve", "--model-dir", MODEL_PATH],
-        "env": [
-            {"name": "MODELYARD_MODEL", "value": model},
-            {"name": "MODELYARD_VERSION", "value": str(number)},
-        ],
         "ports": [
             {"name": "http1", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
@@ -67,24 +76,28 @@ def _server(model: str, number: int) -> Manifest:
     }
 
 
-def _confined(*, read_only_model: bool) -> dict[str, Any]:
-    model = {"name": "model", "mountPath": MODEL_PATH}
-    return {
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {**model, "readOnly": True} if read_only_model else model,
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
-    }
+def identity_env(model: str, number: int) -> list[Manifest]:
+    """As which model and version a server answers."""
+    return [{"name": "MODELYARD_MODEL", "value": model}, {"name": "MODELYARD_VERSION", "value": str(number)}]
 
 
-def _secret(key: str) -> Manifest:
-    return {"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET_STORE_READ, "key": key}}}
+def store_env(platform: Platform) -> list[Manifest]:
+    """Where the store is."""
+    return [
+        {"name": "MODELYARD_STORE_ENDPOINT", "value": platform.store_endpoint},
+        {"name": "MODELYARD_STORE_REGION", "value": platform.store_region},
+    ]
+
+
+def requests_and_limits(resources: ServeResources) -> Manifest:
+    """Requests equal limits."""
+    limits = {"cpu": cpu(resources.cpu), "memory": memory(resources.memory)}
+    return {"requests": limits, "limits": limits}
+
+
+def _keys() -> list[Manifest]:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return [{"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET_STORE_READ, "key": key}}} for key in names]
 
 
 def _probe(path: str, *, every: int, failures: int) -> Manifest:

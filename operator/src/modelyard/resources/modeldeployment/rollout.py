@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.candidate import Judgement, judge_candidate
 from modelyard.resources.modeldeployment.clock import elapsed, stamp
-from modelyard.resources.modeldeployment.server import fresh_template, template_hash
+from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Situation, Version
 from modelyard.resources.modeldeployment.target import Target
 

@@ -1,4 +1,4 @@
-"""One version's server: a Deployment and the Service by which this version alone is reached."""
+"""What the servers of both backends share: labels, the pinned template, the Service of one version."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
-from modelyard.resources.modeldeployment.pod import GRPC_PORT, HTTP_PORT, pod_template
+from modelyard.resources.modeldeployment.pod import GRPC_PORT, HTTP_PORT
 from modelyard.resources.modeldeployment.situation import Situation, Version
 
+ROLL: dict[str, Any] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 PORTS: tuple[dict[str, Any], ...] = (
     {"name": "http1", "port": 80, "targetPort": HTTP_PORT, "protocol": "TCP"},
     {"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
@@ -39,23 +40,20 @@ def inputs_hash(s: Situation, version: Version) -> str:
     return names.short_hash(storage_uri(version), _json(s.spec.serve.resources.dump()), length=16)
 
 
-def fresh_template(s: Situation, version: Version) -> Manifest:
-    """The pod template as this release of the operator makes it."""
-    template = pod_template(
-        model=version.spec.model,
-        number=version.number,
-        uri=storage_uri(version),
-        namespace=s.namespace,
-        resources=s.spec.serve.resources,
-        platform=s.observed.platform,
-    )
-    template["metadata"] = {"labels": labels(s, version.number)}
-    template["metadata"]["annotations"] = {names.ANNOTATION_TEMPLATE: _digest(template)}
-    return template
+def signed(labels: dict[str, str], spec: Manifest) -> Manifest:
+    """A template that carries its own hash, as its pods will."""
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    annotations = {names.ANNOTATION_TEMPLATE: _digest(template)}
+    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec}
+
+
+def pinned(inputs: str, template: Manifest) -> dict[str, str]:
+    """Annotations that keep the template as it went live, whatever a later release would make."""
+    return {names.ANNOTATION_INPUTS: inputs, names.ANNOTATION_PINNED: _json(template)}
 
 
 def pinned_template(live: Manifest | None) -> Manifest | None:
-    """The template that a live Deployment was made from, None if its pin is lost or was changed by hand."""
+    """The template that a live server was made from, None if its pin is lost or was changed by hand."""
     return _pinned((live or {}).get("metadata", {}).get("annotations", {}).get(names.ANNOTATION_PINNED, ""))
 
 
@@ -74,36 +72,13 @@ def template_hash(template: Manifest) -> str:
     return str(template["metadata"].get("annotations", {}).get(names.ANNOTATION_TEMPLATE, ""))
 
 
-def deployment(s: Situation, number: int, inputs: str, template: Manifest) -> Manifest:
-    """The Deployment of a version; a new pod must be ready before an old one goes."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": s.server_name(number),
-            "labels": labels(s, number),
-            "annotations": {names.ANNOTATION_INPUTS: inputs, names.ANNOTATION_PINNED: _json(template)},
-        },
-        "spec": {
-            "replicas": s.replicas,
-            "revisionHistoryLimit": 1,
-            "selector": {"matchLabels": selector(s, number)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template,
-        },
-    }
-
-
 def service(s: Situation, name: str, number: int) -> Manifest:
     """A Service in front of one version's pods."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "labels": {names.LABEL_DEPLOYMENT: s.name, names.LABEL_MODEL: s.spec.model.name}},
-        "spec": {
-            "selector": selector(s, number),
-            "ports": [dict(port) for port in PORTS],
-        },
+        "spec": {"selector": selector(s, number), "ports": [dict(port) for port in PORTS]},
     }
 
 

@@ -6,15 +6,11 @@ from collections.abc import Iterator
 
 from modelyard import names
 from modelyard.decision import Child, Manifest
+from modelyard.resources.modeldeployment.backend import fresh_template, server
+from modelyard.resources.modeldeployment.health import stands
 from modelyard.resources.modeldeployment.rollout import Rollout
-from modelyard.resources.modeldeployment.server import (
-    deployment,
-    fresh_template,
-    inputs_hash,
-    pinned_template,
-    service,
-)
-from modelyard.resources.modeldeployment.situation import Situation
+from modelyard.resources.modeldeployment.server import inputs_hash, pinned_template, service
+from modelyard.resources.modeldeployment.situation import KINDS, Situation
 from modelyard.resources.modeldeployment.stable_service import stable_service
 
 
@@ -35,37 +31,40 @@ def as_they_are(s_children: tuple[Manifest, ...]) -> tuple[Child, ...]:
 
 def _candidate(s: Situation, number: int) -> Iterator[Child]:
     version = s.versions[number]
-    yield Child(deployment(s, number, inputs_hash(s, version), fresh_template(s, version)))
+    yield Child(server(s, number, inputs_hash(s, version), fresh_template(s, version)))
     yield Child(service(s, s.server_name(number), number))
 
 
 def _serving(s: Situation, number: int, *, follow_spec: bool) -> Iterator[Child]:
-    server = _serving_deployment(s, number, follow_spec=follow_spec)
-    if server is not None:
-        yield server
+    wanted = None if s.blocked else _serving_server(s, number, follow_spec=follow_spec)
+    if wanted is not None:
+        yield wanted
+    before = s.left_behind(number)
+    if before is not None and not stands(s, number):
+        yield Child(before, "keep")  # it answers until its successor does
     yield Child(service(s, s.server_name(number), number))
     yield Child(stable_service(s, number))
 
 
-def _serving_deployment(s: Situation, number: int, *, follow_spec: bool) -> Child | None:
+def _serving_server(s: Situation, number: int, *, follow_spec: bool) -> Child | None:
     """Pods as they went live unless the user changed what decides them; replicas always as wanted.
 
     Nothing is rolled out from a version that is not Ready: its new pods might not come up.
     """
-    live, version = s.deployment(number), s.versions.get(number)
+    live, version = s.server(number), s.versions.get(number)
     pinned, inputs = pinned_template(live), _live_inputs(live)
     wanted = inputs if version is None else inputs_hash(s, version)
     changing = follow_spec and version is not None and version.ready
     if pinned is not None and (inputs == wanted or not changing):
-        return Child(deployment(s, number, inputs, pinned))
+        return Child(server(s, number, inputs, pinned))
     if version is not None:
-        return Child(deployment(s, number, wanted, fresh_template(s, version)))
+        return Child(server(s, number, wanted, fresh_template(s, version)))
     return None if live is None else Child(live, "keep")
 
 
 def _kept(s: Situation, number: int) -> Iterator[Child]:
     name = s.server_name(number)
-    found = (s.observed.child(kind, name) for kind in ("Deployment", "Service"))
+    found = (s.observed.child(kind, name) for kind in (*KINDS.values(), "Service"))
     yield from (Child(child, "keep") for child in found if child is not None)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard import names
-from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import Backend, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
-from modelyard.decision import Manifest, Observed, Select
+from modelyard.decision import Manifest, Observed, Ref, Select
 from modelyard.resources.conditions import Verdict, condition, is_ready
 from modelyard.resources.parse import spec_of, status_of
+
+KINDS: dict[Backend, str] = {"deployment": "Deployment", "kserve": "InferenceService"}
+"""Backend -> kind of the object that runs a version."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,48 @@ class Situation:
         """Wanted pods of a version."""
         return self.spec.serve.replicas.min
 
+    @property
+    def backend(self) -> Backend:
+        """What runs the servers: as the spec says, else as it was, else KServe where it is served."""
+        served: Backend = "kserve" if self.observed.platform.kserve else "deployment"
+        return self.spec.serve.backend or self.last.backend or _backend_of(self.observed.children) or served
+
+    @property
+    def blocked(self) -> bool:
+        """True when KServe should run the servers and is not there."""
+        return self.backend == "kserve" and not self.observed.platform.kserve
+
     def server_name(self, number: int) -> str:
-        """Name of a version's Deployment and Service."""
+        """Name of a version's server and Service."""
         return f"{self.name}-v{number}"
 
+    def server(self, number: int) -> Manifest | None:
+        """The object that runs a version, as it is."""
+        return self.observed.child(KINDS[self.backend], self.server_name(number))
+
+    def left_behind(self, number: int) -> Manifest | None:
+        """The object that ran a version before its backend was changed."""
+        others = (kind for backend, kind in KINDS.items() if backend != self.backend)
+        return next((found for kind in others if (found := self.observed.child(kind, self.server_name(number)))), None)
+
     def deployment(self, number: int) -> Manifest | None:
-        """The Deployment of a version as it is."""
-        return self.observed.child("Deployment", self.server_name(number))
+        """The Deployment behind a version as it is: our own, or the one that KServe makes."""
+        return deployment_of(self.observed, self.server(number))
+
+
+def deployment_of(observed: Observed, server: Manifest | None) -> Manifest | None:
+    """The Deployment whose pods answer for a server."""
+    if server is None or server["kind"] == "Deployment":
+        return server
+    found = observed.objects.get(made_by_kserve(server))
+    owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
+    return found if any(owner["uid"] == server["metadata"].get("uid") for owner in owners) else None
+
+
+def made_by_kserve(server: Manifest) -> Ref:
+    """The Deployment that KServe makes of an InferenceService."""
+    meta = server["metadata"]
+    return Ref("Deployment", f"{meta['name']}-predictor", meta.get("namespace", ""))
 
 
 def versions_select(namespace: str, spec: ModelDeploymentSpec) -> Select:
@@ -102,6 +140,12 @@ def _version(obj: Manifest) -> Version | None:
         deleting=bool(obj["metadata"].get("deletionTimestamp")),
         trouble=stalled["message"] if stalled else "",
     )
+
+
+def _backend_of(children: tuple[Manifest, ...]) -> Backend | None:
+    """A status can be lost: what runs says which backend it was."""
+    kinds = {child["kind"] for child in children}
+    return next((backend for backend, kind in KINDS.items() if kind in kinds), None)
 
 
 def _number_with_traffic(obj: Manifest, observed: Observed) -> int | None:

@@ -12,9 +12,8 @@ from modelyard.decision import Event, Manifest
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import HUMAN
-from modelyard.resources.modeldeployment.health import available, fault_of, pods_of, settled
+from modelyard.resources.modeldeployment.health import answering, fault_of, pods_of, stands
 from modelyard.resources.modeldeployment.rollout import Failure, Rollout
-from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.modeldeployment.stable_service import url
 from modelyard.resources.modeldeployment.target import Target
@@ -33,7 +32,7 @@ def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: V
         "previous": rollout.previous,
         "switchedAt": rollout.switched_at,
         "url": url(s),
-        "backend": "deployment",
+        "backend": s.last.backend if rollout.candidate is None and rollout.serving is None else s.backend,
         **({} if failure is None else _failed_fields(failure)),
     }
     return ModelDeploymentStatus.model_validate(fields).dump()
@@ -48,6 +47,8 @@ def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
     verdict = _serving(s, rollout.serving)
     if verdict.ready or not troubles:
         return verdict
+    if s.blocked and target.fault is not None:
+        return target.fault
     text = f"{verdict.message}; {troubles[0].message}"
     return Verdict(False, verdict.reason, text, stalled=verdict.stalled)
 
@@ -67,13 +68,13 @@ def events(s: Situation, rollout: Rollout, verdict: Verdict) -> tuple[Event, ...
 
 
 def _serving(s: Situation, number: int) -> Verdict:
-    live = s.deployment(number)
-    if available(live) > 0:
+    if answering(s, number) > 0:
         return Verdict(True, names.SERVING, f"version {number} serves")
-    if live is None and number not in s.versions:
+    server = s.server(number)
+    if server is None and number not in s.versions:
         text = f"the server of version {number} is gone and ModelVersion {s.spec.model.name}-{number} does not exist"
         return Verdict(False, names.VERSION_NOT_FOUND, f"{text}: set spec.model to another version", stalled=True)
-    fault = fault_of(live, pods_of(s, number))
+    fault = fault_of(server, s.deployment(number), pods_of(s, number))
     if fault is None:
         return Verdict(False, names.WAITING_FOR_POD, f"version {number} should serve; none of its pods is available")
     stalled = fault.final or fault.reason in HUMAN
@@ -98,7 +99,7 @@ def _troubles(s: Situation, target: Target, rollout: Rollout) -> Iterator[Verdic
         yield Verdict(False, rollout.trial.reason, rollout.trial.message, stalled=rollout.trial.stalled)
     for (kind, name), message in sorted(s.observed.refused.items()):
         yield Verdict(False, names.QUOTA, f"the API server refused {kind} {name}: {message}", stalled=True)
-    if rollout.serving is not None and not _is_settled(s, rollout.serving):
+    if rollout.serving is not None and not stands(s, rollout.serving):
         yield _settling(s, rollout.serving)
 
 
@@ -111,17 +112,10 @@ def _failed(failure: Failure, serving: int | None) -> Verdict:
     return Verdict(False, failure.reason, text, stalled=True)
 
 
-def _is_settled(s: Situation, number: int) -> bool:
-    live = s.deployment(number)
-    return live is not None and settled(live, s.replicas, template_hash(live["spec"]["template"]))
-
-
 def _settling(s: Situation, number: int) -> Verdict:
-    live = s.deployment(number)
-    fault = fault_of(live, pods_of(s, number))
-    text = (
-        fault.message if fault else f"{available(live)} pods are available, {s.replicas} wanted, old ones may be going"
-    )
+    fault = fault_of(s.server(number), s.deployment(number), pods_of(s, number))
+    count = answering(s, number)
+    text = fault.message if fault else f"{count} pods are available, {s.replicas} wanted, old ones may be going"
     stalled = fault is not None and (fault.final or fault.reason in HUMAN)
     return Verdict(False, fault.reason if fault else names.ROLLING_OUT, f"version {number}: {text}", stalled=stalled)
 

@@ -22,16 +22,18 @@ class Target:
 def choose(s: Situation) -> Target:
     """The wanted version, checked for what would keep it from being started at all."""
     target = _follow(s) if s.spec.model.version is None else _pinned(s, s.spec.model.version)
-    if target.number is None or target.number == s.serving:
+    if target.number is None:
         return target
-    fault = _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
+    if target.number == s.serving:
+        return Target(target.number, target.fault or _no_kserve(s))
+    fault = _no_kserve(s) or _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
     return Target(fault=fault) if fault else target
 
 
 def _pinned(s: Situation, number: int) -> Target:
     """A pin is a human's word: the gate does not count, verification always does."""
     version = s.versions.get(number)
-    if number == s.serving and (version is not None or s.deployment(number) is not None):
+    if number == s.serving and (version is not None or s.server(number) is not None):
         return Target(number)
     if version is None:
         return Target(fault=_not_found(s, number))
@@ -51,7 +53,7 @@ def _follow(s: Situation) -> Target:
     serving = s.serving
     if serving is None:
         return Target(best.number) if best else Target(fault=_none_passed(s))
-    rejected = s.versions[serving].rejected if serving in s.versions else s.deployment(serving) is None
+    rejected = s.versions[serving].rejected if serving in s.versions else s.server(serving) is None
     if best is not None and (best.number > serving or rejected):
         return Target(best.number)
     return Target(serving, _none_passed(s) if rejected else None)
@@ -77,6 +79,18 @@ def _verdict(version: Version) -> str:
     if version.trouble:
         return f"is not Ready: {version.trouble}"
     return {"failed": "has failed its gate", "passed": "has passed its gate"}.get(version.gate, "is unjudged")
+
+
+def _no_kserve(s: Situation) -> Verdict | None:
+    if not s.blocked:
+        return None
+    where = "spec.serve.backend" if s.spec.serve.backend else "status.backend"
+    text = (
+        f"{where} is kserve, but the cluster does not serve serving.kserve.io (InferenceService v1beta1, "
+        "ClusterServingRuntime and ClusterStorageContainer v1alpha1): install KServe, or set "
+        "spec.serve.backend: deployment"
+    )
+    return _stuck(names.KSERVE_MISSING, text)
 
 
 def _no_format(s: Situation, version: Version) -> Verdict | None:

@@ -1,0 +1,107 @@
+"""KServe: noticed when its API appears or goes, without a restart; what we offer to it is kept in place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from modelyard.decision import Offer
+from modelyard.engine.apply import covers
+from modelyard.engine.handlers import KSERVE_KINDS, EndlessBackoff
+from modelyard.engine.kube import Kube, KubeError
+from modelyard.engine.loop import Engine, FenceLike
+from modelyard.engine.resync import resync_kind
+
+log = logging.getLogger(__name__)
+EVERY = 10.0
+KINDS = (*KSERVE_KINDS, "ClusterServingRuntime", "ClusterStorageContainer")
+
+
+class Watching(Protocol):
+    """The watches of KServe's kinds."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+class KServe:
+    """Looks now and then whether KServe is served; `watch` makes new watches of its kinds."""
+
+    def __init__(
+        self, engine: Engine, kube: Kube, offer: Offer, fence: FenceLike, watch: Callable[[], Watching]
+    ) -> None:
+        self._engine, self._kube, self._offer, self._fence, self._watch = engine, kube, offer, fence, watch
+        self._watching: Watching | None = None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(EVERY)
+
+    async def first_look(self) -> None:
+        """No pass may choose a backend before this is known, however long the API server makes us wait."""
+        for pause in EndlessBackoff():
+            if await self.look():
+                return
+            await asyncio.sleep(pause)
+
+    async def look(self) -> bool:
+        """One look, False if it failed: without an API server nothing changes."""
+        try:
+            served = await self._kube.serves(KINDS)
+            if served != self._engine.world.platform.kserve:
+                await (self._appeared() if served else self._gone())
+            if served and self._fence.held:
+                await self._keep_offer()
+        except KubeError as fault:
+            log.warning("KServe: %s", fault)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop the watches."""
+        if self._watching is not None:
+            self._watching.stop()
+            self._watching = None
+
+    async def _appeared(self) -> None:
+        log.info("KServe's API is served")
+        self._watching = self._watch()
+        self._watching.start()
+        for kind in KSERVE_KINDS:
+            await resync_kind(self._engine, self._kube, kind)
+        self._set(True)
+
+    async def _gone(self) -> None:
+        log.warning("KServe's API is not served any more")
+        self.close()
+        cache = self._engine.world.cache
+        for obj in [known for kind in KSERVE_KINDS for known in cache.all(kind)]:
+            self._engine.on_event("DELETED", obj)
+        self._set(False)
+
+    def _set(self, served: bool) -> None:
+        world = self._engine.world
+        world.platform = replace(world.platform, kserve=served)
+        self._engine.add_all()
+
+    async def _keep_offer(self) -> None:
+        world = self._engine.world
+        used = self._offer.used(world.cache.all("InferenceService"))
+        for wanted in self._offer.objects(world.platform):
+            kind, labels = wanted["kind"], wanted["metadata"]["labels"]
+            listed = await self._kube.list(kind, ",".join(f"{key}={value}" for key, value in labels.items()))
+            live = {obj["metadata"]["name"]: obj for obj in listed}
+            name = wanted["metadata"]["name"]
+            if name not in live or not covers(live.pop(name), wanted):
+                await self._kube.apply(wanted)
+                log.info("%s %s is in place", kind, name)
+            for old in live.keys() - {name} - {known for of, known in used if of == kind}:
+                await self._kube.delete(kind, "", old)

@@ -1,0 +1,41 @@
+"""One version's server without KServe: a Deployment of our own."""
+
+from __future__ import annotations
+
+from modelyard.decision import Manifest
+from modelyard.resources.modeldeployment.pod import pod_template
+from modelyard.resources.modeldeployment.server import ROLL, labels, pinned, selector, signed, storage_uri
+from modelyard.resources.modeldeployment.situation import Situation, Version
+
+
+def fresh_template(s: Situation, version: Version) -> Manifest:
+    """The pod template as this release of the operator makes it."""
+    template = pod_template(
+        model=version.spec.model,
+        number=version.number,
+        uri=storage_uri(version),
+        namespace=s.namespace,
+        resources=s.spec.serve.resources,
+        platform=s.observed.platform,
+    )
+    return signed(labels(s, version.number), template["spec"])
+
+
+def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Manifest:
+    """The Deployment of a version; a new pod must be ready before an old one goes."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": s.server_name(number),
+            "labels": labels(s, number),
+            "annotations": pinned(inputs, template),
+        },
+        "spec": {
+            "replicas": s.replicas,
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": selector(s, number)},
+            "strategy": ROLL,
+            "template": template,
+        },
+    }
