@@ -8,8 +8,8 @@ FLOAT, INT64 = 1, 7
 IR_VERSION, OPSET = 8, 17
 
 
-def classifier(weights: np.ndarray) -> bytes:
-    """logits = sum over the unmasked tokens of their rows of `weights` (tokens, classes)."""
+def classifier(weights: np.ndarray, outside: str = "") -> bytes:
+    """logits = sum over the unmasked tokens of their rows of `weights` (tokens, classes); `outside`: their own file."""
     nodes = [
         node("Gather", ["weights", "input_ids"], "rows"),
         node("Cast", ["attention_mask"], "mask", attribute("to", FLOAT)),
@@ -18,7 +18,7 @@ def classifier(weights: np.ndarray) -> bytes:
         node("ReduceSum", ["masked", "tokens"], "logits", attribute("keepdims", 0)),
     ]
     constants = [
-        tensor("weights", weights.astype(np.float32), FLOAT),
+        tensor("weights", weights.astype(np.float32), FLOAT, outside),
         tensor("last", np.array([2], dtype=np.int64), INT64),
         tensor("tokens", np.array([1], dtype=np.int64), INT64),
     ]
@@ -41,9 +41,12 @@ def attribute(name: str, number: int) -> bytes:
     return message(1, name.encode()) + number_field(3, number) + number_field(20, 2)
 
 
-def tensor(name: str, data: np.ndarray, kind: int) -> bytes:
+def tensor(name: str, data: np.ndarray, kind: int, outside: str = "") -> bytes:
     dimensions = b"".join(number_field(1, size) for size in data.shape)
-    return dimensions + number_field(2, kind) + message(8, name.encode()) + message(9, data.tobytes())
+    head = dimensions + number_field(2, kind) + message(8, name.encode())
+    if outside:
+        return head + message(13, message(1, b"location") + message(2, outside.encode())) + number_field(14, 1)
+    return head + message(9, data.tobytes())
 
 
 def value(name: str, kind: int, shape: Sequence[str | int]) -> bytes:

@@ -14,6 +14,7 @@ from modelyard.storage.errors import Corrupt, StoreError
 from modelyard.storage.fetch import fetch_verified
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
+from modelyard_trainer.safe import check_tensors
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".pt", ".pth")
@@ -61,6 +62,7 @@ def newest(place: Place, work: Path) -> Found | None:
         try:
             fetch_verified(place.store, place.bucket, place.prefix(step), folder, allowed=SUFFIXES)
             _check_state(folder, step)
+            check_tensors(folder)
             return Found(folder, step)
         except Corrupt as fault:
             log.warning("checkpoint of step %d is not used: %s", step, fault.message)

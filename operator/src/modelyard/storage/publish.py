@@ -48,7 +48,13 @@ def _upload(store: Store, bucket: str, prefix: str, folder: Path, manifest: Mani
 
 
 def describe(folder: Path, kind: Literal["dataset", "model", "checkpoint"], info: dict[str, Any]) -> Manifest:
-    """The manifest of a folder's regular files, in name order; the manifest of an earlier fetch is not one of them."""
+    """The manifest of a folder's regular files, in name order; the manifest of an earlier fetch is not one of them.
+
+    A link raises Corrupt: what it leads to may be a secret of the publisher's own pod.
+    """
+    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
+    if links:
+        raise Corrupt(f"{', '.join(links[:3])} is a link: only plain files are published")
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / layout.MANIFEST)
     files = [
         FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))

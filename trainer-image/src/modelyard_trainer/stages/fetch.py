@@ -20,7 +20,9 @@ from modelyard_trainer.errors import TrainerError, bad_base
 from modelyard_trainer.run import TrainRun
 
 log = logging.getLogger(__name__)
-WANTED = (".safetensors", ".json", ".txt")
+WANTED = (".safetensors", ".json")
+NAMED = 100
+"""Files at most that a report names."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".npy", ".joblib")
 
 
@@ -62,6 +64,10 @@ def _fetch_base(run: TrainRun) -> None:
     _check_digest(run, uri, prefix, files)
     _check_safe(uri, prefix, files)
     run.base = run.folder("base")
+    left_out = [name for entry in files if not _is_wanted(name := entry.key.removeprefix(prefix))]
+    if left_out:
+        run.figures["left_out"] = left_out[:NAMED]
+        log.info("never fetched, as only *.safetensors and *.json are loaded: %s", ", ".join(left_out[:NAMED]))
     wanted = [(entry.key, run.base / name) for entry in files if _is_wanted(name := entry.key.removeprefix(prefix))]
 
     def fetch(job: tuple[str, Path]) -> None:
@@ -107,5 +113,5 @@ def _check_safe(uri: str, prefix: str, files: list[Entry]) -> None:
 
 
 def _is_wanted(path: str) -> bool:
-    """Plain files of the folder itself: weights, settings, word lists."""
+    """Plain files of the folder itself: weights and settings."""
     return "/" not in path and path.endswith(WANTED) and not path.startswith(".")

@@ -12,11 +12,10 @@ import numpy as np
 from modelyard import names
 from modelyard_trainer.errors import bad_base, bad_config, out_of_memory
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.safe import check_folder
 from modelyard_trainer.tasks import task_named
 
 log = logging.getLogger(__name__)
-CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation", "attn_implementation", "experts_implementation")
-"""Settings that could make the library import or download code."""
 CHUNK = 4096
 LEARNED_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
 """Types of models that count positions from behind the padding id."""
@@ -24,6 +23,10 @@ LEARNED_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer
 
 def execute(run: TrainRun) -> None:
     """Leave run.labels, run.tokenizer, run.encoded and run.model."""
+    left_out = check_folder(run.base)
+    if left_out:
+        run.figures["left_out"] = [*run.figures.get("left_out", ()), *left_out]
+        log.warning("settings that could bring code were taken out: %s", ", ".join(left_out))
     settings = _settings(run.base)
     task = task_named(run.config.task)
     run.labels = task.labels_of([row.label for row in run.side("train")])
@@ -34,16 +37,9 @@ def execute(run: TrainRun) -> None:
 
 
 def _settings(base: Path) -> dict[str, Any]:
-    """config.json without anything that could bring code; written back in that form."""
-    for path in base.glob("*.json"):
-        try:
-            content = json.loads(path.read_text())
-        except ValueError as fault:
-            raise bad_base(f"{path.name} of spec.from.base is not JSON ({fault}): upload the model again") from fault
-        if isinstance(content, dict) and any(key in content for key in CODE_KEYS):
-            path.write_text(json.dumps({key: value for key, value in content.items() if key not in CODE_KEYS}))
-    settings = json.loads((base / "config.json").read_text())
-    if not isinstance(settings, dict) or "model_type" not in settings:
+    """config.json of a model that the library knows."""
+    settings: dict[str, Any] = json.loads((base / "config.json").read_text())
+    if not isinstance(settings.get("model_type"), str):
         raise bad_base("config.json of spec.from.base has no model_type: only models of the transformers library load")
     if "quantization_config" in settings:
         raise bad_base("spec.from.base is quantized: use the unquantized model", names.BASE_INVALID)
