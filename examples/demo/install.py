@@ -1,4 +1,4 @@
-"""Install what the demo stands on: MinIO with three keys, base model and data in it, the chart, the user's Secrets."""
+"""Install what the demo stands on: MinIO with two keys, base model and data in it, the chart, the user's Secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKET = "modelyard"
 WHOLE = 512 * 1024 * 1024
 """One part per upload, so that the etag is the md5."""
 HERE = Path(__file__).parent
-KEYS = {"operator": "readwrite", "runs": "readwrite", "serving": "readonly"}
+KEYS = {"operator": "readwrite", "serving": "readonly"}
 """Key name -> policy: who may do what with the store."""
 
 
@@ -122,9 +122,8 @@ def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> No
 
 
 def prepare_namespace(cluster: Cluster, namespace: str) -> None:
-    """A team's namespace with the two Secrets that runs and servers need."""
+    """A team's namespace with the Secret that servers need."""
     cluster.ensure_namespace(namespace)
-    make_secret(cluster, namespace, "modelyard-store", key_of(cluster, "runs"))
     make_secret(cluster, namespace, "modelyard-store-read", key_of(cluster, "serving"))
 
 

@@ -68,7 +68,7 @@ def test_the_smallest_object_gets_the_defaults_of_the_models(kubectl: Kubectl, k
 def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
     bare = smallest("TrainingProfile")
     del bare["spec"]
-    assert kubectl.create(bare, "--dry-run=server")["spec"]["store"] == {"secret": "modelyard-store"}
+    assert kubectl.create(bare, "--dry-run=server")["spec"]["store"] == {}
 
 
 @pytest.mark.parametrize(

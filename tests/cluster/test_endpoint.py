@@ -17,8 +17,10 @@ from modelyard.engine.cache import Cache
 from modelyard.engine.endpoint.authority import ensure_authority
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Callers
+from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import Kube
+from modelyard.storage.sts import Sts
 from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
@@ -124,7 +126,8 @@ class Running:
 async def running(site: Site, tmp_path: Path) -> AsyncIterator[Running]:
     kube = await Kube.connect(str(site.operator))
     cache, board = Cache(), Board(lambda key: None)
-    endpoint = Endpoint(Callers(kube, cache), board)
+    credentials = Credentials(cache, Sts("http://127.0.0.1:9", "me", "k3y", "us-east-1"), "modelyard")
+    endpoint = Endpoint(Callers(kube, cache), board, credentials)
     authority = await ensure_authority(kube, "ops")
     port = await endpoint.start(0, authority, HOST)
     ca = tmp_path / "ca.crt"

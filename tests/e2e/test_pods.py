@@ -81,11 +81,16 @@ def test_two_jobs_for_one_model_at_once_get_two_numbers(yard: Yard) -> None:
 def test_missing_secrets_are_named_and_healed(cluster: Cluster, yard: Yard) -> None:
     bare = Yard(cluster, f"{yard.namespace}-bare")
     cluster.ensure_namespace(bare.namespace)
+    profile = {"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": bare.namespace}}
+    cluster.apply({**profile, "spec": {"store": {"secret": "team-key"}}})
     try:
-        bare.apply(dataset("rows"))
+        rows = dataset("rows")
+        rows["spec"]["profile"] = bare.namespace
+        bare.apply(rows)
         message = bare.wait_reason("dataset", "rows", "SecretMissing", 60)
-        assert "modelyard-store" in message and "kubectl" in message
-        install.prepare_namespace(cluster, bare.namespace)
+        assert "team-key" in message and "kubectl" in message
+        install.make_secret(cluster, bare.namespace, "team-key", install.key_of(cluster, "operator"))
         bare.wait("dataset", "rows", lambda o: ready_condition(o).get("status") == "True", 120)
     finally:
         cluster.kube("delete", "namespace", bare.namespace, "--wait=false")
+        cluster.kube("delete", "trainingprofile", bare.namespace)

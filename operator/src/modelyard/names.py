@@ -35,7 +35,6 @@ ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"  # of a server's pods: hash of 
 FINALIZER_ARTIFACTS: Final = f"{GROUP}/artifacts"  # on a ModelVersion with deletionPolicy: delete
 
 # Secrets that the user makes in each namespace.
-SECRET_STORE: Final = "modelyard-store"
 SECRET_STORE_READ: Final = "modelyard-store-read"
 SECRET_ENDPOINT_CA: Final = "modelyard-endpoint-ca"  # in the operator's own namespace, made by the operator
 DEFAULT_PROFILE: Final = "default"
@@ -93,6 +92,7 @@ DISRUPTED: Final = "TooManyDisruptions"
 TRAINER_FAILED: Final = "TrainerFailed"
 STORE_UNAVAILABLE: Final = "StoreUnavailable"
 STORE_DENIED: Final = "StoreAccessDenied"
+NO_STS: Final = "StoreWithoutSts"  # it gives no short-lived keys
 CORRUPT: Final = "ArtifactsCorrupt"  # digest, size or list differ from the manifest
 NOT_CLAIMED: Final = "NumberNotClaimed"
 GATE_FAILED: Final = "GateNotReached"

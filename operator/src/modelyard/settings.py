@@ -19,6 +19,10 @@ class Settings:
     identity: str = field(default_factory=socket.gethostname)
     store_access_key: str = ""
     store_secret_key: str = ""
+    sts_endpoint: str = ""
+    """Default: the store itself."""
+    sts_role: str = ""
+    """ARN of the role that run pods get a part of; stores that know no roles need none."""
     health_port: int = 8080
     endpoint_host: str = "modelyard.modelyard.svc"
     endpoint_port: int = 8443
@@ -50,6 +54,8 @@ class Settings:
             identity=env.get("MODELYARD_IDENTITY", socket.gethostname()),
             store_access_key=env["AWS_ACCESS_KEY_ID"],
             store_secret_key=env["AWS_SECRET_ACCESS_KEY"],
+            sts_endpoint=env.get("MODELYARD_STS_ENDPOINT", ""),
+            sts_role=env.get("MODELYARD_STS_ROLE", ""),
             endpoint_host=host,
             endpoint_port=int(env.get("MODELYARD_ENDPOINT_PORT", "8443")),
             health_port=int(env.get("MODELYARD_HEALTH_PORT", "8080")),

@@ -39,7 +39,9 @@ def bad_base(message: str, reason: str = names.BASE_INVALID) -> TrainerError:
 def from_store(fault: StoreError) -> TrainerError:
     """The store's fault with the exit code that tells whether another try could help."""
     if isinstance(fault, Denied):
-        remedy = "check the key in the namespace's Secret and what it may read and write"
+        if fault.reason != Denied.reason:
+            return TrainerError(ExitCode.STORE_DENIED, fault.message, fault.reason)
+        remedy = "check what the key may read and write (TrainingProfile spec.store, chart value store)"
         return TrainerError(ExitCode.STORE_DENIED, f"{fault.message}; {remedy}")
     if isinstance(fault, Corrupt):
         return TrainerError(ExitCode.CORRUPT, fault.message)

@@ -41,7 +41,7 @@ class S3Source(ApiModel):
     secret: ObjectName | None = Field(
         default=None,
         description="Secret in this namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the source; "
-        "default: the profile's store Secret. Read only by the pod.",
+        "default: the run's own access to the installation's store, no key for another endpoint. Read only by the pod.",
     )
 
 

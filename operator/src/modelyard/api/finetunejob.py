@@ -183,7 +183,7 @@ class Pinned(StatusModel):
     image: str = Field(description="Trainer image.")
     base: BasePin
     dataset: DatasetPin
-    store_secret: str = Field(description="Secret with the key to the artifact store.")
+    store_secret: str = Field(default="", description="Secret with the key to the store; empty: short-lived keys.")
     profile: str = Field(default="", description="TrainingProfile that gave image, Secret and placement.")
     retries: int = Field(default=3, description="Failed pods that are tried again.")
     disruptions: int = Field(default=20, description="Evictions and pre-emptions that the run survives.")

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelyard.api.common import ApiModel, CommonStatus, Duration, Memory, ObjectName, S3Folder
-from modelyard.names import SECRET_STORE
 
 LabelValue = Annotated[str, Field(max_length=63)]
 
@@ -26,10 +25,11 @@ class Trainer(ApiModel):
 class StoreAccess(ApiModel):
     """How run pods reach the artifact store."""
 
-    secret: ObjectName = Field(
-        default=SECRET_STORE,
+    secret: ObjectName | None = Field(
+        default=None,
         description="Secret in the run's namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
-        "mounted by pods, never read by the operator.",
+        "mounted by pods, never read by the operator. For stores without STS; default: each pod gets keys from the "
+        "operator that last an hour and open nothing but its own run.",
     )
 
 

@@ -16,7 +16,8 @@ from modelyard.engine import metrics
 from modelyard.engine.echo import Echo
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Callers
-from modelyard.engine.endpoint.opening import open_endpoint
+from modelyard.engine.endpoint.credentials import Credentials
+from modelyard.engine.endpoint.opening import open_endpoint, token_service
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.namespace import namespace_labels
@@ -60,7 +61,8 @@ async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
     board = Board(lambda key: engine.queue.add(key))
     world = _world(kube, settings, board)
     engine = Engine(rooms, world, fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
-    endpoint = Endpoint(Callers(kube, world.cache), board)
+    credentials = Credentials(world.cache, token_service(settings), settings.platform.store_bucket)
+    endpoint = Endpoint(Callers(kube, world.cache), board, credentials)
     loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
     echo = Echo(kinds)
     kube.on_write = echo.expect

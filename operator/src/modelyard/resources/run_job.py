@@ -212,15 +212,16 @@ def _environment(plan: RunPlan) -> list[dict[str, Any]]:
     plain["MODELYARD_GRACE"] = str(plan.grace)
     # Math libraries see the node's cores, not the container's limit.
     plain["OMP_NUM_THREADS"] = str(max(1, int(plan.resources.cpu)))
-    keys = [_from_secret(name, plan.store_secret, name) for name in KEY_NAMES]
+    keys = [_from_secret(name, plan.store_secret, name) for name in KEY_NAMES] if plan.store_secret else []
     if plan.source_secret:
         keys += [_from_secret(f"SOURCE_{name}", plan.source_secret, name) for name in KEY_NAMES]
     return [{"name": name, "value": value} for name, value in plain.items()] + keys
 
 
 def endpoint_environment(plan: RunPlan) -> dict[str, str]:
-    """Where progress goes, in the words that stock Hugging Face Trainer reads."""
-    return {
+    """Where progress goes, in the words that stock Hugging Face Trainer reads, and where store keys come from."""
+    keys = {"MODELYARD_CREDENTIALS_URL": f"{plan.endpoint}/{names.CREDENTIALS}"}
+    return ({} if plan.store_secret else keys) | {
         "KUBEFLOW_TRAINER_SERVER_URL": f"{plan.endpoint}/{names.PROGRESS}",
         "KUBEFLOW_TRAINER_SERVER_CA_CERT": CA_PATH,
         "KUBEFLOW_TRAINER_SERVER_TOKEN": f"{TOKEN_PATH}/{names.PROGRESS}/token",
@@ -241,7 +242,12 @@ def _volumes(plan: RunPlan) -> list[dict[str, Any]]:
     if plan.resources.gpu:  # pinned buffers and NCCL need more than the runtime's 64 MiB
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
     volumes.append({"name": "config", "configMap": {"name": plan.name}})
-    return volumes + [_token(plan, volume, purpose) for volume, purpose in TOKENS.items()]
+    return volumes + [_token(plan, volume, purpose) for volume, purpose in _tokens(plan).items()]
+
+
+def _tokens(plan: RunPlan) -> dict[str, str]:
+    """A pod with a store key of its own needs no other."""
+    return {volume: of for volume, of in TOKENS.items() if of == names.PROGRESS or not plan.store_secret}
 
 
 def _token(plan: RunPlan, volume: str, purpose: str) -> dict[str, Any]:

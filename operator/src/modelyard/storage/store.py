@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.credentials import Provider, StaticProvider
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
 from modelyard.api.layout import MANIFEST
+from modelyard.storage.credentials import provider_from_environment
 from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
 
 T = TypeVar("T")
@@ -71,14 +73,27 @@ class Store:
         timeout: float = 30.0,
     ) -> Store:
         """Connect lazily to an http(s) endpoint; `patience` is how long (s) an unavailable store is asked again."""
+        provider = StaticProvider(access_key, secret_key)
+        return cls.with_provider(endpoint, provider, region=region, patience=patience, timeout=timeout)
+
+    @classmethod
+    def with_provider(
+        cls,
+        endpoint: str,
+        provider: Provider | None,
+        *,
+        region: str = "us-east-1",
+        patience: float = 0.0,
+        timeout: float = 30.0,
+    ) -> Store:
+        """The same with keys that change, or with none at all."""
         parts = urlsplit(endpoint)
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), maxsize=16, retries=False
         )
         client = Minio(
             endpoint=parts.netloc,
-            access_key=access_key,
-            secret_key=secret_key,
+            credentials=provider,
             region=region,
             secure=parts.scheme == "https",
             http_client=pool,
@@ -89,7 +104,10 @@ class Store:
     def from_environment(
         cls, endpoint: str, *, region: str = "us-east-1", prefix: str = "AWS_", patience: float = 0.0
     ) -> Store:
-        """Connect with <prefix>ACCESS_KEY_ID and <prefix>SECRET_ACCESS_KEY of the environment."""
+        """Connect with <prefix>ACCESS_KEY_ID and <prefix>SECRET_ACCESS_KEY, or as the operator set in the pod."""
+        provider = provider_from_environment() if prefix == "AWS_" else None
+        if provider is not None:
+            return cls.with_provider(endpoint, provider, region=region, patience=patience)
         key, secret = (os.environ.get(f"{prefix}{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
         if not key or not secret:
             raise Denied(f"no key for {endpoint}: the Secret needs {prefix}ACCESS_KEY_ID and {prefix}SECRET_ACCESS_KEY")

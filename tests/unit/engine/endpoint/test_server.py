@@ -17,11 +17,13 @@ from modelyard import names
 from modelyard.engine.endpoint import signing
 from modelyard.engine.endpoint.authority import ensure_authority
 from modelyard.engine.endpoint.board import Board
+from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import KubeError
+from modelyard.storage.credentials import EndpointProvider
 from modelyard_trainer.posting import Poster, PostError
 from modelyard_trainer.progress import Progress
-from tests.unit.engine.endpoint.world import HOST, JOB, NAMESPACE, Reviewer, callers
+from tests.unit.engine.endpoint.world import HOST, JOB, NAMESPACE, Keysmith, Reviewer, a_cache, a_running_job, callers
 
 PATH = f"/v1/namespaces/{NAMESPACE}/jobs/{JOB}/progress"
 GOOD = json.dumps({"trainerStatus": {"metrics": [{"name": "loss", "value": "0.5"}]}}).encode()
@@ -57,7 +59,7 @@ def authority() -> signing.Pair:
 @pytest.fixture
 async def running(authority: signing.Pair, tmp_path: Path) -> AsyncIterator[Running]:
     reviewer, board = Reviewer(), Board(lambda key: None)
-    endpoint = Endpoint(callers(reviewer), board)
+    endpoint = Endpoint(callers(reviewer), board, Credentials(a_cache(a_running_job()), Keysmith(), "modelyard"))
     port = await endpoint.start(0, authority, HOST)
     ca = tmp_path / "ca.crt"
     ca.write_text(authority.certificate)
@@ -140,6 +142,18 @@ async def test_a_body_without_length_ends_at_the_limit(running: Running) -> None
     except (urllib3.exceptions.ProtocolError, ssl.SSLError):
         return  # refused while the client was still writing
     assert (status, answer["reason"]) == (413, "TooLarge")
+
+
+async def test_keys_go_to_whom_they_are_for(running: Running, tmp_path: Path) -> None:
+    path = PATH.replace(names.PROGRESS, names.CREDENTIALS)
+    status, answer = await running.send(b"", path, "GET")
+    assert (status, answer["reason"]) == (401, "Unauthenticated"), "a token for progress opens nothing here"
+    token = tmp_path / "token"
+    token.write_text(running.reviewer.knows("keys", purpose=names.CREDENTIALS).removeprefix("Bearer "))
+    provider = EndpointProvider(f"https://127.0.0.1:{running.port}{path}", str(running.ca), token, patience=0)
+    provider._pool.connection_pool_kw |= {"server_hostname": HOST, "assert_hostname": HOST}
+    keys = await asyncio.to_thread(provider.retrieve)
+    assert (keys.access_key, keys.secret_key, keys.session_token) == ("key", "secret", "session")
 
 
 async def test_a_flood_of_one_pod_is_stopped(running: Running) -> None:

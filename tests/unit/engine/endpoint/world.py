@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelyard import names
+from modelyard.api.access import Access
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Cache
 from modelyard.engine.endpoint.callers import POD_NAME, POD_UID, Callers
 from modelyard.engine.kube import KubeError
+from modelyard.storage.sts import Keys, Sts
 from tests.builders import Built, a_finetunejob, an_object
 
 JOB, RUN, POD = "reviews-1234", "1234", "reviews-1234-0"
@@ -45,6 +48,31 @@ class Reviewer:
             },
         }
         return f"Bearer {token}"
+
+
+class Keysmith(Sts):
+    """A token service that gives everyone the same keys."""
+
+    def __init__(self) -> None:
+        self.asked: list[Access] = []
+        self.fault: Exception | None = None
+
+    def keys(self, access: Access, session: str) -> Keys:
+        """Keys of an hour."""
+        self.asked.append(access)
+        if self.fault is not None:
+            raise self.fault
+        return Keys("key", "secret", "session", datetime.now(UTC) + timedelta(hours=1))
+
+
+def a_running_job(**run: Any) -> Built:
+    """The FineTuneJob with its run pinned."""
+    pinned = {
+        "image": "trainer:1",
+        "base": {"uri": "s3://base/minilm/", "digest": "sha256:b"},
+        "dataset": {"name": "reviews", "prefix": f"ns/{NAMESPACE}/datasets/reviews/1/", "digest": "sha256:d"},
+    }
+    return a_finetunejob().status(run={"id": RUN, "model": "reviews", "state": "Running", "pinned": pinned, **run})
 
 
 def a_cache(*changed: Built) -> Cache:

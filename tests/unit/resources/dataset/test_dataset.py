@@ -258,20 +258,22 @@ def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:
 
 def test_the_pod_gets_its_config_and_the_keys_of_store_and_source() -> None:
     yard = lab(a_dataset(source={"s3": {"uri": "s3://data/r/", "secret": "their-key"}}))
+    yard.put(a_profile(store={"secret": "team-key"}))
     yard.settle()
     assert config(yard).source.s3 is not None
     assert config(yard).steps[0].dump() == {"clean": {"minChars": 1, "normalize": "nfkc"}}
     env = {e["name"]: e for e in yard.job()["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert env["AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"]["name"] == names.SECRET_STORE
+    assert env["AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"]["name"] == "team-key"
     assert env["SOURCE_AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"]["name"] == "their-key"
 
 
-SECRETS = [({"s3": {"uri": "s3://data/r/"}}, names.SECRET_STORE), ({"inline": [{"text": "a", "label": "b"}]}, None)]
+SECRETS = [({"s3": {"uri": "s3://data/r/"}}, "team-key"), ({"inline": [{"text": "a", "label": "b"}]}, None)]
 
 
 @pytest.mark.parametrize(("source", "secret"), SECRETS)
 def test_without_a_secret_of_its_own_the_source_is_read_with_the_stores(source: Any, secret: str | None) -> None:
     yard = lab(a_dataset(source=source))
+    yard.put(a_profile(store={"secret": "team-key"}))
     yard.settle()
     env = {e["name"]: e for e in yard.job()["spec"]["template"]["spec"]["containers"][0]["env"]}
     found = env.get("SOURCE_AWS_ACCESS_KEY_ID")

@@ -184,6 +184,16 @@ def test_gpus_placement_and_keys_reach_the_pod() -> None:
     assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "gpu"}, [{"key": "gpu", "operator": "Exists"}])
     keys = {e["name"]: e["valueFrom"]["secretKeyRef"]["name"] for e in container["env"] if "valueFrom" in e}
     assert keys == {"AWS_ACCESS_KEY_ID": "team-key", "AWS_SECRET_ACCESS_KEY": "team-key"}
+    assert "MODELYARD_CREDENTIALS_URL" not in {e["name"] for e in container["env"]}
+    assert "credentials-token" not in {volume["name"] for volume in pod["volumes"]}
+
+
+def test_no_secret_is_mounted_by_default() -> None:
+    yard = started()
+    pod, name = yard.job()["spec"]["template"]["spec"], yard.job()["metadata"]["name"]
+    env = {e["name"]: e for e in pod["containers"][0]["env"]}
+    assert all("valueFrom" not in entry for entry in env.values())
+    assert env["MODELYARD_CREDENTIALS_URL"]["value"].endswith(f"/v1/namespaces/team-a/jobs/{name}/credentials")
 
 
 def test_the_pod_reads_what_was_pinned() -> None:

@@ -62,12 +62,10 @@ def _store(run: PrepareRun, source: S3Source) -> Store:
     location = run.config.store
     patience = PATIENCE if source.endpoint else 180.0
     patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", patience))
-    return Store.from_environment(
-        source.endpoint or location.endpoint,
-        region=location.region,
-        prefix=OWN_KEY if own else "AWS_",
-        patience=patience,
-    )
+    endpoint = source.endpoint or location.endpoint
+    if not own:  # the run's own keys are no business of another store
+        return Store.with_provider(endpoint, None, region=location.region, patience=patience)
+    return Store.from_environment(endpoint, region=location.region, prefix=OWN_KEY, patience=patience)
 
 
 def _explained(source: S3Source, fault: StoreError) -> TrainerError:
@@ -76,8 +74,8 @@ def _explained(source: S3Source, fault: StoreError) -> TrainerError:
         remedy = f"check spec.source.s3.uri{where}; a prefix must end in '/'"
         return TrainerError(ExitCode.SOURCE_NOT_FOUND, f"{fault.message}: {remedy}")
     if isinstance(fault, Denied):
-        secret = source.secret or "the profile's store Secret"
-        message = f"{fault.message}: the key in {secret} (spec.source.s3.secret) may not read {source.uri}"
+        key = f"the key in {source.secret}" if source.secret else "the run (it has no key of its own for this source)"
+        message = f"{fault.message}: {key} may not read {source.uri}: check spec.source.s3.secret"
         return TrainerError(ExitCode.STORE_DENIED, message)
     if isinstance(fault, Unavailable) and source.endpoint:
         return TrainerError(ExitCode.STORE_UNAVAILABLE, f"{fault.message}: check spec.source.s3.endpoint")

@@ -13,6 +13,7 @@ from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.kube import KubeError
 from modelyard.engine.world import World
 from modelyard.settings import Settings
+from modelyard.storage.sts import Sts
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,14 @@ async def open_endpoint(endpoint: Endpoint, world: World, kube: Secrets, setting
     authority = await _authority(kube, settings.namespace)
     world.platform = replace(world.platform, endpoint_ca=authority.certificate)
     await endpoint.start(settings.endpoint_port, authority, settings.endpoint_host)
+
+
+def token_service(settings: Settings) -> Sts:
+    """The store's token service with the operator's key."""
+    platform = settings.platform
+    endpoint = settings.sts_endpoint or platform.store_endpoint
+    key, secret = settings.store_access_key, settings.store_secret_key
+    return Sts(endpoint, key, secret, platform.store_region, settings.sts_role)
 
 
 async def _authority(kube: Secrets, namespace: str) -> Pair:

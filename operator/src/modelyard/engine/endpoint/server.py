@@ -16,6 +16,7 @@ from modelyard import names
 from modelyard.api.progress import MOST_BYTES, BadPostError, parse_post
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Caller, Callers
+from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.limits import Limit
 from modelyard.engine.endpoint.refusal import Refused
 from modelyard.engine.endpoint.signing import Pair, SigningError, server_certificate
@@ -30,8 +31,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Endpoint:
     """Takes progress, gives credentials; `start` listens and keeps the certificate fresh until `stop`."""
 
-    def __init__(self, callers: Callers, board: Board) -> None:
-        self._callers, self._board = callers, board
+    def __init__(self, callers: Callers, board: Board, credentials: Credentials) -> None:
+        self._callers, self._board, self._credentials = callers, board, credentials
         self._limits = {names.PROGRESS: Limit(10, 1.0), names.CREDENTIALS: Limit(10, 10.0)}
         self._runner: web.AppRunner | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -57,6 +58,7 @@ class Endpoint:
         """All routes."""
         app = web.Application(client_max_size=MOST_BYTES, middlewares=[_as_json])
         app.router.add_post(f"{RUN}/{names.PROGRESS}", self._progress)
+        app.router.add_get(f"{RUN}/{names.CREDENTIALS}", self._keys, allow_head=False)
         return app
 
     async def _progress(self, request: web.Request) -> web.Response:
@@ -66,6 +68,17 @@ class Endpoint:
         except BadPostError as fault:
             raise Refused(422, "BadProgress", str(fault)) from fault
         return web.json_response({})
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        """In the words of the AWS SDKs' container credentials."""
+        keys = await self._credentials.keys(await self._caller(request, names.CREDENTIALS))
+        found = {
+            "AccessKeyId": keys.access_key,
+            "SecretAccessKey": keys.secret_key,
+            "Token": keys.session_token,
+            "Expiration": keys.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return web.json_response(found, headers={"Cache-Control": "no-store"})
 
     async def _caller(self, request: web.Request, purpose: str) -> Caller:
         """Who speaks, and not too often."""

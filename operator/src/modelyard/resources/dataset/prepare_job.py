@@ -54,7 +54,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         run=prepare_id(spec),
         config=_config(obj, spec, platform),
         image=image_of(profile, observed),
-        store_secret=profile.store.secret,
+        store_secret=profile.store.secret or "",
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,
         queue=queue_of(obj, profile),
@@ -83,4 +83,4 @@ def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConf
 def _source_secret(spec: DatasetSpec, profile: TrainingProfileSpec) -> str:
     if spec.source.s3 is None:
         return ""
-    return spec.source.s3.secret or profile.store.secret
+    return spec.source.s3.secret or profile.store.secret or ""

@@ -69,7 +69,7 @@ def _profile(case: Case) -> TrainingProfileSpec | Wait:
 def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:
     return {
         "image": profiles.image_of(profile, case.observed),
-        "store_secret": profile.store.secret,
+        "store_secret": profile.store.secret or "",
         "profile": case.spec.profile,
         "queue": queue_of(case.obj, profile),
         "retries": profile.retries,
