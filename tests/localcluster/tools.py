@@ -66,11 +66,13 @@ TOOLS = (
     ),
     Tool("coredns", (".",), ("coredns",)),
 )
+BENCH_TOOLS = (Tool("s5cmd", ("github.com/peak/s5cmd/v2",), ("s5cmd",)),)
+"""Built only by benchmarks, to compare with."""
 
 
 def binary(command: str) -> Path:
     """The path of a command; it is built first if the cache lacks it (minutes)."""
-    tool = next(tool for tool in TOOLS if command in tool.commands)
+    tool = next(tool for tool in (*TOOLS, *BENCH_TOOLS) if command in tool.commands)
     ensure([tool])
     return tool.folder() / command
 

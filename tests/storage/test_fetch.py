@@ -110,6 +110,58 @@ def test_the_name_of_one_run_may_begin_as_another(store: Store, bucket: str, fol
     assert fetch.fetch_verified(store, bucket, "runs/run-10/", tmp_path / "10").info == {"run": "10"}
 
 
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights (7000 bytes) come in seven parts, the last one shorter."""
+    monkeypatch.setattr(fetch, "PART", 1023)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_large_file_in_parts(
+    store: Store, bucket: str, published: tuple[Manifest, str], folder: Path, tmp_path: Path
+) -> None:
+    fetch.fetch_verified(store, bucket, PREFIX, tmp_path / "t", published[1])
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        assert (tmp_path / "t" / path.relative_to(folder)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("at", [0, 1022, 1023, 4000, 6999])
+def test_a_flipped_byte_of_a_large_file(
+    store: Store, bucket: str, published: tuple[Manifest, str], tmp_path: Path, at: int
+) -> None:
+    data = bytearray(store.get(bucket, key_of(published[1])))
+    data[at] ^= 1
+    store.put(bucket, key_of(published[1]), bytes(data))
+    with pytest.raises(Corrupt, match=r"model\.safetensors does not match its manifest"):
+        fetch.fetch_verified(store, bucket, PREFIX, tmp_path, published[1])
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("size", [0, 1, 6999, 7001, 20000])
+def test_another_size_of_a_large_file(
+    store: Store, bucket: str, published: tuple[Manifest, str], tmp_path: Path, size: int
+) -> None:
+    store.put(bucket, key_of(published[1]), b"w" * size)
+    with pytest.raises(Corrupt, match=f"does not match its manifest: {size} bytes"):
+        fetch.fetch_verified(store, bucket, PREFIX, tmp_path, published[1])
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_missing_large_file(store: Store, bucket: str, published: tuple[Manifest, str], tmp_path: Path) -> None:
+    store.delete_prefix(bucket, key_of(published[1], ""))
+    with pytest.raises(Corrupt, match="in the manifest but not in the store"):
+        fetch.fetch_verified(store, bucket, PREFIX, tmp_path, published[1])
+
+
+def test_a_range(store: Store, bucket: str) -> None:
+    store.put(bucket, "key", bytes(range(100)))
+    assert b"".join(store.chunks(bucket, "key", 7, offset=10, length=30)) == bytes(range(10, 40))
+    assert b"".join(store.chunks(bucket, "key", offset=90)) == bytes(range(90, 100))
+    assert b"".join(store.chunks(bucket, "key", offset=10, length=0)) == b""
+
+
 def test_more_bytes_than_named_are_not_written(tmp_path: Path) -> None:
     def endless() -> Iterator[bytes]:
         while True:

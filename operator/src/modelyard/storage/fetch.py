@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -14,7 +15,19 @@ from modelyard.api.run import FileEntry, Manifest, digest_of
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.store import Store
 
+PART = 64 << 20
+"""Bytes that one request asks for: larger files come in parts side by side."""
+THREADS = 8
 ALLOWED_SUFFIXES = (".safetensors", ".json", ".jsonl", ".txt", ".onnx", ".data")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file of the manifest, where it lies in the store and where it goes."""
+
+    key: str
+    path: Path
+    entry: FileEntry
 
 
 def read_manifest(store: Store, bucket: str, prefix: str, digest: str | None = None) -> tuple[Manifest, str]:
@@ -43,8 +56,13 @@ def fetch_verified(
     files = [entry for entry in manifest.files if wanted(entry)]
     for entry in files:
         check_path(entry.path, allowed)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(lambda e: _fetch_file(store, bucket, layout.file_key(prefix, found, e.path), target, e), files))
+    places = [Place(layout.file_key(prefix, found, e.path), target / e.path, e) for e in files]
+    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="fetch") as pool:
+        try:
+            _fetch_all(pool, store, bucket, places)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return manifest
 
 
@@ -70,19 +88,73 @@ def check_path(path: str, allowed: tuple[str, ...] = ALLOWED_SUFFIXES) -> None:
         raise Corrupt(f"the manifest names a file that is never loaded: {path!r} (allowed: {', '.join(allowed)})")
 
 
-def _fetch_file(store: Store, bucket: str, key: str, target: Path, entry: FileEntry) -> None:
-    path, where = target / entry.path, f"s3://{bucket}/{key}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _fetch_all(pool: Executor, store: Store, bucket: str, places: Sequence[Place]) -> None:
+    """Small files whole and hashed on their way; large ones in parts side by side, hashed here as the parts arrive."""
+    large = [(place, _begin(pool, store, bucket, place)) for place in places if place.entry.size > PART]
+    small = [pool.submit(_fetch_whole, store, bucket, place) for place in places if place.entry.size <= PART]
+    for place, arriving in large:
+        _check(bucket, place, place.entry.size, _hashed(place.path, arriving))
+    for done in small:
+        done.result()
+
+
+def _begin(pool: Executor, store: Store, bucket: str, place: Place) -> list[Future[int]]:
+    """Ask for all parts of a large file, each to be written at its place; each future gives the part's bytes."""
+    size, there = place.entry.size, store.stat(bucket, place.key)
+    if there is None:
+        raise _missing(bucket, place)
+    if there.size != size:
+        raise _differs(bucket, place, there.size, "unknown")
+    place.path.parent.mkdir(parents=True, exist_ok=True)
+    with place.path.open("wb") as stream:
+        stream.truncate(size)
+    return [pool.submit(_fetch_part, store, bucket, place, at, min(PART, size - at)) for at in range(0, size, PART)]
+
+
+def _fetch_part(store: Store, bucket: str, place: Place, offset: int, length: int) -> int:
+    with place.path.open("r+b") as stream:
+        stream.seek(offset)
+        for chunk in store.chunks(bucket, place.key, offset=offset, length=length):
+            stream.write(chunk)
+    return length
+
+
+def _hashed(path: Path, arriving: Iterable[Future[int]]) -> str:
+    """Hexadecimal sha256 of a file whose parts arrive in any order."""
+    sha, buffer = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as stream:
+        for part in arriving:
+            left = part.result()
+            while left and (read := stream.readinto(buffer[: min(left, len(buffer))])):
+                sha.update(buffer[:read])
+                left -= read
+    return sha.hexdigest()
+
+
+def _fetch_whole(store: Store, bucket: str, place: Place) -> None:
+    place.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        size, sha = _write(path, store.chunks(bucket, key), entry.size)
+        size, sha = _write(place.path, store.chunks(bucket, place.key), place.entry.size)
     except Missing as fault:
-        raise Corrupt(f"{where} is in the manifest but not in the store: train a new version") from fault
-    if size != entry.size or sha != entry.sha256:
-        path.unlink()
-        raise Corrupt(
-            f"{where} does not match its manifest: {size} bytes, sha256 {sha}; "
-            f"expected {entry.size} bytes, sha256 {entry.sha256}. The stored file was changed: train a new version"
-        )
+        raise _missing(bucket, place) from fault
+    _check(bucket, place, size, sha)
+
+
+def _check(bucket: str, place: Place, size: int, sha: str) -> None:
+    if size != place.entry.size or sha != place.entry.sha256:
+        place.path.unlink()
+        raise _differs(bucket, place, size, sha)
+
+
+def _missing(bucket: str, place: Place) -> Corrupt:
+    return Corrupt(f"s3://{bucket}/{place.key} is in the manifest but not in the store: train a new version")
+
+
+def _differs(bucket: str, place: Place, size: int, sha: str) -> Corrupt:
+    return Corrupt(
+        f"s3://{bucket}/{place.key} does not match its manifest: {size} bytes, sha256 {sha}; expected "
+        f"{place.entry.size} bytes, sha256 {place.entry.sha256}. The stored file was changed: train a new version"
+    )
 
 
 def _write(path: Path, chunks: Iterator[bytes], limit: int) -> tuple[int, str]:

@@ -43,7 +43,7 @@ def _upload(store: Store, bucket: str, prefix: str, folder: Path, manifest: Mani
     def upload(entry: FileEntry) -> None:
         store.upload(bucket, layout.file_key(prefix, digest, entry.path), folder / entry.path)
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(upload, manifest.files))
 
 

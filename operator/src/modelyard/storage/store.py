@@ -34,6 +34,8 @@ DENIED_CODES = {
     "SignatureDoesNotMatch",
 }
 MISSING_CODES = {"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
+UPLOAD_PART = 16 << 20
+"""Bytes of a part; three of each file are in memory and under way at once."""
 NO_ANSWER = (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, ConnectionError, TimeoutError)
 
 
@@ -157,13 +159,21 @@ class Store:
     def upload(self, bucket: str, key: str, path: Path) -> None:
         """Write a file, in parts when it is large; parts are removed when the upload fails."""
         path.stat()  # a missing file is the caller's fault, not the store's
-        self._call(f"write s3://{bucket}/{key}", lambda: self._client.fput_object(bucket, key, str(path)))
+        put = partial(self._client.fput_object, bucket, key, str(path), part_size=UPLOAD_PART)
+        self._call(f"write s3://{bucket}/{key}", put)
 
-    def chunks(self, bucket: str, key: str, size: int = 1 << 20) -> Iterator[bytes]:
-        """Stream an object in chunks; a broken stream goes on where it ended, patience counts from its last chunk."""
-        what, offset, last = f"read s3://{bucket}/{key}", 0, time.monotonic()
-        while True:
-            response = self._call(what, partial(self._client.get_object, bucket, key, offset=offset))
+    def chunks(
+        self, bucket: str, key: str, size: int = 1 << 20, *, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """Stream an object, or `length` bytes of it from `offset` on, in chunks.
+
+        A broken stream goes on where it ended; patience counts from its last chunk.
+        """
+        what, last = f"read s3://{bucket}/{key}", time.monotonic()
+        end = None if length is None else offset + length
+        while end is None or offset < end:
+            left = 0 if end is None else end - offset
+            response = self._call(what, partial(self._client.get_object, bucket, key, offset=offset, length=left))
             try:
                 for chunk in response.stream(size):
                     yield chunk
