@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,10 @@ class OperatorProcess:
 
 
 @contextmanager
-def operator_process(kubeconfig: Path, namespace: str, log: Path) -> Iterator[OperatorProcess]:
-    """Run the operator with a kubeconfig until the block ends."""
+def operator_process(
+    kubeconfig: Path, namespace: str, log: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[OperatorProcess]:
+    """Run the operator with a kubeconfig, and variables of its own if some are given, until the block ends."""
     port = free_port()
     environment = {
         **os.environ,
@@ -45,6 +47,7 @@ def operator_process(kubeconfig: Path, namespace: str, log: Path) -> Iterator[Op
         "MODELYARD_STORE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "AWS_ACCESS_KEY_ID": "me",
         "AWS_SECRET_ACCESS_KEY": "k3y",
+        **(settings or {}),
     }
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-m", "modelyard", "run"], env=environment, stdout=out, stderr=out)
