@@ -56,6 +56,7 @@ PREPARED: Final = "Prepared"
 WAITING_FOR_DATASET: Final = "WaitingForDataset"
 WAITING_FOR_POD: Final = "WaitingForPod"
 TRAINING: Final = "Training"
+RESUMED: Final = "Resumed"  # event only: a pod goes on from a checkpoint
 SUSPENDED: Final = "Suspended"
 QUEUED: Final = "Queued"  # Kueue has not started the Job, or took its pods back
 PUBLISHING: Final = "Publishing"

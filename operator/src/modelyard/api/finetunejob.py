@@ -220,6 +220,7 @@ class Progress(StatusModel):
     percent: int = Field(default=0, ge=0, le=100, description="Share of the steps that are done.")
     step: int = Field(default=0, description="Optimizer steps done.")
     steps: int = Field(default=0, description="Optimizer steps in all.")
+    resumed_from: int | None = Field(default=None, description="Step of the checkpoint that the last pod went on from.")
     epoch: float | None = Field(default=None, description="Passes over the data so far.")
     eta: str | None = Field(default=None, description="Time left, for example 12m.")
     loss: float | None = Field(default=None, description="Training loss, last reported.")

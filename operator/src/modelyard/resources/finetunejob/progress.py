@@ -56,6 +56,7 @@ def _shown(report: ProgressReport) -> Progress:
         percent=max(0, min(99, int(100 * (report.share or 0.0) + 1e-9))),
         step=report.step,
         steps=report.steps,
+        resumed_from=report.resumed_from if report.resumed_from > 0 else None,
         epoch=_finite(report.epoch),
         eta=None if _finite(report.seconds_left) is None else humanised(report.seconds_left or 0.0),
         loss=_finite(report.loss),

@@ -8,6 +8,7 @@ from typing import Any
 from modelyard.api.finetunejob import FineTuneJobStatus, Run
 from modelyard.decision import Decision, Manifest, Observed
 from modelyard.resources.conditions import Verdict, conditions, events
+from modelyard.resources.finetunejob import resumed
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_child
 from modelyard.resources.parse import status_of
@@ -29,7 +30,7 @@ def decision(case: Case, answer: Answer, now: datetime) -> Decision:
     return Decision(
         status=FineTuneJobStatus.model_validate(fields).dump(),
         children=(*dataset_child(case), *answer.children),
-        events=events(case.obj, answer.verdict),
+        events=(*events(case.obj, answer.verdict), *resumed.events(case, answer)),
         wake_after=pause(case.obj, Wait(answer.verdict, answer.wake_after, answer.backoff), now),
     )
 
