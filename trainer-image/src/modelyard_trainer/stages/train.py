@@ -38,11 +38,13 @@ def execute(run: TrainRun) -> None:
     try:
         loop = _loop(run, keeper, history)
         _train(run, loop, found)
+        if loop.state.global_step < loop.state.max_steps:
+            raise Interrupted
+    except Interrupted:
+        keeper.wait()  # the last checkpoint is on its way, and its upload ends with the process
+        raise
     finally:
         history.close()
-    if loop.state.global_step < loop.state.max_steps:
-        keeper.wait()
-        raise Interrupted
     run.model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
 
 

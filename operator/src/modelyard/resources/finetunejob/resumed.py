@@ -29,9 +29,9 @@ def events(case: Case, answer: Answer) -> tuple[Event, ...]:
 
 def _cost(case: Case, run: Run, before: Progress | None, after: Progress) -> str:
     """Steps done twice, time without a pod, and what is left of the disruption budget; as far as it is known."""
-    parts = []
-    if before is not None and before.step >= after.resumed_from:
-        parts.append(f"{before.step - after.resumed_from} reported steps are done again")
+    parts, start = [], after.resumed_from or 0
+    if before is not None and before.step >= start:
+        parts.append(f"{before.step - start} reported steps are done again")
     gap = _gap([pod for pod in case.observed.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run.id])
     if gap is not None:
         parts.append(f"{humanised(gap)} without a pod")
