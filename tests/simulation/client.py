@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from modelyard.decision import Manifest
-from modelyard.engine.cache import key_of
+from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import KubeError
-from tests.simulation.fake_api import FakeApi, group_version
-from tests.simulation.schema import clone
+from tests.simulation.chances import Chances
+from tests.simulation.fake_api import FakeApi, group_version, shown
 from tests.simulation.story import Story
 
 T = TypeVar("T")
@@ -25,27 +24,41 @@ class Faults:
 
     refused: float = 0.0
     unanswered: float = 0.0
+    late_write: float = 0.0
+    crash: float = 0.0
+    """The process dies right before or right after a write."""
     lost_event: float = 0.0
     repeated_event: float = 0.0
     late_event: float = 0.0
     store_down: bool = False
     store_flaky: float = 0.0
+    late_fact: float = 0.0
+    wrong_fact: float = 0.0
 
     def stop(self) -> None:
         """From now on all is well."""
-        self.refused = self.unanswered = self.lost_event = self.repeated_event = self.late_event = 0.0
-        self.store_down, self.store_flaky = False, 0.0
+        for field in fields(self):
+            setattr(self, field.name, field.default)
 
 
 class Client:
     """KubeApi (and what resync needs of Kube) on the fake server."""
 
-    def __init__(self, api: FakeApi, name: str, faults: Faults, rng: random.Random, story: Story) -> None:
-        self._api, self.name, self._faults, self._rng, self._story = api, name, faults, rng, story
+    def __init__(self, api: FakeApi, name: str, faults: Faults, chances: Chances, story: Story) -> None:
+        self._api, self.name, self._faults, self._chances, self._story = api, name, faults, chances, story
+        self._rng = chances.rng("client", name)
         self.dead = False
+        self.cut_off = False
+        """True while the Lease cannot be reached."""
+        self.on_crash: Callable[[], None] = lambda: None
+        self.on_send: Callable[[Key], None] = lambda _: None
+        """Told of every write at the moment at which it is sent."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object."""
+        if kind == "Lease":
+            await self._reach_lease()
+            return self._api.get(kind, namespace, name)
         return await self._read(lambda: self._api.get(kind, namespace, name))
 
     async def list(self, kind: str, selector: str = "", namespace: str = "", limit: int = 500) -> list[Manifest]:
@@ -54,11 +67,19 @@ class Client:
 
     async def create(self, manifest: Manifest) -> Manifest:
         """POST."""
+        if manifest["kind"] == "Lease":
+            await self._reach_lease()
+            return self._api.put_lease(manifest)
         return await self._write("create", manifest, lambda: self._api.create(manifest, self.name))
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply."""
         return await self._write("apply", manifest, lambda: self._api.apply(manifest, self.name))
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """PUT; of Leases only."""
+        await self._reach_lease()
+        return self._api.replace(manifest)
 
     async def patch(self, kind: str, namespace: str, name: str, body: Manifest, subresource: str = "") -> Manifest:
         """Merge patch."""
@@ -82,38 +103,57 @@ class Client:
 
     async def _read(self, act: Callable[[], T]) -> T:
         await self._travel()
-        if self._rng.random() < self._faults.refused / 2:
+        if self._chances.strikes(self._faults.refused / 2, "unread", self.name):
             raise KubeError(503, "the server is tired", "ServiceUnavailable")
         result = act()
         await self._travel()
         return result
 
     async def _write(self, verb: str, what: Manifest, act: Callable[[], T], detail: object = "") -> T:
+        """Every way in which a write can go: late, refused, done, done without an answer, the last of its sender."""
+        key = key_of(what)
+        site = (self.name, verb.replace(" ", "-"), key[0], key[2])
+        self.on_send(key)
         await self._travel()
-        self._refuse(verb, what)
+        if self._chances.strikes(self._faults.late_write, "late-write", *site):
+            await self._travel(self._rng.uniform(5.0, 40.0))
+        await self._may_crash("before", site)
+        self._refuse(site)
         try:
             result = act()
         except KubeError as fault:
-            self._story.tell("%s %s %s: %s", self.name, verb, key_of(what), fault)
+            self._story.tell("%s %s %s: %s", self.name, verb, key, fault)
             raise
-        if what["kind"] != "Event":
-            self._story.tell("%s %s %s %s", self.name, verb, key_of(what), _brief(detail))
+        if key[0] != "Event":
+            self._story.tell("%s %s %s %s", self.name, verb, key, _Brief(detail))
+        await self._may_crash("after", site)
         await self._travel()
-        if self._rng.random() < self._faults.unanswered:
-            self._story.tell("%s %s %s: done, but no answer", self.name, verb, key_of(what))
+        if self._chances.strikes(self._faults.unanswered, "unanswered", *site):
+            self._story.tell("%s %s %s: done, but no answer", self.name, verb, key)
             raise KubeError(0, "no answer", "NoAnswer")
         return result
 
-    def _refuse(self, verb: str, what: Manifest) -> None:
-        if self._rng.random() >= self._faults.refused:
-            return
+    def _refuse(self, site: tuple[str, ...]) -> None:
         status = self._rng.choice((*REFUSALS, 0))
-        self._story.tell("%s %s %s: fails with %d", self.name, verb, key_of(what), status)
+        if not self._chances.strikes(self._faults.refused, "refused", status, *site):
+            return
+        self._story.tell("%s %s %s %s: fails with %d", *site, status)
         raise KubeError(status, "injected", "Conflict" if status == 409 else "Injected")
 
-    async def _travel(self) -> None:
+    async def _may_crash(self, when: str, site: tuple[str, ...]) -> None:
+        if self._chances.strikes(self._faults.crash, "crash", when, *site):
+            self.on_crash()
+            await self._travel()
+
+    async def _reach_lease(self) -> None:
+        await self._travel()
+        if self.cut_off:
+            await self._travel(5.0)
+            raise KubeError(0, "the network is cut", "NoAnswer")
+
+    async def _travel(self, seconds: float = 0.0) -> None:
         """Half a round trip; a dead client never arrives."""
-        await asyncio.sleep(self._rng.uniform(0.001, 0.01))
+        await asyncio.sleep(seconds or self._rng.uniform(0.001, 0.01))
         if self.dead:
             await asyncio.Event().wait()
 
@@ -129,10 +169,20 @@ def selects(selector: str, obj: Manifest) -> bool:
 
 
 def _item(obj: Manifest) -> Manifest:
-    item: Manifest = clone(obj)
+    item = shown(obj)
     if item["kind"] != "Event":
         assert group_version(item.pop("kind")) == item.pop("apiVersion")
     return item
+
+
+class _Brief:
+    """A request's body in a few words, worked out only if somebody reads it."""
+
+    def __init__(self, detail: object) -> None:
+        self._detail = detail
+
+    def __str__(self) -> str:
+        return _brief(self._detail)
 
 
 def _brief(detail: object) -> str:

@@ -35,6 +35,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         super().__init__()
         self._selector = _Selector()
         self._clock_resolution = RESOLUTION
+        self.offset = 0.0
+        """Seconds by which the operators' wall clock is wrong."""
 
     def time(self) -> float:
         return self._selector.time
@@ -60,6 +62,31 @@ def seconds() -> float:
 def now() -> datetime:
     """The virtual wall clock."""
     return BEGIN + timedelta(seconds=seconds())
+
+
+def shift(offset: float) -> None:
+    """Set the operators' wall clock; the cluster's goes on as it should."""
+    _loop().offset = offset
+
+
+def wall() -> datetime:
+    """What the operators' wall clock shows."""
+    return now() + timedelta(seconds=_loop().offset)
+
+
+def _loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
+class ElectionTime:
+    """The module `time` as the leader election may use it."""
+
+    @staticmethod
+    def time() -> float:
+        """Seconds since the epoch, as the operators' clock has it."""
+        return wall().timestamp()
 
 
 def stamp() -> str:

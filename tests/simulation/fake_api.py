@@ -38,6 +38,8 @@ class FakeApi:
         self._applied: dict[tuple[str, Key], Manifest] = {}
         self._revision = 1000
         self._uids = 0
+        self.leader = ("", 0.0)
+        """Who holds the Lease, and since when."""
         self.watchers: list[Watcher] = []
         self.auditors: list[Auditor] = []
         self.writes: Counter[str] = Counter()
@@ -52,14 +54,32 @@ class FakeApi:
         return list(self._objects[kind].values())
 
     def everything(self) -> Iterator[Manifest]:
-        """All objects, not to be changed."""
-        for objects in self._objects.values():
-            yield from objects.values()
+        """All objects but Leases, not to be changed."""
+        for kind, objects in self._objects.items():
+            if kind != "Lease":
+                yield from objects.values()
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """A copy of one object."""
         found = self.look(kind, namespace, name)
-        return None if found is None else clone(found)
+        return None if found is None else shown(found)
+
+    def put_lease(self, manifest: Manifest) -> Manifest:
+        """A Lease as it is wanted; nobody watches or audits Leases."""
+        self._revision += 1
+        obj = clone(manifest)
+        obj["metadata"]["resourceVersion"] = str(self._revision)
+        self._objects["Lease"][key_of(obj)[1:]] = obj
+        if obj["spec"]["holderIdentity"] != self.leader[0]:
+            self.leader = (obj["spec"]["holderIdentity"], clock.seconds())
+        return clone(obj)
+
+    def replace(self, manifest: Manifest) -> Manifest:
+        """PUT a Lease; a stale writer gets 409."""
+        before = self.look(*key_of(manifest))
+        if before is None or before["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise KubeError(HTTPStatus.CONFLICT, "the Lease has been modified", "Conflict")
+        return self.put_lease(manifest)
 
     def create(self, manifest: Manifest, who: str) -> Manifest:
         """POST."""
@@ -130,7 +150,7 @@ class FakeApi:
             self._admit(before, after)
         if after == before:
             self.writes[who] += 1
-            return clone(before)
+            return shown(before)
         if after.get("spec") != before.get("spec"):
             _bump(after)
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
@@ -160,7 +180,15 @@ class FakeApi:
         type_ = "DELETED" if after is None else "ADDED" if before is None else "MODIFIED"
         for watcher in tuple(self.watchers):
             watcher(type_, obj)
-        return clone(obj)
+        return shown(obj)
+
+
+def shown(obj: Manifest) -> Manifest:
+    """An object as it is given out: readers may drop fields of it, its metadata and its spec, and change no other."""
+    copy = {**obj, "metadata": dict(obj["metadata"])}
+    if "spec" in obj:
+        copy["spec"] = dict(obj["spec"])
+    return copy
 
 
 def group_version(kind: str) -> str:

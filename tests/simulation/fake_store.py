@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from modelyard.api import layout
 from modelyard.api.run import FileEntry, digest_of
 from modelyard.api.run import Manifest as StoredManifest
-from modelyard.engine.facts import FactFunction
-from modelyard.engine.facts.store import StoreFacts
-from modelyard.storage.errors import AlreadyExists, Missing, StoreError, Unavailable
+from modelyard.storage.errors import AlreadyExists, Missing, StoreError
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Entry, Store
-from tests.simulation.client import Faults
-from tests.simulation.story import Story
+from tests.simulation import clock
 
 BUCKET = "modelyard"
+YOUNG = 30.0
+"""Seconds for which a stale read may not know an object."""
 
 
 class FakeStore(Store):
@@ -28,6 +25,8 @@ class FakeStore(Store):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[bytes, int]] = {}
         """(bucket, key) -> content and stated size."""
+        self._before: dict[tuple[str, str], bytes] = {}
+        self._since: dict[tuple[str, str], float] = {}
 
     def get(self, bucket: str, key: str) -> bytes:
         if (bucket, key) not in self.objects:
@@ -37,8 +36,28 @@ class FakeStore(Store):
     def put(self, bucket: str, key: str, data: bytes, *, if_absent: bool = False) -> str:
         if if_absent and (bucket, key) in self.objects:
             raise AlreadyExists(f"s3://{bucket}/{key} is there")
+        if (bucket, key) in self.objects:
+            self._before[bucket, key] = self.objects[bucket, key][0]
+        self._since[bucket, key] = clock.seconds()
         self.objects[bucket, key] = (data, len(data))
         return _etag(data)
+
+    def before(self, bucket: str, key: str) -> bytes:
+        """What an object was before its last change; Missing if it is young and was not there."""
+        if (bucket, key) in self._before:
+            return self._before[bucket, key]
+        if self.is_young(bucket, key):
+            raise Missing(f"no s3://{bucket}/{key}")
+        return self.get(bucket, key)
+
+    def is_young(self, bucket: str, key: str) -> bool:
+        """True for what was written within the last moments."""
+        return clock.seconds() - self._since.get((bucket, key), -YOUNG) < YOUNG
+
+    def keys_like(self, bucket: str, key: str) -> list[str]:
+        """Keys that end as this one does, itself among them."""
+        tail = key.rpartition("/")[2]
+        return sorted(k for b, k in self.objects if b == bucket and k.endswith(tail)) or [key]
 
     def put_sized(self, bucket: str, key: str, size: int) -> None:
         """A file of which only the size matters."""
@@ -102,28 +121,6 @@ def file_entry(path: str, size: int) -> FileEntry:
     return FileEntry(path=path, size=size, sha256=hashlib.sha256(path.encode()).hexdigest())
 
 
-def store_facts(store: FakeStore, faults: Faults, rng: random.Random, story: Story) -> dict[str, FactFunction]:
-    """The operator's own questions to the store, late and unavailable by seed; an effect may happen without answer."""
-    facts = StoreFacts(store, BUCKET)
-
-    def late(name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
-        async def ask(args: Mapping[str, str]) -> Any:
-            await asyncio.sleep(rng.uniform(0.002, 0.05))
-            if faults.store_down:
-                raise Unavailable("the store is down")
-            flaky = rng.random() < faults.store_flaky
-            if flaky and rng.random() < 0.5:
-                raise Unavailable("the store gave no answer")
-            answer = question(args)
-            if flaky:
-                story.tell("store: %s %s done, but no answer", name, dict(args))
-                await asyncio.sleep(rng.uniform(1.0, 10.0))
-                raise Unavailable("the store gave no answer in time")
-            return answer
-
-        return ask
-
-    return {name: late(name, question) for name, question in facts.questions.items()}
 
 
 def _etag(data: bytes) -> str:

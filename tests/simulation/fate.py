@@ -1,4 +1,4 @@
-"""What is in store for runs and servers: drawn from the life's seed and a name, so never from the order of events."""
+"""What is in store for runs and servers; a bad fate is one of the life's chances."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelyard import names
 from modelyard.api.run import REASONS, ExitCode
+from tests.simulation.chances import Chances
 
 FINAL_CODES = (
     ExitCode.BAD_CONFIG,
@@ -56,23 +57,26 @@ class ServerFate:
 class Fates:
     """All fates of one life."""
 
-    def __init__(self, seed: int, calm: bool = False, serving: bool = False) -> None:
-        self._seed, self._calm, self._serving = seed, calm, serving
+    def __init__(self, chances: Chances, bad_pods: float = 1.0, bad_servers: float = 1.0, longest: float = 60.0) -> None:
+        self._chances, self._longest = chances, longest
+        self._bad_pods, self._bad_servers = bad_pods, bad_servers
+        """Shares of the pods and servers whose fate is left to chance at all."""
 
     def rng(self, *about: object) -> random.Random:
         """Randomness of its own for everything that has a name."""
-        return random.Random("/".join(map(str, (self._seed, *about))))
+        return self._chances.rng(*about)
 
     def pod(self, run: str, index: int) -> PodFate:
         """The fate of the n-th pod of a run."""
-        rng = self.rng("pod", run, index)
-        good = self._calm or (self._serving and rng.random() < 0.8)
-        end = "published" if good else _draw(rng, POD_ENDS)
-        held = not good and rng.random() < 0.15
+        rng, name = self.rng("pod", run, index), f"{run}/{index}"
+        left_to_chance = rng.random() < self._bad_pods
+        end = self._pod_end(rng, name) if left_to_chance else "published"
+        reason = rng.choice(("ImagePullBackOff", "Unschedulable", "SecretMissing"))
+        held = rng.random() < 0.15 and left_to_chance and self._chances.comes_true(f"pod/{reason}/{name}")
         return PodFate(
             wait=rng.uniform(20.0, 90.0) if held else rng.uniform(0.2, 5.0),
-            waiting_reason=rng.choice(("ImagePullBackOff", "Unschedulable", "SecretMissing")) if held else "",
-            work=rng.uniform(1.0, 8.0 if self._serving else 60.0),
+            waiting_reason=reason if held else "",
+            work=rng.uniform(1.0, self._longest),
             end=end,
             exit_code=int(_exit_code(end, rng)),
             lag=rng.uniform(0.05, 2.0),
@@ -81,8 +85,15 @@ class Fates:
     def server(self, name: str, version: str) -> ServerFate:
         """The fate of a version's server."""
         rng = self.rng("server", name, version)
-        way = "good" if self._calm else _draw(rng, SERVER_WAYS)
+        way = _draw(rng, SERVER_WAYS) if rng.random() < self._bad_servers else "good"
+        if way != "good" and not self._chances.comes_true(f"server/{way}/{name}/{version}"):
+            way = "good"
         return ServerFate(way, rng.uniform(1.0, 15.0), rng.uniform(10.0, 50.0))
+
+    def _pod_end(self, rng: random.Random, name: str) -> str:
+        end = _draw(rng, POD_ENDS)
+        bad = end != "published" and self._chances.comes_true(f"pod/{end}/{name}")
+        return end if bad else "published"
 
 
 def reason_of(fate: PodFate, code: int) -> str:

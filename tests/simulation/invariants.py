@@ -8,14 +8,20 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
-from modelyard.engine.cache import key_of
+from modelyard.engine.cache import Key, key_of
+from tests.simulation import clock
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.operators import LEASE_SECONDS, Operator
 from tests.simulation.schema import OURS
 from tests.simulation.story import Story
 
 OPERATOR = "operator"
+OVERLAP = LEASE_SECONDS
+"""Seconds for which one who was cut off may not know yet that another one leads."""
+GOOD = (names.READY, names.VERIFIED)
+"""Conditions whose False is bad news, and which may therefore stay."""
 TERMINAL = ("Succeeded", "Failed")
 
 
@@ -29,7 +35,20 @@ class Invariants:
         self._gone: set[tuple[str, str, int]] = set()
         """Numbers whose artifacts were deleted."""
         self._ever_ready: set[tuple[str, str, int]] = set()
+        self._ever_passed: set[tuple[str, str, int]] = set()
+        self._pinned: set[tuple[str, str, str]] = set()
+        """(namespace, ModelDeployment, version) that a human asked for by name: then no gate counts."""
         api.auditors.append(self._audit)
+
+    def follow(self, operator: Operator) -> None:
+        """Watch what an operator sends while another one leads."""
+        operator.client.on_send = lambda key: self._sends(operator, key)
+
+    def _sends(self, operator: Operator, key: Key) -> None:
+        holder, since = self._api.leader
+        if operator.fence is not None and operator.name != holder and clock.seconds() - since > OVERLAP:
+            led = clock.seconds() - since
+            self._story.breaks(f"{operator.name} writes {key}, but {holder or 'nobody'} has led for {led:.0f} s")
 
     def _audit(self, write: Write) -> None:
         kind = write.key[0]
@@ -41,12 +60,16 @@ class Invariants:
             self._one_live_pod(write.after)
         if kind == "Service" and write.after is not None:
             self._serves_only_proven(write.before, write.after)
+        if kind == "ModelDeployment" and write.after is not None and "version" in write.after["spec"]["model"]:
+            self._pinned.add((*write.key[1:], str(write.after["spec"]["model"]["version"])))
         if kind in OURS:
             self._audit_ours(write)
 
     def _audit_ours(self, write: Write) -> None:
         if write.before is not None and write.after is not None:
             self._goes_forward(write.before, write.after)
+        if write.verb == "status" and write.after is not None:
+            self._conditions_are_kstatus(write.after)
         if write.key[0] == "ModelVersion" and write.after is not None:
             self._version(write)
         if not write.who.startswith(OPERATOR):
@@ -109,6 +132,18 @@ class Invariants:
         model = after["metadata"]["labels"][names.LABEL_MODEL]
         if (namespace, model, int(version)) not in self._ever_ready:
             self._story.breaks(f"{deployment} sends traffic to version {version} of {model}, which never was Ready")
+        asked = self._api.look("ModelDeployment", namespace, deployment)
+        follows = asked is not None and "version" not in asked["spec"]["model"] and not self._was_pinned(asked, version)
+        if follows and (namespace, model, int(version)) not in self._ever_passed:
+            self._story.breaks(f"{deployment} follows to version {version} of {model}, which never passed its gate")
+
+    def _conditions_are_kstatus(self, obj: Manifest) -> None:
+        """Ready always; what would be well if it were False is not there while it is False."""
+        found = {c["type"]: c["status"] for c in obj["status"].get("conditions", ())}
+        wrong = [type_ for type_, word in found.items() if type_ not in GOOD and word != "True"]
+        wrong += [type_ for type_ in found if type_ not in (*GOOD, names.RECONCILING, names.STALLED)]
+        if names.READY not in found or wrong:
+            self._story.breaks(f"{obj['kind']} {obj['metadata']['name']} has conditions {found}")
 
     def _goes_forward(self, before: Manifest, after: Manifest) -> None:
         old, new = before.get("status", {}), after.get("status", {})
@@ -133,10 +168,16 @@ class Invariants:
         spec, namespace = obj["spec"], write.key[1]
         if write.before is None:
             self._number_is_new(namespace, spec)
+        if obj.get("status", {}).get("gate") == "passed":
+            self._ever_passed.add((namespace, spec["model"], spec["number"]))
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in obj.get("status", {}).get("conditions", ()))
         if not ready:
             return
         self._ever_ready.add((namespace, spec["model"], spec["number"]))
+
+    def _was_pinned(self, deployment: Manifest, version: str) -> bool:
+        meta = deployment["metadata"]
+        return (meta["namespace"], meta["name"], version) in self._pinned
 
     def _number_is_new(self, namespace: str, spec: dict[str, Any]) -> None:
         model, number, run = spec["model"], spec["number"], spec["lineage"]["run"]

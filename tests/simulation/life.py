@@ -3,72 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from modelyard.api.progress import TrainerStatus
 from modelyard.engine.endpoint.callers import Caller
 from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
-from tests.simulation.client import Faults
+from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_kubelet import FakeKubelet
 from tests.simulation.fake_servers import FakeServers
-from tests.simulation.fake_store import FakeStore, store_facts
+from tests.simulation.fake_store import FakeStore
 from tests.simulation.fate import Fates
 from tests.simulation.garbage import Garbage
 from tests.simulation.invariants import Invariants
-from tests.simulation.operators import Operator, leftovers
-from tests.simulation.story import BrokenPromise, Story
+from tests.simulation.kinds import kind_of
+from tests.simulation.operators import Operator, Outside, leftovers
+from tests.simulation.sightings import Sightings
+from tests.simulation.story import Story
+from tests.simulation.troubles import Troubles
 from tests.simulation.user import User
 
-THEMES = ("training", "serving", "all")
-ACTIONS = {"training": (2, 10), "serving": (4, 16), "all": (2, 12)}
-"""How many things the user does, at least and fewer than."""
 SETTLE_LIMIT = 3600.0
 QUIET = 135.0
 VERIFIED_AGAIN = 620.0
 
 
-def live(seed: int, lines: int = 60) -> None:
-    """Live one life; raises BrokenPromise with its story."""
-    story = Story(lines)
-    try:
-        clock.run(Life(seed, story).live())
-    except BrokenPromise:
-        raise
-    except Exception as fault:
-        raise BrokenPromise(f"seed {seed}: {type(fault).__name__}: {fault}\n{story}") from fault
-    if story.broken:
-        raise BrokenPromise(f"seed {seed}: {story.broken[0]}\n{story}")
-
-
 class Life:
     """Everything of one life."""
 
-    def __init__(self, seed: int, story: Story) -> None:
-        self.calm, self.theme = seed % 10 == 0, THEMES[seed % len(THEMES)]
-        self.story, self._seed = story, seed
-        self.rng = random.Random(f"life/{seed}")
-        self.fates = Fates(seed, self.calm, serving=self.theme == "serving")
-        self.faults = Faults()
-        self._operators: list[Operator] = []
+    def __init__(self, seed: int, story: Story, only: Iterable[str] | None = None) -> None:
+        self.kind, self.story = kind_of(seed), story
+        self.chances = Chances(seed, only)
+        self.rng = self.chances.rng("life")
+        self.fates = Fates(self.chances, self.kind.bad_pods, self.kind.bad_servers, self.kind.longest)
+        self.faults = self.kind.rates()
+        self.operators: list[Operator] = []
         self._count = 0
 
     async def live(self) -> None:
         """Birth, faults, peace, and what is left."""
         self._make_world()
-        self._start_operator()
-        trouble = asyncio.create_task(self._trouble())
+        self.start_operator()
+        trouble = asyncio.create_task(Troubles(self).go_on())
         await self._user_at_work()
         trouble.cancel()
         await self._make_peace()
         await self._settle()
-        if self.user.harmed:
-            await self._pass_time(VERIFIED_AGAIN)
+        if self.user.harmed or self.was_misled():
+            await self.pass_time(VERIFIED_AGAIN)
             await self._settle()
         if not self.story.broken:
             await self._check_the_end()
+
+    def was_misled(self) -> bool:
+        """True when an answer of the store to an operator was ever wrong."""
+        return any(name.startswith("wrong-fact/") for name in self.chances.struck)
+
+    def start_operator(self) -> None:
+        """Another process of the operator."""
+        self._count += 1
+        operator = Operator(f"operator-{self._count}", self.outside, fenced=self.kind.fenced)
+        operator.client.on_crash = lambda: self._crash(operator)
+        self.invariants.follow(operator)
+        self.operators.append(operator)
+
+    def stop_operator(self, operator: Operator) -> None:
+        """Kill it, if it still is among the living."""
+        if operator in self.operators:
+            self.operators.remove(operator)
+            operator.kill()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Sleep, but not over a broken promise; a process that ended by itself is started again."""
+        left = seconds
+        while left > 0 and not self.story.broken:
+            await asyncio.sleep(min(left, 10.0))
+            left -= 10.0
+            self._replace_ended()
 
     def _make_world(self) -> None:
         self.api, self.store = FakeApi(), FakeStore()
@@ -78,27 +90,21 @@ class Life:
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
         self.budget = Budget(self.api)
-        self.user = User(self.api, self.store, self.fates.rng("user"), self.story, self.theme)
-        if not self.calm:
-            self.faults = Faults(
-                refused=self.rng.choice((0.0, 0.02, 0.1)),
-                unanswered=self.rng.choice((0.0, 0.02, 0.1)),
-                lost_event=self.rng.choice((0.0, 0.01, 0.1)),
-                repeated_event=self.rng.choice((0.0, 0.1)),
-                late_event=self.rng.choice((0.0, 0.05, 0.2)),
-                store_flaky=self.rng.choice((0.0, 0.05, 0.2)),
-            )
+        self.sightings = Sightings(self.api)
+        self.user = User(self.api, self.store, self.chances, self.story, self.kind.theme)
+        self.outside = Outside(
+            self.api, self.store, self.servers, self.faults, self.chances, self.story, self.kind.misses_events
+        )
 
-    def _start_operator(self) -> None:
-        self._count += 1
-        rng = self.fates.rng("operator", self._count)
-        facts = {
-            **store_facts(self.store, self.faults, rng, self.story),
-            "prediction": self.servers.prediction,
-            "refused_pod": _nothing_refused,
-        }
-        name = f"operator-{self._count}"
-        self._operators.append(Operator(name, self.api, facts, self.faults, rng, self.story))
+    def _crash(self, operator: Operator) -> None:
+        if operator in self.operators:
+            self.stop_operator(operator)
+            asyncio.get_running_loop().call_later(self.rng.choice((0.0, 1.0, 30.0)), self._replace_ended)
+
+    def _replace_ended(self) -> None:
+        self.operators = [operator for operator in self.operators if not operator.ended]
+        if not self.operators:
+            self.start_operator()
 
     def _post(self, caller: Caller, status: TrainerStatus) -> None:
         """To the operators that are up; a post that finds none is lost."""
@@ -106,51 +112,23 @@ class Life:
             operator.board.post(caller, status)
 
     async def _user_at_work(self) -> None:
-        self.user.begin()
-        if self.calm:
-            self.user.mend()
-        least, most = ACTIONS[self.theme]
-        for _ in range(0 if self.calm else self.rng.randrange(least, most)):
-            await self._pass_time(self.rng.expovariate(1 / 20.0))
+        self.user.begin(self.kind.more)
+        for _ in range(self.rng.randrange(*self.kind.actions)):
+            await self.pass_time(self.rng.expovariate(1 / 20.0))
             if self.story.broken:
                 return
             self.user.act()
-        await self._pass_time(self.rng.uniform(5.0, 60.0))
-
-    async def _trouble(self) -> None:
-        """Now and then the store goes down, or operators are killed, started, doubled."""
-        while not self.calm:
-            await asyncio.sleep(self.rng.expovariate(1 / 60.0))
-            await self.rng.choice((self._store_outage, self._restart, self._two_operators))()
-
-    async def _store_outage(self) -> None:
-        self.story.tell("the store goes down")
-        self.faults.store_down = True
-        await asyncio.sleep(self.rng.uniform(1.0, 60.0))
-        self.faults.store_down = False
-
-    async def _restart(self) -> None:
-        self._operators.pop().kill()
-        await asyncio.sleep(self.rng.choice((0.0, 1.0, 30.0)))
-        self._start_operator()
-
-    async def _two_operators(self) -> None:
-        self._start_operator()
-        for operator in self._operators:
-            operator.alone = False
-        await asyncio.sleep(self.rng.uniform(1.0, 30.0))
-        self._operators.pop(self.rng.randrange(len(self._operators))).kill()
-        self._operators[0].alone = True
+        await self.pass_time(self.rng.uniform(5.0, 60.0))
 
     async def _make_peace(self) -> None:
         """Faults stop, one operator is left, and what the world lacked is there."""
         self.story.tell("peace")
         self.faults.stop()
-        while len(self._operators) > 1:
-            self._operators.pop().kill()
-        if not self._operators:
-            self._start_operator()
-        self._operators[0].alone = True
+        clock.shift(0.0)
+        while len(self.operators) > 1:
+            self.stop_operator(self.operators[-1])
+        self._replace_ended()
+        self.operators[0].alone, self.operators[0].client.cut_off = True, False
         self.user.mend()
         self.user.leave()
 
@@ -160,32 +138,21 @@ class Life:
         written = -1
         while written != self.api.writes.total():
             written = self.api.writes.total()
-            await self._pass_time(QUIET)
+            await self.pass_time(QUIET)
             if self.story.broken:
                 return
             if clock.seconds() > until:
                 self.story.breaks(f"not settled after {SETTLE_LIMIT:g} s: {oracle.summary(self.api)}")
 
-    async def _pass_time(self, seconds: float) -> None:
-        """Sleep, but not over a broken promise."""
-        left = seconds
-        while left > 0 and not self.story.broken:
-            await asyncio.sleep(min(left, 10.0))
-            left -= 10.0
-
     async def _check_the_end(self) -> None:
-        operator = self._operators[0]
+        operator = self.operators[0]
         before = self.api.writes[operator.name]
         for _ in range(2):
             await operator.resync()
-            await self._pass_time(20.0)
+            await self.pass_time(20.0)
         if extra := self.api.writes[operator.name] - before:
             self.story.breaks(f"a settled world took {extra} more writes")
         for line in (*leftovers(operator, self.api), *oracle.wrong(self)):
             self.story.breaks(line)
-        for line in self.budget.overdrawn() if self.calm else ():
+        for line in self.budget.overdrawn() if self.kind.name == "calm" else ():
             self.story.breaks(line)
-
-
-async def _nothing_refused(_: Mapping[str, str]) -> None:
-    """Nobody refuses a pod here."""

@@ -4,68 +4,92 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
+
+from kubernetes.aio.leaderelection import leaderelection
 
 from modelyard.decision import Platform
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.endpoint.board import Board
-from modelyard.engine.facts import FactFunction, Facts
+from modelyard.engine.facts import Facts
 from modelyard.engine.kube import Kube, KubeError
+from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
 from modelyard.engine.resync import resync
-from modelyard.engine.world import World
+from modelyard.engine.world import World, steady
 from modelyard.lifecycle import ROOMS
 from tests.simulation import clock
 from tests.simulation.client import Client, Faults
+from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
+from tests.simulation.fake_servers import FakeServers
+from tests.simulation.fake_store import FakeStore
 from tests.simulation.story import Story
 from tests.simulation.watching import FakeWatch
+from tests.simulation.wrong_facts import Questions, WrongReads
 
+leaderelection.time = clock.ElectionTime
 PLATFORM = Platform(trainer_image="trainer:1", server_image="server:1", store_endpoint="http://store:9000")
 RESYNC_EVERY, NEVER = 120.0, 1e9
+LEASE_SECONDS = 20
 SPINNING = 200
 """So many passes of one object within a minute are a fault."""
+
+
+@dataclass
+class Outside:
+    """All that an operator's process meets."""
+
+    api: FakeApi
+    store: FakeStore
+    servers: FakeServers
+    faults: Faults
+    chances: Chances
+    story: Story
+    misses_events: bool = False
+    """Where no event is lost, nobody may depend on a resync."""
 
 
 class Operator:
     """One process; a killed one never speaks again."""
 
-    def __init__(
-        self,
-        name: str,
-        api: FakeApi,
-        facts: Mapping[str, FactFunction],
-        faults: Faults,
-        rng: random.Random,
-        story: Story,
-    ) -> None:
-        self.name, self._story = name, story
-        # Where no event is lost, nobody may depend on a resync.
-        self._resync_every = RESYNC_EVERY if faults.lost_event else NEVER
+    def __init__(self, name: str, world: Outside, *, fenced: bool) -> None:
+        self.name, self._outside = name, world
+        faults, chances = world.faults, world.chances
+        self._resync_every = RESYNC_EVERY if world.misses_events else NEVER
         self.alone = True
         """False while another operator works against this one."""
         self._passes: Counter[tuple[Key, int]] = Counter()
-        self.client = Client(api, name, faults, rng, story)
+        self.reads = WrongReads(world.store, chances, world.story)
+        questions = Questions(name, self.reads, faults, chances, world.story)
+        self.client = Client(world.api, name, faults, chances, world.story)
+        self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
-        functions = {**facts, "progress": self.board.progress}
-        world = World(kube=self.client, facts=Facts(functions, clock.seconds), platform=PLATFORM, now=clock.now)
-        self.engine = Engine(ROOMS, world)
-        self.engine.queue = WorkQueue(self._pass, workers=8, rng=rng, retry_cap=30.0)
-        self._watch = FakeWatch(api, self.engine.on_event, faults, rng)
+        facts = Facts(questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
+        now = steady(clock.wall, clock.seconds)
+        self.engine = Engine(
+            ROOMS, World(kube=self.client, facts=facts, platform=PLATFORM, now=now), fence=self.fence
+        )
+        self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
+        self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
         self._task = asyncio.create_task(self._run())
-        story.tell("%s starts", name)
+        world.story.tell("%s starts", name)
+
+    @property
+    def ended(self) -> bool:
+        """True once the process is over: killed, or its Lease was lost."""
+        return self._task.done()
 
     def kill(self) -> None:
         """SIGKILL: nothing of it arrives any more."""
-        self._story.tell("%s is killed", self.name)
+        self._outside.story.tell("%s is killed", self.name)
         self.client.dead = True
-        self._watch.close()
+        self._close()
         self._task.cancel()
 
     async def resync(self) -> None:
@@ -73,17 +97,39 @@ class Operator:
         await resync(self.engine, cast(Kube, self.client))
 
     async def _run(self) -> None:
-        while True:
-            try:
-                await self.resync()
-                break
-            except KubeError:
-                await asyncio.sleep(0.5)
+        """As main does: work, and lead; who loses the Lease ends."""
+        tasks = [asyncio.create_task(self._work())]
+        if self.fence is not None:
+            tasks.append(asyncio.create_task(self.fence.run()))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self._outside.story.tell("%s ends", self.name)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=12)
+        self._close()
+
+    async def _work(self) -> None:
+        await self._first_listing()
+        if self.fence is not None:
+            await self.fence.wait()
+            await self._first_listing()
         resyncing = asyncio.create_task(self._resync_forever())
         try:
             await self.engine.queue.run()
         finally:
             resyncing.cancel()
+
+    async def _first_listing(self) -> None:
+        while True:
+            try:
+                await self.resync()
+                return
+            except KubeError:
+                await asyncio.sleep(0.5)
+
+    def _close(self) -> None:
+        if self.watch.open:
+            self.watch.close()
 
     async def _resync_forever(self) -> None:
         while True:
@@ -96,13 +142,13 @@ class Operator:
         minute = int(clock.seconds() / 60.0)
         self._passes[key, minute] += self.alone  # two who see another world do undo each other's work
         if self._passes[key, minute] > SPINNING:
-            self._story.breaks(f"{SPINNING} passes of {key} within a minute")
+            self._outside.story.breaks(f"{SPINNING} passes of {key} within a minute")
         try:
             return await self.engine.run_pass(key)
         except (KubeError, RefusedError):
             raise
         except Exception:
-            self._story.breaks(f"a pass of {key} raised: {traceback.format_exc()}")
+            self._outside.story.breaks(f"a pass of {key} raised: {traceback.format_exc()}")
             raise
 
 

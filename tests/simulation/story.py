@@ -7,10 +7,6 @@ from collections import deque
 from tests.simulation import clock
 
 
-class BrokenPromise(AssertionError):
-    """An invariant did not hold; carries the life's story."""
-
-
 class Story:
     """A short memory of a life, and the promises that were broken in it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import KubeError
 from tests.simulation import wishes
+from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.schema import clone
@@ -33,19 +33,21 @@ IN_THEME = {
     ),
 }
 """What a user of that theme does more often."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
 
 
 class User:
     """Keeps a folder of manifests, as in git, and sometimes works by hand."""
 
-    def __init__(self, api: FakeApi, store: FakeStore, rng: random.Random, story: Story, theme: str) -> None:
-        self.api, self.store, self.rng, self.story, self.theme = api, store, rng, story, theme
+    def __init__(self, api: FakeApi, store: FakeStore, chances: Chances, story: Story, theme: str) -> None:
+        self.api, self.store, self.story, self.theme = api, store, story, theme
+        self._chances, self.rng = chances, chances.rng("user", 0)
         self.folder: dict[Key, Manifest] = {}
         self.deleted_versions: set[str] = set()
         self.harmed = False
         """True once artifacts were changed or deleted."""
-        self._names = 0
+        self._turn, self._names = 0, 0
         self.actions: dict[Callable[[], None], int] = {
             self.new_dataset: 4,
             self.new_job: 10,
@@ -72,21 +74,26 @@ class User:
         for action in IN_THEME.get(theme, ()):
             self.actions[getattr(self, action)] *= 3
 
-    def begin(self) -> None:
-        """What every life starts with."""
-        self.rng.choice((self.mend, self.mend, self.mend, self.apply_profile, self.upload_base))()
+    def begin(self, more: float) -> None:
+        """What every life starts with: a Dataset, a job and a server; `more` of each by chance."""
+        if self.rng.random() < 0.6 or not self._chances.comes_true("user/0/late-base"):
+            self.mend()
+        else:
+            self.rng.choice((self.apply_profile, self.upload_base))()
         self.new_dataset()
         self.new_job()
-        if self.theme == "serving":
-            self.new_deployment()
-            self.new_job()
-        for action in (self.new_dataset, self.new_job, self.new_deployment):
-            if self.rng.random() < 0.6:
+        self.new_deployment()
+        for action in (self.new_dataset, self.new_job, self.new_job, self.new_deployment):
+            if self.rng.random() < more:
                 action()
 
     def act(self) -> None:
-        """One thing, by chance."""
-        self.rng.choices(list(self.actions), list(self.actions.values()))[0]()
+        """One thing, by chance; a turn's names and choices are its own, whatever other turns did."""
+        self._turn, self._names = self._turn + 1, 0
+        self.rng = self._chances.rng("user", self._turn)
+        action = self.rng.choices(list(self.actions), list(self.actions.values()))[0]
+        if self._chances.comes_true(f"user/{self._turn}/{action.__name__}"):
+            action()
 
     def mend(self) -> None:
         """All that everything needs is there."""
@@ -204,7 +211,7 @@ class User:
 
     def squat(self) -> None:
         """Somebody else's object has the name that a child will bear."""
-        name = f"serve-{self._names + 1}"
+        name = f"serve-{self._turn}{LETTERS[self._names]}"
         service = {"selector": {"app": "mine"}, "ports": [{"port": 80}]}
         self._apply(wishes.plain("v1", "Service", name, {"spec": service}))
         self.new_deployment()
@@ -235,7 +242,7 @@ class User:
 
     def _name(self, word: str) -> str:
         self._names += 1
-        return f"{word}-{self._names}"
+        return f"{word}-{self._turn}{LETTERS[self._names - 1]}"
 
     def _key(self, kind: str) -> Key | None:
         keys = sorted(key for key in self.folder if key[0] == kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,11 +27,12 @@ NOT_FOUND_BODY = '{"code": 404}'
 class KubeLease(BaseLock):  # type: ignore[misc]
     """A Lease through kube.py: no typed models are loaded, and a lost connection is a failed try, not a crash."""
 
-    def __init__(self, kube: Kube, namespace: str, identity: str) -> None:
+    def __init__(self, kube: Kube, namespace: str, identity: str, clock: Callable[[], float]) -> None:
         super().__init__(names.LEASE, namespace, identity)
-        self._kube = kube
+        self._kube, self._clock = kube, clock
         self._lease: Manifest = {}
         self.renewed = 0.0
+        """When the last renewal was sent: from then on, not from its answer, others count our time."""
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         """(True, record), or (False, an error as the election expects it)."""
@@ -73,13 +75,14 @@ class KubeLease(BaseLock):  # type: ignore[misc]
             await self._kube.replace({**lease, "spec": {**lease["spec"], "holderIdentity": None, "renewTime": None}})
 
     async def _write(self, call: Any) -> bool:
+        sent = self._clock()
         try:
             self._lease = await call
         except KubeError as fault:
             log.warning("lease not renewed: %s", fault)
             metrics.LEASE_FAILURES.inc()
             return False
-        self.renewed = time.monotonic()
+        self.renewed = sent
         return True
 
     def _spec(self, record: LeaderElectionRecord, acquired: str) -> Manifest:
@@ -103,15 +106,22 @@ class _ElectionError(ApiException):  # type: ignore[misc]
 class Fence:
     """Runs the election; `held` is what every pass asks before it writes."""
 
-    def __init__(self, kube: Kube, namespace: str, identity: str, duration: int) -> None:
-        self._lock = KubeLease(kube, namespace, identity)
-        self._duration = duration
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        identity: str,
+        duration: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock = KubeLease(kube, namespace, identity, clock)
+        self._duration, self._clock = duration, clock
         self._leading = asyncio.Event()
 
     @property
     def held(self) -> bool:
         """True while the Lease is ours for certain: renewed within its duration."""
-        return self._leading.is_set() and time.monotonic() - self._lock.renewed < self._duration
+        return self._leading.is_set() and self._clock() - self._lock.renewed < self._duration
 
     async def wait(self) -> None:
         """Until we lead."""

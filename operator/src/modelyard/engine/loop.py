@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Protocol
 
 from modelyard import names
 from modelyard.decision import Event, Manifest, Room
@@ -14,6 +13,7 @@ from modelyard.engine.apply import carry_out
 from modelyard.engine.cache import Key, key_of, owner_key
 from modelyard.engine.events import post_events
 from modelyard.engine.figures import count
+from modelyard.engine.fenced import FencedKube, FenceLike
 from modelyard.engine.kube import KubeError
 from modelyard.engine.observe import observe
 from modelyard.engine.queue import WorkQueue
@@ -25,14 +25,6 @@ STALE: dict[int, float] = {HTTPStatus.CONFLICT: 0.05, HTTPStatus.NOT_FOUND: 1.0}
 FENCED_PAUSE = 1.0
 POSTERS = 2
 """Events posted at once: the story may lag behind a burst, Jobs may not."""
-
-
-class FenceLike(Protocol):
-    """Says whether this operator may write."""
-
-    @property
-    def held(self) -> bool:
-        """True while it may."""
 
 
 class Engine:
@@ -49,6 +41,8 @@ class Engine:
     ) -> None:
         self.world = world
         world.on_news = self._wake
+        if fence is not None:
+            world.kube = FencedKube(world.kube, fence)
         self._fence = fence
         self.rooms = {room.kind: room for room in rooms}
         self.queue = WorkQueue(self.run_pass, workers=workers, retry_cap=retry_cap)

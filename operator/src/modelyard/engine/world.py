@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from modelyard.decision import Answer, Fact, Manifest, Platform
 from modelyard.engine.cache import Cache, Key, ReverseIndex
+
+
+SLEW = 0.1
 
 
 class KubeApi(Protocol):
@@ -32,6 +36,27 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def steady(
+    wall: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic
+) -> Callable[[], datetime]:
+    """A clock without jumps: it goes with `monotonic` and nears `wall` by a tenth of the time that passes.
+
+    A wall clock that is set by hours, back or forth, would end trials and waits that have only just begun.
+    """
+    told, at = wall(), monotonic()
+
+    def now() -> datetime:
+        nonlocal told, at
+        passed = monotonic() - at
+        at += passed
+        most = timedelta(seconds=SLEW * passed)
+        told += timedelta(seconds=passed)
+        told += max(-most, min(most, wall() - told))
+        return told
+
+    return now
+
+
 @dataclass
 class World:
     """Shared by all passes of one engine."""
@@ -39,7 +64,7 @@ class World:
     kube: KubeApi
     facts: FactSource
     platform: Platform
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[], datetime] = field(default_factory=steady)
     cache: Cache = field(default_factory=Cache)
     index: ReverseIndex = field(default_factory=ReverseIndex)
     refused: dict[Key, dict[tuple[str, str], str]] = field(default_factory=dict)

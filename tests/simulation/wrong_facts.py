@@ -1,0 +1,135 @@
+"""Answers of the world outside that are late, missing or wrong: stale, another's, cut off, of no known shape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from modelyard.engine.facts import FactFunction
+from modelyard.engine.facts.store import StoreFacts
+from modelyard.storage.errors import Missing, Unavailable
+from modelyard.storage.store import Entry, Store
+from tests.simulation.chances import Chances
+from tests.simulation.client import Faults
+from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.story import Story
+
+WRONG_BYTES = ("missing", "stale", "another", "cut", "shapeless")
+"""How a read of the store can be wrong."""
+WRONG_SHAPES: tuple[Any, ...] = (None, {}, {"version": None}, {"version": 7.5, "prediction": float("nan")})
+SHAPELESS = (b"[]", b"null", b'{"loss": NaN}', b"\xff\xfe", b'{"run": {"x": 1}}', b"")
+
+
+class WrongReads(Store):
+    """The store as one question sees it: its first read may be wrong; writes are as they are."""
+
+    def __init__(self, store: FakeStore, chances: Chances, story: Story) -> None:
+        self._store, self._chances, self._story = store, chances, story
+        self.misread: set[str] = set()
+        """Keys and prefixes that were ever read wrongly."""
+        self._way = ""
+
+    def ask_wrongly(self, way: str) -> None:
+        """The next read is wrong in this way (empty: right)."""
+        self._way = way
+
+    def get(self, bucket: str, key: str) -> bytes:
+        way = self._take(key)
+        if way == "missing":
+            raise Missing(f"no s3://{bucket}/{key}")
+        data = self._store.get(bucket, key)
+        rng = self._chances.rng("wrong", way, key)
+        if way == "stale":
+            return self._store.before(bucket, key)
+        if way == "another":
+            return self._store.get(bucket, rng.choice(self._store.keys_like(bucket, key)))
+        if way == "cut":
+            return data[: rng.randrange(len(data) + 1)]
+        return rng.choice(SHAPELESS) if way == "shapeless" else data
+
+    def list(self, bucket: str, prefix: str) -> list[Entry]:
+        way, entries = self._take(prefix), self._store.list(bucket, prefix)
+        if way == "stale":
+            return [entry for entry in entries if not self._store.is_young(bucket, entry.key)]
+        if way == "missing":
+            return []
+        return entries[:-1] if way in ("cut", "another") else entries
+
+    def stat(self, bucket: str, key: str) -> Entry | None:
+        return None if self._take(key) in ("missing", "stale") else self._store.stat(bucket, key)
+
+    def put(self, bucket: str, key: str, data: bytes, *, if_absent: bool = False) -> str:
+        return self._store.put(bucket, key, data, if_absent=if_absent)
+
+    def delete(self, bucket: str, keys: Any) -> None:
+        self._store.delete(bucket, keys)
+
+    def delete_prefix(self, bucket: str, prefix: str) -> int:
+        return self._store.delete_prefix(bucket, prefix)
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        return self._store.abort_uploads(bucket, prefix)
+
+    def _take(self, where: str) -> str:
+        way, self._way = self._way, ""
+        if way:
+            self._story.tell("store: %s is read wrongly (%s)", where, way)
+            self.misread.add(where)
+        return way
+
+
+class Questions:
+    """Every question of one operator, with all that can happen to an answer."""
+
+    def __init__(self, name: str, reads: WrongReads, faults: Faults, chances: Chances, story: Story) -> None:
+        self._name, self._reads, self._faults, self._chances, self._story = name, reads, faults, chances, story
+        self._rng = chances.rng("facts", name)
+
+    def facts(self, prediction: FactFunction) -> dict[str, FactFunction]:
+        """Name of the fact -> function: all that StoreFacts knows, and the prediction."""
+        questions = StoreFacts(self._reads, BUCKET).questions
+        found = {name: self._of_store(name, question) for name, question in questions.items()}
+        return {**found, "prediction": self._of_server(prediction)}
+
+    def _of_store(self, name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
+        async def ask(args: Mapping[str, str]) -> Any:
+            await self._wait(name)
+            if self._faults.store_down:
+                raise Unavailable("the store is down")
+            if self._chances.strikes(self._faults.store_flaky / 2, "unasked", self._name, name):
+                raise Unavailable("the store gave no answer")
+            self._reads.ask_wrongly(self._way(name, WRONG_BYTES))
+            try:
+                answer = question(args)
+            finally:
+                self._reads.ask_wrongly("")
+            await self._lose(name)
+            return answer
+
+        return ask
+
+    def _of_server(self, prediction: Callable[[Mapping[str, str]], Awaitable[Any]]) -> FactFunction:
+        async def ask(args: Mapping[str, str]) -> Any:
+            await self._wait("prediction")
+            answer = await prediction(args)
+            if self._way("prediction", ("shapeless",)):
+                return self._rng.choice(WRONG_SHAPES)
+            await self._lose("prediction")
+            return answer
+
+        return ask
+
+    async def _wait(self, name: str) -> None:
+        late = self._chances.strikes(self._faults.late_fact, "late-fact", name, self._name)
+        await asyncio.sleep(self._rng.uniform(5.0, 40.0) if late else self._rng.uniform(0.002, 0.05))
+
+    async def _lose(self, name: str) -> None:
+        if self._chances.strikes(self._faults.store_flaky / 2, "unanswered-fact", name, self._name):
+            self._story.tell("%s: %s asked, but no answer", self._name, name)
+            await asyncio.sleep(self._rng.uniform(1.0, 10.0))
+            raise Unavailable("no answer in time")
+
+    def _way(self, name: str, ways: tuple[str, ...]) -> str:
+        way = self._rng.choice(ways)
+        return way if self._chances.strikes(self._faults.wrong_fact, "wrong-fact", name, way, self._name) else ""
