@@ -30,7 +30,8 @@ class Faults:
     lost_event: float = 0.0
     repeated_event: float = 0.0
     late_event: float = 0.0
-    store_down: bool = False
+    store_down: float = 0.0
+    """1 while nobody reaches the store."""
     store_flaky: float = 0.0
     late_fact: float = 0.0
     wrong_fact: float = 0.0

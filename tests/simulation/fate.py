@@ -57,7 +57,9 @@ class ServerFate:
 class Fates:
     """All fates of one life."""
 
-    def __init__(self, chances: Chances, bad_pods: float = 1.0, bad_servers: float = 1.0, longest: float = 60.0) -> None:
+    def __init__(
+        self, chances: Chances, bad_pods: float = 1.0, bad_servers: float = 1.0, longest: float = 60.0
+    ) -> None:
         self._chances, self._longest = chances, longest
         self._bad_pods, self._bad_servers = bad_pods, bad_servers
         """Shares of the pods and servers whose fate is left to chance at all."""

@@ -41,7 +41,12 @@ class Kind:
 
 SHORT = (
     Kind("api", "all", {"refused": 0.12, "unanswered": 0.12, "late_write": 0.04}),
-    Kind("watch", "all", {"lost_event": 0.1, "repeated_event": 0.1, "late_event": 0.15}, ("watch_replay", "watch_gone")),
+    Kind(
+        "watch",
+        "all",
+        {"lost_event": 0.1, "repeated_event": 0.1, "late_event": 0.15},
+        ("watch_gone", "watch_replay"),
+    ),
     Kind("crash", "all", {"crash": 0.05, "unanswered": 0.02}, ("restart",)),
     Kind(
         "lease", "all", {"late_write": 0.02, "late_fact": 0.1}, ("two_operators", "cut_off", "restart", "clock_jump"),

@@ -24,8 +24,8 @@ from modelyard.engine.resync import resync
 from modelyard.engine.world import World, steady
 from modelyard.lifecycle import ROOMS
 from tests.simulation import clock
-from tests.simulation.client import Client, Faults
 from tests.simulation.chances import Chances
+from tests.simulation.client import Client, Faults
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import FakeStore
@@ -72,9 +72,7 @@ class Operator:
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
         facts = Facts(questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
         now = steady(clock.wall, clock.seconds)
-        self.engine = Engine(
-            ROOMS, World(kube=self.client, facts=facts, platform=PLATFORM, now=now), fence=self.fence
-        )
+        self.engine = Engine(ROOMS, World(kube=self.client, facts=facts, platform=PLATFORM, now=now), fence=self.fence)
         self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
         self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
         self._task = asyncio.create_task(self._run())

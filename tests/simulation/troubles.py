@@ -37,9 +37,9 @@ class Troubles:
     async def store_outage(self) -> None:
         """Nobody reaches the store."""
         self._life.story.tell("the store goes down")
-        self._life.faults.store_down = True
+        self._life.faults.store_down = 1.0
         await asyncio.sleep(self._rng.uniform(1.0, 60.0))
-        self._life.faults.store_down = False
+        self._life.faults.store_down = 0.0
 
     async def restart(self) -> None:
         """The process is killed and another one comes, at once or later."""

@@ -33,6 +33,30 @@ IN_THEME = {
     ),
 }
 """What a user of that theme does more often."""
+WEIGHTS = {
+    "new_dataset": 4,
+    "new_job": 10,
+    "new_deployment": 5,
+    "twin_job": 2,
+    "change_epochs": 4,
+    "raise_attempt": 4,
+    "toggle_suspend": 5,
+    "change_resources": 3,
+    "edit_gate": 4,
+    "raise_revision": 2,
+    "apply_again": 4,
+    "delete_and_apply": 4,
+    "delete_for_good": 2,
+    "delete_child": 5,
+    "follow_or_pin": 5,
+    "scale": 2,
+    "delete_version": 4,
+    "corrupt": 2,
+    "start_over": 2,
+    "squat": 2,
+    "edit_profile": 2,
+}
+"""What a user does, and how often."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
 
@@ -48,31 +72,8 @@ class User:
         self.harmed = False
         """True once artifacts were changed or deleted."""
         self._turn, self._names = 0, 0
-        self.actions: dict[Callable[[], None], int] = {
-            self.new_dataset: 4,
-            self.new_job: 10,
-            self.new_deployment: 5,
-            self.twin_job: 2,
-            self.change_epochs: 4,
-            self.raise_attempt: 4,
-            self.toggle_suspend: 5,
-            self.change_resources: 3,
-            self.edit_gate: 4,
-            self.raise_revision: 2,
-            self.apply_again: 4,
-            self.delete_and_apply: 4,
-            self.delete_for_good: 2,
-            self.delete_child: 5,
-            self.follow_or_pin: 5,
-            self.scale: 2,
-            self.delete_version: 4,
-            self.corrupt: 2,
-            self.start_over: 2,
-            self.squat: 2,
-            self.edit_profile: 2,
-        }
-        for action in IN_THEME.get(theme, ()):
-            self.actions[getattr(self, action)] *= 3
+        often = IN_THEME.get(theme, ())
+        self._weights = {name: weight * (3 if name in often else 1) for name, weight in WEIGHTS.items()}
 
     def begin(self, more: float) -> None:
         """What every life starts with: a Dataset, a job and a server; `more` of each by chance."""
@@ -91,9 +92,9 @@ class User:
         """One thing, by chance; a turn's names and choices are its own, whatever other turns did."""
         self._turn, self._names = self._turn + 1, 0
         self.rng = self._chances.rng("user", self._turn)
-        action = self.rng.choices(list(self.actions), list(self.actions.values()))[0]
-        if self._chances.comes_true(f"user/{self._turn}/{action.__name__}"):
-            action()
+        name = self.rng.choices(list(self._weights), list(self._weights.values()))[0]
+        if self._chances.comes_true(f"user/{self._turn}/{name}"):
+            getattr(self, name)()
 
     def mend(self) -> None:
         """All that everything needs is there."""

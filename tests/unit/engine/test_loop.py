@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync
 from modelyard.engine.world import World
 from tests.simulation import clock, wishes
+from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.operators import PLATFORM
@@ -36,7 +36,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
 def lived(script: Callable[[FakeApi, Engine], Awaitable[None]]) -> None:
     async def play() -> None:
         api = FakeApi()
-        client = Client(api, "operator", Faults(), random.Random(1), Story())
+        client = Client(api, "operator", Faults(), Chances(1), Story())
         world = World(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
         room = Room("TrainingProfile", "trainingprofiles", False, lambda obj, observed: (), decide, ("Job",))
         engine = Engine([room], world)

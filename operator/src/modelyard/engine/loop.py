@@ -12,8 +12,8 @@ from modelyard.decision import Event, Manifest, Room
 from modelyard.engine.apply import carry_out
 from modelyard.engine.cache import Key, key_of, owner_key
 from modelyard.engine.events import post_events
-from modelyard.engine.figures import count
 from modelyard.engine.fenced import FencedKube, FenceLike
+from modelyard.engine.figures import count
 from modelyard.engine.kube import KubeError
 from modelyard.engine.observe import observe
 from modelyard.engine.queue import WorkQueue

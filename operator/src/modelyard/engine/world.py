@@ -11,7 +11,6 @@ from typing import Protocol
 from modelyard.decision import Answer, Fact, Manifest, Platform
 from modelyard.engine.cache import Cache, Key, ReverseIndex
 
-
 SLEW = 0.1
 
 

@@ -1,0 +1,85 @@
+"""What a set of lives met and reached, and what it must meet and reach so as not to become empty unnoticed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from modelyard.engine.facts.store import StoreFacts
+from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.fate import POD_ENDS, SERVER_WAYS
+from tests.simulation.kinds import ALL_TROUBLES
+from tests.simulation.lived import Lived
+from tests.simulation.podstatus import WAITS
+from tests.simulation.user import WEIGHTS
+
+WHOLE = ("reason/ModelVersion/Verified", "reason/ModelDeployment/Serving")
+"""Seen in a life that went from a job to a version that serves."""
+SINGLE = (
+    "crash/after", "crash/before", "late-event", "late-write", "lost-event", "refused/0", "refused/409", "refused/429",
+    "refused/500", "refused/503", "repeated-event", "unanswered", "unasked", "unread",
+)  # fmt: skip
+REASONS = {
+    "Dataset": "Pending Preparing Prepared WaitingForPod ProfileNotFound BadData OutOfMemory TrainerFailed "
+    "ImagePullFailed SecretMissing Unschedulable StoreUnavailable",
+    "FineTuneJob": "Pending WaitingForDataset WaitingForPod Training Publishing Succeeded Adopted GateNotReached "
+    "Suspended DatasetFailed DatasetNotFound ProfileNotFound BaseModelNotFound ImagePullFailed SecretMissing "
+    "Unschedulable OutOfMemory TrainerFailed LossNotANumber ExportDiffers StoreUnavailable",
+    "ModelVersion": "Verified ArtifactsCorrupt InUse Pending StoreUnavailable",
+    "ModelDeployment": "WaitingForVersion RollingOut Serving WaitingForPod LoadFailed PredictionFailed SecretMissing "
+    "NoPassedVersion VersionNotFound ChildRefused ArtifactsCorrupt",
+}
+
+
+def table(lives: Sequence[Lived]) -> str:
+    """How many lives met each thing, by family."""
+    met, width = counted(lives), 46
+    rows = [f"{name:{width}} {count:6}" for name, count in sorted(met.items())]
+    half = -(-len(rows) // 2)
+    pairs = zip(rows[:half], [*rows[half:], ""], strict=False)
+    kinds = Counter(lived.kind for lived in lives)
+    head = f"{len(lives)} lives: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    faults = sum(len(lived.struck) for lived in lives) / max(len(lives), 1)
+    more = f"{sum(map(is_whole, lives))} from a job to a version that serves; {faults:.1f} faults and user's acts each"
+    return "\n".join([head, more, *(f"{left}   {right}" for left, right in pairs)])
+
+
+def is_whole(lived: Lived) -> bool:
+    """True for a life that went from a job to a version that serves."""
+    return lived.seen.issuperset(WHOLE)
+
+
+def missing(lives: Iterable[Lived]) -> list[str]:
+    """What should have been met and was not."""
+    met = counted(lives)
+    return sorted(name for name in expected() if not met[name])
+
+
+def counted(lives: Iterable[Lived]) -> Counter[str]:
+    """Family of faults, act of the user, reason or kind of child -> number of lives."""
+    return Counter(name for lived in lives for name in {*map(family, lived.struck), *lived.seen})
+
+
+def family(name: str) -> str:
+    """What a chance is about, without the object that it struck."""
+    first, *rest = name.split("/")
+    if first in ("user", "trouble"):
+        return f"{first}/{rest[1]}"
+    return f"{first}/{rest[0]}" if first in TOLD_APART else first
+
+
+TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "refused", "crash"}
+
+
+def expected() -> set[str]:
+    """Every fault, act, fact and reason that a thousand lives meet."""
+    facts = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"}
+    return {
+        *SINGLE,
+        *(f"user/{name}" for name in WEIGHTS),
+        *(f"trouble/{name}" for name in ALL_TROUBLES),
+        *(f"pod/{name}" for name in (*POD_ENDS, *WAITS, "Unschedulable") if name != "published"),
+        *(f"server/{name}" for name in SERVER_WAYS if name != "good"),
+        *(f"{way}/{fact}" for way in ("late-fact", "wrong-fact", "unanswered-fact") for fact in facts),
+        *(f"reason/{kind}/{word}" for kind, words in REASONS.items() for word in words.split()),
+    }
