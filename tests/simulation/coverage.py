@@ -73,13 +73,14 @@ TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "re
 
 def expected() -> set[str]:
     """Every fault, act, fact and reason that a thousand lives meet."""
-    facts = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"}
+    asked = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"}
     return {
         *SINGLE,
         *(f"user/{name}" for name in WEIGHTS),
         *(f"trouble/{name}" for name in ALL_TROUBLES),
         *(f"pod/{name}" for name in (*POD_ENDS, *WAITS, "Unschedulable") if name != "published"),
         *(f"server/{name}" for name in SERVER_WAYS if name != "good"),
-        *(f"{way}/{fact}" for way in ("late-fact", "wrong-fact", "unanswered-fact") for fact in facts),
+        *(f"{way}/{fact}" for way in ("late-fact", "wrong-fact") for fact in (*asked, "progress")),
+        *(f"unanswered-fact/{fact}" for fact in asked),
         *(f"reason/{kind}/{word}" for kind, words in REASONS.items() for word in words.split()),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 from modelyard.api import layout
 from modelyard.api.run import FileEntry, digest_of
@@ -119,8 +118,6 @@ class FakeStore(Store):
 def file_entry(path: str, size: int) -> FileEntry:
     """A line of a manifest."""
     return FileEntry(path=path, size=size, sha256=hashlib.sha256(path.encode()).hexdigest())
-
-
 
 
 def _etag(data: bytes) -> str:

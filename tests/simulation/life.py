@@ -108,8 +108,8 @@ class Life:
 
     def _post(self, caller: Caller, status: TrainerStatus) -> None:
         """To the operators that are up; a post that finds none is lost."""
-        for operator in self._operators:
-            operator.board.post(caller, status)
+        for operator in self.operators:
+            operator.questions.post(operator.board, caller, status)
 
     async def _user_at_work(self) -> None:
         self.user.begin(self.kind.more)

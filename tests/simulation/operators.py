@@ -66,11 +66,11 @@ class Operator:
         """False while another operator works against this one."""
         self._passes: Counter[tuple[Key, int]] = Counter()
         self.reads = WrongReads(world.store, chances, world.story)
-        questions = Questions(name, self.reads, faults, chances, world.story)
+        self.questions = Questions(name, self.reads, faults, chances, world.story)
         self.client = Client(world.api, name, faults, chances, world.story)
         self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
-        facts = Facts(questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
+        facts = Facts(self.questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
         now = steady(clock.wall, clock.seconds)
         self.engine = Engine(ROOMS, World(kube=self.client, facts=facts, platform=PLATFORM, now=now), fence=self.fence)
         self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)

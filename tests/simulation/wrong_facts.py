@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from modelyard.api.progress import TrainerStatus
+from modelyard.engine.endpoint.board import Board
+from modelyard.engine.endpoint.callers import Caller
 from modelyard.engine.facts import FactFunction
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Missing, Unavailable
@@ -15,9 +19,15 @@ from tests.simulation.client import Faults
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.story import Story
 
+NUMBERS = ("current_step", "total_steps", "current_epoch", "loss")
 WRONG_BYTES = ("missing", "stale", "another", "cut", "shapeless")
 """How a read of the store can be wrong."""
 WRONG_SHAPES: tuple[Any, ...] = (None, {}, {"version": None}, {"version": 7.5, "prediction": float("nan")})
+WRONG_POSTS = ("missing", "stale", "another", "shapeless")
+ABSURD = [
+    TrainerStatus.model_validate({"metrics": [{"name": name, "value": value} for name in NUMBERS]})
+    for value in ("-1e300", "1e300", "-1", "0")
+]
 SHAPELESS = (b"[]", b"null", b'{"loss": NaN}', b"\xff\xfe", b'{"run": {"x": 1}}', b"")
 
 
@@ -86,11 +96,23 @@ class Questions:
         self._name, self._reads, self._faults, self._chances, self._story = name, reads, faults, chances, story
         self._rng = chances.rng("facts", name)
 
-    def facts(self, prediction: FactFunction) -> dict[str, FactFunction]:
-        """Name of the fact -> function: all that StoreFacts knows, and the prediction."""
+    def facts(self, prediction: FactFunction, progress: FactFunction) -> dict[str, FactFunction]:
+        """Name of the fact -> function: all that StoreFacts knows, the prediction, and what pods posted."""
         questions = StoreFacts(self._reads, BUCKET).questions
         found = {name: self._of_store(name, question) for name, question in questions.items()}
-        return {**found, "prediction": self._of_server(prediction)}
+        return {**found, "prediction": self._of_server(prediction), "progress": self._of_memory("progress", progress)}
+
+    def post(self, board: Board, caller: Caller, status: TrainerStatus) -> None:
+        """What a pod posts: lost, told twice, of another run's pod, or absurd."""
+        way = self._way("progress", WRONG_POSTS)
+        if way == "another":
+            caller = replace(caller, run="0" * len(caller.run), pod_uid="another")
+        if way == "shapeless":
+            status = self._rng.choice(ABSURD)
+        if way != "missing":
+            board.post(caller, status)
+        if way == "stale":
+            asyncio.get_running_loop().call_later(self._rng.uniform(1.0, 20.0), board.post, caller, status)
 
     def _of_store(self, name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
         async def ask(args: Mapping[str, str]) -> Any:
@@ -117,6 +139,13 @@ class Questions:
                 return self._rng.choice(WRONG_SHAPES)
             await self._lose("prediction")
             return answer
+
+        return ask
+
+    def _of_memory(self, name: str, known: FactFunction) -> FactFunction:
+        async def ask(args: Mapping[str, str]) -> Any:
+            await self._wait(name)
+            return await known(args)
 
         return ask
 
