@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     only = options.only.split(",") if options.only else list(LANES)
     if options.full:
-        os.environ.setdefault("MODELYARD_LIVES", "3000")
+        os.environ.setdefault("MODELYARD_LIVES", "10000")
     results = run_lanes(only, options.full)
     table, code = summary(results)
     for broken in (result for result in results if result.code):
@@ -85,7 +85,7 @@ def image_pytest(image: str, path: str) -> Callable[[list[str]], tuple[int, str]
 COVERAGE = ("--cov=operator/src/modelyard", "--cov-report=term:skip-covered")
 LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
     "unit": pytest("tests/unit", "tests/localcluster", "-n", "2", *COVERAGE),
-    "simulation": pytest("tests/simulation", "-n", "2"),
+    "simulation": pytest("tests/simulation", "-s"),
     "cluster-up": lambda _: in_image.bring_up(),
     "storage": pytest("tests/storage"),
     "api-server": pytest("tests/cluster"),

@@ -87,6 +87,7 @@ def _dataset(life: Life, obj: Manifest) -> Iterator[str]:
     if ready(obj)["status"] == "True" and not held:
         yield f"Dataset {name} is Ready, but nothing is published"
     ends |= _unseen(ready(obj))
+    ends |= _later_harm(life) if life.was_misled() else set()
     if held and ready(obj)["status"] != "True" and reason not in ends:
         yield f"Dataset {name} has rows in the store, but says {reason}; its pods ended with {ends}"
     if not held and ready(obj)["status"] == "False" and reason not in ends:
@@ -114,7 +115,7 @@ def _unseen(failure: dict[str, Any]) -> set[str]:
 
 def _later_harm(life: Life) -> set[str]:
     """A version that was corrupted before its job looked at it."""
-    return {names.CORRUPT, names.TRAINER_FAILED} if life.user.harmed else set()
+    return {names.CORRUPT, names.TRAINER_FAILED} if life.user.harmed or life.was_misled() else set()
 
 
 def _waits_for_twin(life: Life, obj: Manifest, run: dict[str, Any]) -> bool:
@@ -129,7 +130,7 @@ def _job_without_run(life: Life, obj: Manifest) -> Iterator[str]:
     dataset = life.api.look("Dataset", obj["metadata"]["namespace"], obj["spec"]["dataset"].get("ref", ""))
     inline = "inline" in obj["spec"]["dataset"]
     expected = names.DATASET_NOT_FOUND if dataset is None and not inline else names.DATASET_FAILED
-    if found["reason"] not in (expected, names.SUSPENDED):
+    if found.get("reason") not in (expected, names.SUSPENDED):
         yield f"FineTuneJob {name} has no run and says {found['reason']}, expected {expected}"
 
 

@@ -82,8 +82,8 @@ class User:
         else:
             self.rng.choice((self.apply_profile, self.upload_base))()
         self.new_dataset()
-        self.new_job()
-        self.new_deployment()
+        for manifest in wishes.road(self._name("job"), self._name("serve"), dataset="data-0a"):
+            self._apply(manifest)
         for action in (self.new_dataset, self.new_job, self.new_job, self.new_deployment):
             if self.rng.random() < more:
                 action()

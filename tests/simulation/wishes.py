@@ -51,6 +51,15 @@ def job(name: str, rng: random.Random, datasets: list[str], models: tuple[str, .
     return _object("FineTuneJob", name, spec)
 
 
+def road(job_name: str, server_name: str, dataset: str) -> tuple[Manifest, Manifest]:
+    """A job whose version passes, and what serves it: the way on which all else happens."""
+    gate = {"require": [{"metric": "macro_f1", "min": 0.3}]}
+    spec = {"from": {"base": "s3://base/minilm/"}, "task": "text-classification", "dataset": {"ref": dataset}}
+    made = _object("FineTuneJob", job_name, {**spec, "model": {"name": MODELS[0]}, "evaluate": {"gate": gate}})
+    served = _object("ModelDeployment", server_name, {"model": {"name": MODELS[0], "follow": "latest-passed"}})
+    return made, served
+
+
 def deployment(name: str, rng: random.Random, models: tuple[str, ...]) -> Manifest:
     """A server of the best version, or of a certain one."""
     model = {"name": rng.choice(models)}

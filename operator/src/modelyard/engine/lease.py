@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.leaderelection import leaderelection
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
@@ -22,6 +23,15 @@ from modelyard.engine.kube import Kube, KubeError
 
 log = logging.getLogger(__name__)
 NOT_FOUND_BODY = '{"code": 404}'
+
+
+class _Steady:
+    """Time for the election, which asks for durations alone: a wall clock that is set back would leave no leader."""
+
+    time = staticmethod(time.monotonic)
+
+
+leaderelection.time = _Steady
 
 
 class KubeLease(BaseLock):  # type: ignore[misc]

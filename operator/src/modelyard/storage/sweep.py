@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from modelyard.api import layout
-from modelyard.storage.errors import Denied, Missing
+from modelyard.storage.errors import Denied, Missing, Unavailable
 from modelyard.storage.fetch import read_manifest
 from modelyard.storage.store import Store
 
@@ -16,11 +16,14 @@ def sweep(store: Store, bucket: str, prefix: str, published: str) -> int:
     """Remove checkpoints, uploads under way and files that no manifest names below the `prefix` of what has ended.
 
     `published` is the part of the prefix that a manifest completes: what that manifest names stays. Gives how many
-    objects and uploads went. Only for a run that succeeded, or of which no pod can come any more.
+    objects and uploads went; Unavailable when the store contradicts itself. Only for a run that succeeded, or of which
+    no pod can come any more.
     """
     kept = _kept(store, bucket, published)
     keys = [entry.key for entry in store.list(bucket, published)]
     unnamed = [key for key in keys if not key.startswith(kept)]
+    if layout.manifest_key(published) in keys and len(keys) - len(unnamed) < 2:
+        raise Unavailable(f"s3://{bucket}/{published} has a manifest, but it was read as another: nothing is swept")
     store.delete(bucket, unnamed)
     checkpoints = store.delete_prefix(bucket, layout.checkpoints_prefix(prefix))
     return len(unnamed) + checkpoints + _abort(store, bucket, prefix)
