@@ -10,9 +10,10 @@ from typing import Protocol
 
 from modelyard.decision import Offer
 from modelyard.engine.apply import covers
+from modelyard.engine.fenced import FenceLike
 from modelyard.engine.handlers import KSERVE_KINDS, EndlessBackoff
 from modelyard.engine.kube import Kube, KubeError
-from modelyard.engine.loop import Engine, FenceLike
+from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync_kind
 
 log = logging.getLogger(__name__)
