@@ -50,6 +50,11 @@ RESYNC_MENDED = _counter("resync_mended_objects_total", "Objects that a resync k
 FACTS = _counter("fact_questions_total", "Questions asked outside; outcome: ok, or the reason", "fact", "outcome")
 FACT_SECONDS = _histogram("fact_duration_seconds", "Time to the answer of a question asked outside", "fact")
 
+ENDPOINT_REQUESTS = _counter("endpoint_requests_total", "Requests of run pods to the endpoint", "purpose", "code")
+CERTIFICATE_RENEWED = _gauge(
+    "endpoint_certificate_renewed_timestamp_seconds", "When the endpoint's certificate was last signed anew"
+)
+
 RUNS = _counter("runs_finished_total", "Runs that ended, by reason of Ready", "namespace", "outcome", "reason")
 RUN_SECONDS = _histogram("run_duration_seconds", "Time from pinned to ended", "outcome", buckets=LONG)
 RESUMES = _counter("run_resumes_total", "How often runs went on in a new pod", "namespace")

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from modelyard import names
 from modelyard.api.progress import MOST_BYTES, BadPostError, parse_post
+from modelyard.engine import metrics
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Caller, Callers
 from modelyard.engine.endpoint.credentials import Credentials
@@ -56,7 +57,7 @@ class Endpoint:
 
     def app(self) -> web.Application:
         """All routes."""
-        app = web.Application(client_max_size=MOST_BYTES, middlewares=[_as_json])
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[_counted, _as_json])
         app.router.add_post(f"{RUN}/{names.PROGRESS}", self._progress)
         app.router.add_get(f"{RUN}/{names.CREDENTIALS}", self._keys, allow_head=False)
         return app
@@ -101,6 +102,15 @@ async def _body(request: web.Request) -> bytes:
 
 
 @web.middleware
+async def _counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    purpose = request.path.rpartition("/")[2]
+    known = purpose in (names.PROGRESS, names.CREDENTIALS)
+    metrics.ENDPOINT_REQUESTS.labels(purpose if known else "other", str(response.status)).inc()
+    return response
+
+
+@web.middleware
 async def _as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
@@ -137,6 +147,7 @@ def _load(context: ssl.SSLContext, pair: Pair) -> None:
         file.write(pair.certificate + pair.key)
         file.flush()
         context.load_cert_chain(Path(file.name))
+    metrics.CERTIFICATE_RENEWED.set_to_current_time()
 
 
 async def _renew(context: ssl.SSLContext, authority: Pair, host: str) -> None:
