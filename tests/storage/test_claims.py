@@ -1,12 +1,13 @@
 """Version numbers: every run has its own, and none is ever given twice."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from modelyard.storage.claims import claim_number, claimant, claimed_numbers, spend_number
 from modelyard.storage.errors import Missing
-from modelyard.storage.store import Store
+from modelyard.storage.store import Entry, Store
 from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 
@@ -58,3 +59,26 @@ def test_one_run_asking_many_times_at_once_gets_one_number(minio: MinioServer, b
         numbers = list(pool.map(lambda run: claim(connect(minio), bucket, run), runs))
     assert len(set(zip(runs, numbers, strict=True))) == 4
     assert sorted(set(numbers)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("md5", "gets"), [(True, 2), (False, 31)], ids=["md5-etags", "other-etags"])
+def test_earlier_claims_are_not_read_one_by_one(
+    store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch, md5: bool, gets: int
+) -> None:
+    for number in range(30):
+        claim_number(store, bucket, "team", "m", f"run-{number}")
+    asked: list[str] = []
+    get, entries = Store.get, Store.list
+
+    def counted(self: Store, bucket: str, key: str) -> bytes:
+        asked.append(key)
+        return get(self, bucket, key)
+
+    def opaque(self: Store, bucket: str, prefix: str) -> list[Entry]:
+        return [replace(entry, etag=f"x{entry.etag}") for entry in entries(self, bucket, prefix)]
+
+    monkeypatch.setattr(Store, "get", counted)
+    monkeypatch.setattr(Store, "list", entries if md5 else opaque)
+    assert claim_number(store, bucket, "team", "m", "run-30") == 31
+    assert len(asked) <= gets
+    assert claim_number(store, bucket, "team", "m", "run-4") == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from modelyard.api import layout
@@ -12,7 +13,8 @@ from modelyard.storage.store import Store
 def claim_number(store: Store, bucket: str, namespace: str, model: str, run: str) -> int:
     """The run's own number if it has one that is not spent, else the next; safe against any number of claimants."""
     taken, spent = _numbers(store, bucket, namespace, model)
-    for number in sorted(taken - spent, reverse=True):
+    unspent = {number: etag for number, etag in taken.items() if number not in spent}
+    for number in _likely(store, bucket, layout.numbers_prefix(namespace, model), unspent, run):
         if claimant(store, bucket, namespace, model, number) == run:
             return number
     number = max(taken, default=0)
@@ -42,11 +44,24 @@ def claimant(store: Store, bucket: str, namespace: str, model: str, number: int)
     return str(json.loads(data).get("run", ""))
 
 
-def _numbers(store: Store, bucket: str, namespace: str, model: str) -> tuple[set[int], set[int]]:
+def _likely(store: Store, bucket: str, prefix: str, claims: dict[int, str], run: str) -> list[int]:
+    """Numbers that may be the run's, newest first: by etag where it is the md5 of a claim, else all of them."""
+    numbers = sorted(claims, reverse=True)
+    if numbers and claims[numbers[0]] == _md5(store.get(bucket, f"{prefix}{numbers[0]}")):
+        return [number for number in numbers if claims[number] == _md5(_claim(run))]
+    return numbers
+
+
+def _numbers(store: Store, bucket: str, namespace: str, model: str) -> tuple[dict[int, str], set[int]]:
+    """Etags of the claims by number, and the numbers that are spent."""
     prefix = layout.numbers_prefix(namespace, model)
-    tails = [entry.key.removeprefix(prefix).split(".") for entry in store.list(bucket, prefix)]
-    taken = {int(tail[0]) for tail in tails if len(tail) == 1 and tail[0].isdigit()}
-    return taken, {int(tail[0]) for tail in tails if tail[0].isdigit() and tail[1:] == ["spent"]}
+    tails = [(entry.key.removeprefix(prefix).split("."), entry.etag) for entry in store.list(bucket, prefix)]
+    taken = {int(tail[0]): etag for tail, etag in tails if len(tail) == 1 and tail[0].isdigit()}
+    return taken, {int(tail[0]) for tail, _ in tails if tail[0].isdigit() and tail[1:] == ["spent"]}
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _claim(run: str) -> bytes:
