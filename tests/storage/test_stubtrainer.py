@@ -47,9 +47,11 @@ class Pods:
         self.config = TrainConfig.model_validate(fields)
         (folder / "run.json").write_text(json.dumps(self.config.dump()))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, **variables: str) -> subprocess.Popen[bytes]:
+        """One more pod."""
         self._count += 1
         environment = {
+            **variables,
             "AWS_ACCESS_KEY_ID": self._minio.access_key,
             "AWS_SECRET_ACCESS_KEY": self._minio.secret_key,
             "MODELYARD_CONFIG": str(self.folder / "run.json"),
@@ -97,3 +99,28 @@ def test_goes_on_from_its_checkpoint(pods: Pods, store: Store, bucket: str) -> N
     assert pods.start().wait(30) == ExitCode.PUBLISHED
     report = json.loads(store.get(bucket, layout.report_key(pods.config.prefix)))
     assert 0 < report["train"]["resumed_from"] < 60
+
+
+@pytest.mark.parametrize("pods", [Behaviour(weights=150)], indirect=True)
+def test_an_upload_that_has_begun_is_finished_within_the_grace_period(pods: Pods, store: Store, bucket: str) -> None:
+    pod, began = pods.start(), time.monotonic()
+    while not list(store._uploads(bucket)):
+        assert pod.poll() is None and time.monotonic() < began + 30
+        time.sleep(0.01)
+    pod.send_signal(signal.SIGTERM)
+    assert pod.wait(50) == ExitCode.PUBLISHED
+    assert pods.outcome().outcome == "published"
+
+
+@pytest.mark.parametrize("pods", [Behaviour(seconds_per_step=120)], indirect=True)
+def test_a_pod_that_cannot_save_in_time_says_so_before_it_is_killed(pods: Pods) -> None:
+    pod, began = pods.start(MODELYARD_GRACE="11"), time.monotonic()
+    while not (pods.folder / "work-1" / "resume").exists():
+        assert pod.poll() is None and time.monotonic() < began + 30
+        time.sleep(0.05)
+    time.sleep(0.5)
+    pod.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    assert pod.wait(30) == ExitCode.INTERRUPTED
+    assert time.monotonic() - asked < 11
+    assert pods.outcome().outcome == "interrupted"

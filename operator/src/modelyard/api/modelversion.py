@@ -79,7 +79,9 @@ class ModelVersionSpec(ApiModel):
     lineage: Lineage
     metrics: Metrics
     deletion_policy: Literal["retain", "delete"] = Field(
-        default="retain", description="delete: the artifacts go with this object, once nothing serves it."
+        default="retain",
+        description="delete: the artifacts go with this object, once nothing serves it; in force as soon as the "
+        "finalizer modelyard.dev/artifacts stands on it.",
     )
 
 
