@@ -41,7 +41,7 @@ def test_versions_are_made_and_released_never_deleted() -> None:
 
 
 def test_pods_are_only_read() -> None:
-    assert verbs("", "pods") == {"get", "list", "watch"}
+    assert verbs("", "pods") == {"list", "watch"}
 
 
 def test_only_what_rooms_declare() -> None:

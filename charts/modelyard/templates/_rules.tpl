@@ -38,6 +38,15 @@
     - ''
   resources:
     - configmaps
+  verbs:
+    - get
+    - list
+    - watch
+    - create
+    - delete
+- apiGroups:
+    - ''
+  resources:
     - services
   verbs:
     - get
@@ -108,7 +117,6 @@
   resources:
     - pods
   verbs:
-    - get
     - list
     - watch
 - apiGroups:
@@ -124,7 +132,6 @@
   verbs:
     - list
     - create
-    - patch
 - apiGroups:
     - authentication.k8s.io
   resources:
@@ -149,7 +156,6 @@
   verbs:
     - get
     - update
-    - patch
 - apiGroups:
     - ''
   resources:

@@ -43,7 +43,7 @@ class ChildAccess:
 
 
 CHILDREN: dict[str, ChildAccess] = {
-    "ConfigMap": ChildAccess("", "configmaps", READ + WRITE),
+    "ConfigMap": ChildAccess("", "configmaps", (*READ, "create", "delete")),
     "Service": ChildAccess("", "services", READ + WRITE),
     "Deployment": ChildAccess("apps", "deployments", READ + WRITE),
     "InferenceService": ChildAccess("serving.kserve.io", "inferenceservices", READ + WRITE),
@@ -65,9 +65,9 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         *_child_rules(kinds),
         # what the operator offers to KServe, named after its content
         Rule("serving.kserve.io", ("clusterservingruntimes", "clusterstoragecontainers"), ("list", *WRITE)),
-        Rule("", ("pods",), READ),
+        Rule("", ("pods",), ("list", "watch")),
         Rule("", ("namespaces",), ("get",)),  # labels that TrainingProfile.spec.namespaces asks for
-        Rule("", ("events",), ("list", "create", "patch")),  # read: why a Job gets no pod stands nowhere else
+        Rule("", ("events",), ("list", "create")),  # read: why a Job gets no pod stands nowhere else
         Rule("authentication.k8s.io", ("tokenreviews",), ("create",)),  # who posts to the endpoint
     ]
 
@@ -77,7 +77,7 @@ def namespace_rules() -> list[Rule]:
     leases, secrets = ("leases",), ("secrets",)
     return [
         Rule("coordination.k8s.io", leases, ("create",)),
-        Rule("coordination.k8s.io", leases, ("get", "update", "patch"), (LEASE,)),
+        Rule("coordination.k8s.io", leases, ("get", "update"), (LEASE,)),
         Rule("", secrets, ("create",)),
         Rule("", secrets, ("get",), (SECRET_ENDPOINT_CA,)),
     ]

@@ -1,0 +1,381 @@
+"""Every permission of the operator is used in a life that a real API server sees, and none is missing.
+
+The audit log says what the operator's account asked for. Beside a real API server, a real controller manager and a real
+store stand no nodes: the test publishes what pods would publish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.dataset import DatasetSpec
+from modelyard.api.run import DatasetInfo
+from modelyard.engine.kube import RESOURCES, Kube
+from modelyard.resources.dataset.prepare_job import job_name
+from modelyard.storage.publish import publish
+from modelyard.storage.store import Store
+from tests.builders import a_published_model
+from tests.cluster import audit
+from tests.cluster.installed import ACCOUNT, Installed, chart_installed
+from tests.cluster.manifests import smallest
+from tests.cluster.operator_process import OperatorProcess, operator_process
+from tests.localcluster.children import free_port
+from tests.localcluster.minio import MinioServer
+from tests.localcluster.waiting import wait_until
+
+NAMESPACE = "team-a"
+BUCKET = "modelyard"
+KSERVE = {
+    "InferenceService": ("v1beta1", "Namespaced"),
+    "ClusterServingRuntime": ("v1alpha1", "Cluster"),
+    "ClusterStorageContainer": ("v1alpha1", "Cluster"),
+}
+TOGGLES: list[tuple[str, str, tuple[dict[str, Any], ...]]] = [
+    ("FineTuneJob", "held", ({"checkpoint": {"keep": 3}}, {"checkpoint": {"keep": 2}})),
+    ("Dataset", "taken", ({"resources": {"cpu": 2}}, {"resources": {"cpu": 1}})),
+    ("ModelVersion", "reviews-2", ({"deletionPolicy": "delete"}, {"deletionPolicy": "retain"})),
+    ("ModelDeployment", "second", ({"serve": {"replicas": {"min": 2}}}, {"serve": {"replicas": {"min": 1}}})),
+    ("TrainingProfile", "default", ({"retries": 4}, {"retries": 3})),
+]
+FILES = {"model.onnx": "x", "model.safetensors": "x", "tokenizer.json": "{}", "config.json": "{}"}
+
+
+@dataclass(frozen=True)
+class Life:
+    """One operator with its own account, and everything around it."""
+
+    installed: Installed
+    operator: OperatorProcess
+    endpoint: int
+    store: Store
+    folder: Path
+
+    def kube(self, *words: str, stdin: Any = None) -> str:
+        """kubectl of the administrator in the team's namespace."""
+        return self.installed.admin.ok("-n", NAMESPACE, *words, stdin=stdin)
+
+    def create(self, obj: dict[str, Any]) -> None:
+        """kubectl create."""
+        self.kube("create", "-f", "-", stdin=obj)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """An object, empty if it is not there."""
+        return dict(json.loads(self.kube("get", kind, name, "-o", "json", "--ignore-not-found") or "{}"))
+
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of a kind that are not leaving."""
+        found = json.loads(self.kube("get", kind, "-o", "json"))["items"]
+        return [obj for obj in found if "deletionTimestamp" not in obj["metadata"]]
+
+    def children(self, kind: str, owner: str) -> list[str]:
+        """Names of an object's children."""
+        annotated = ((o["metadata"]["name"], o["metadata"].get("annotations", {})) for o in self.listed(kind))
+        return [name for name, notes in annotated if notes.get(names.ANNOTATION_OWNER) == owner]
+
+    def patch(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        """A user's edit."""
+        self.kube("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def until(self, what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait; the operator's log tells why it failed."""
+        try:
+            wait_until(condition, what, seconds, pause=0.2)
+        except Exception as fault:
+            told = self.kube("get", "modelyard", "-o", "wide") + self.operator.log.read_text()[-2000:]
+            raise AssertionError(f"{what}: {told}") from fault
+
+    def used(self) -> set[audit.Permission]:
+        """What the operator asked for so far."""
+        return audit.used(self.installed.server.audit_log, ACCOUNT)
+
+    def publish(self, prefix: str, kind: Any, files: dict[str, str], info: dict[str, Any]) -> None:
+        """What a pod leaves in the store."""
+        folder = self.folder / f"published-{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        publish(self.store, BUCKET, prefix, folder, kind, info)
+
+
+@pytest.fixture(scope="module")
+def minio() -> Iterator[MinioServer]:
+    with MinioServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def life(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    folder = tmp_path_factory.mktemp("life")
+    store = Store.connect(minio.url, minio.access_key, minio.secret_key)
+    for bucket in (BUCKET, "base"):
+        store.ensure_bucket(bucket)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        store.put("base", f"minilm/{name}", b"{}")
+    port = free_port()
+    settings = {
+        "MODELYARD_STORE_ENDPOINT": minio.url,
+        "AWS_ACCESS_KEY_ID": minio.access_key,
+        "AWS_SECRET_ACCESS_KEY": minio.secret_key,
+        "MODELYARD_ENDPOINT_PORT": str(port),
+        "MODELYARD_LEASE_SECONDS": "5",
+    }
+    with chart_installed(audit=True, controller_manager=True) as installed:
+        installed.admin.ok("create", "namespace", NAMESPACE)
+        with operator_process(installed.operator.kubeconfig, "ops", folder / "first", settings) as first:
+            wait_until(first.ready, "operator", 60)
+        with operator_process(installed.operator.kubeconfig, "ops", folder / "second", settings) as second:
+            wait_until(second.ready, "operator with Lease, CA and profile of the first", 60)
+            found = Life(installed, second, port, store, folder)
+            live(found)
+        release(installed)
+        yield found
+
+
+def live(life: Life) -> None:
+    """The whole life, in the order of a model's."""
+    offer_by_label(life)
+    prepare(life)
+    train(life)
+    write_in_place(life)
+    serve(life, "reviews", "deployment")
+    ask_why_no_pod_comes(life)
+    bring_kserve(life)
+    serve(life, "second", "inferenceservice")
+    meet_foreign_children(life)
+    suspend(life)
+    post_to_the_endpoint(life)
+    asyncio.run(write_at_the_same_time(life))
+
+
+def offer_by_label(life: Life) -> None:
+    life.kube("label", "namespace", NAMESPACE, "team=a")
+    life.patch("trainingprofile", "default", {"namespaces": {"matchLabels": {"team": "a"}}})
+
+
+def prepare(life: Life) -> None:
+    life.create(smallest("Dataset", name="rows"))
+    life.until("the Job of rows", lambda: bool(life.children("job", "rows")))
+    (job,) = life.children("job", "rows")
+    config = json.loads(life.get("configmap", job)["data"]["run.json"])
+    counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": 1}, "removed": {}}
+    info = DatasetInfo(task="text-classification", digest="sha256:" + "d" * 64, **counts)
+    life.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
+    life.kube("delete", "job", job)
+    life.kube("wait", "dataset/rows", "--for=condition=Ready", "--timeout=60s")
+
+
+def train(life: Life) -> None:
+    """Two runs; the Job of the first is made again for other resources before a pod ran."""
+    life.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
+    life.until("the Job", lambda: bool(life.children("job", "reviews")))
+    before = uids(life, "job", "reviews")
+    life.patch("finetunejob", "reviews", {"resources": {"cpu": 1}})
+    life.until("another Job", lambda: bool(uids(life, "job", "reviews")) and not before & uids(life, "job", "reviews"))
+    succeed(life, "reviews", 1)
+    life.kube("patch", "mv", "reviews-1", "--type=merge", "-p", '{"spec": {"deletionPolicy": "delete"}}')
+    life.until("the finalizer", lambda: names.FINALIZER_ARTIFACTS in str(life.get("mv", "reviews-1")["metadata"]))
+    life.patch("finetunejob", "reviews", {"attempt": 2})
+    succeed(life, "reviews", 2)
+
+
+def uids(life: Life, kind: str, owner: str) -> set[str]:
+    wanted = life.children(kind, owner)
+    return {obj["metadata"]["uid"] for obj in life.listed(kind) if obj["metadata"]["name"] in wanted}
+
+
+def succeed(life: Life, job: str, number: int) -> None:
+    """Publish what the run's pod would, and let its Job go: the operator looks into the store."""
+    life.until("the Job of this run", lambda: bool(job_of_run(life, job)) and attempt(life, job))
+    run, name = life.get("ftj", job)["status"]["run"]["id"], job_of_run(life, job)
+    prefix = layout.version_prefix(layout.run_prefix(NAMESPACE, job, run))
+    life.publish(prefix, "model", FILES, a_published_model(run, job)["manifest"]["info"])
+    life.kube("delete", "job", name)
+    life.until(f"{job}-{number}", lambda: bool(life.get("mv", f"{job}-{number}")))
+    life.kube("wait", f"mv/{job}-{number}", "--for=condition=Ready", "--timeout=60s")
+
+
+def attempt(life: Life, job: str) -> bool:
+    found = life.get("ftj", job)
+    return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
+
+
+def job_of_run(life: Life, job: str) -> str:
+    run = life.get("ftj", job)["status"].get("run", {}).get("id", "no run")
+    return next((name for name in life.children("job", job) if run in name), "")
+
+
+def write_in_place(life: Life) -> None:
+    """An inline Dataset is made, mended, and goes when it is wanted no more."""
+    inline: dict[str, Any] = {"task": "text-classification", "source": {"inline": [{"text": "good", "label": "yes"}]}}
+    job = smallest("FineTuneJob", name="inline")
+    job["spec"]["dataset"] = {"inline": inline}
+    life.create(job)
+    life.until("the Dataset", lambda: bool(life.children("dataset", "inline")))
+    (name,) = life.children("dataset", "inline")
+    life.patch("dataset", name, {"revision": 2})
+    life.until("the Dataset as it was", lambda: life.get("dataset", name)["spec"]["revision"] == 1)
+    life.patch("finetunejob", "inline", {"dataset": {"inline": {"revision": 3}}})
+    life.until("another Dataset", lambda: replaced(life, "dataset", "inline", name))
+
+
+def replaced(life: Life, kind: str, owner: str, old: str) -> bool:
+    now = life.children(kind, owner)
+    return bool(now) and old not in now
+
+
+def serve(life: Life, name: str, kind: str) -> None:
+    """A server is made, mended when somebody changes it, and goes with another version."""
+    made = smallest("ModelDeployment", name=name)
+    made["spec"]["model"] = {"name": "reviews", "version": 1}
+    life.create(made)
+    life.until(f"{kind} of {name}", lambda: bool(life.children(kind, name)))
+    (server,) = life.children(kind, name)
+    change = {"replicas": 7} if kind == "deployment" else {"predictor": {"minReplicas": 7}}
+    life.patch(kind, server, change)
+    life.until("the server as it was", lambda: "eplicas': 7" not in str(life.get(kind, server).get("spec")))
+    mend_service(life, name)
+    life.patch("modeldeployment", name, {"model": {"version": 2}})
+    life.until("another server", lambda: replaced(life, kind, name, server), 90)
+
+
+def mend_service(life: Life, owner: str) -> None:
+    services = life.children("service", owner)
+    if not services:  # KServe makes its own
+        return
+    life.patch("service", services[0], {"selector": {names.LABEL_VERSION: "666"}})
+    life.until("the Service as it was", lambda: "666" not in str(life.get("service", services[0]).get("spec")))
+
+
+def ask_why_no_pod_comes(life: Life) -> None:
+    """A quota that admits no pod: the reason stands in events alone."""
+    life.kube("create", "quota", "none", "--hard=pods=0")
+    life.create(smallest("Dataset", name="refused"))
+    life.until("the events", lambda: audit.Permission("", "events", "list") in life.used())
+    life.kube("delete", "quota", "none")
+
+
+def bring_kserve(life: Life) -> None:
+    """KServe's kinds appear; what the operator offers is mended, and an older offer goes."""
+    for kind, (version, scope) in KSERVE.items():
+        life.create(definition(kind, version, scope))
+    for kind in ("clusterservingruntime", "clusterstoragecontainer"):
+        life.until(kind, lambda kind=kind: bool(life.listed(kind)))  # type: ignore[misc]
+        (offer,) = life.listed(kind)
+        meta = {"name": "older", "labels": offer["metadata"]["labels"]}
+        life.create({**offer, "metadata": meta})
+        life.kube("patch", kind, offer["metadata"]["name"], "--type=merge", "-p", '{"spec": null}')
+        life.until(f"{kind} as it was", lambda kind=kind: is_mended(life, kind))  # type: ignore[misc]
+
+
+def is_mended(life: Life, kind: str) -> bool:
+    return [bool(offer.get("spec")) for offer in life.listed(kind)] == [True]
+
+
+def definition(kind: str, version: str, scope: str) -> dict[str, Any]:
+    """The least definition of a kind of KServe."""
+    plural = f"{kind.lower()}s"
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.serving.kserve.io"},
+        "spec": {
+            "group": "serving.kserve.io",
+            "scope": scope,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [served],
+        },
+    }
+
+
+def meet_foreign_children(life: Life) -> None:
+    """Somebody else's objects in the place of children: looked at, never taken over."""
+    wanted = smallest("Dataset", name="taken")
+    obj = {**wanted, "metadata": {"name": "taken", "namespace": NAMESPACE}}
+    name = job_name(obj, DatasetSpec.model_validate(wanted["spec"]))
+    life.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"mine": "yes"}})
+    pod = {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
+    life.create(job)
+    life.create(wanted)
+    life.until("the refusal", lambda: "belongs to something else" in str(life.get("dataset", "taken").get("status")))
+    assert life.get("configmap", name)["data"] == {"mine": "yes"}
+
+
+def suspend(life: Life) -> None:
+    life.create(smallest("FineTuneJob", name="held", dataset={"ref": "rows"}))
+    life.until("the Job", lambda: bool(life.children("job", "held")))
+    life.patch("ftj", "held", {"suspend": True})
+    (job,) = life.children("job", "held")
+    life.until("its suspension", lambda: life.get("job", job)["spec"]["suspend"] is True)
+
+
+async def write_at_the_same_time(life: Life) -> None:
+    """Users write while the operator does: a refused write is followed by a look at what there is now."""
+    kube = await Kube.connect(str(life.installed.server.kubeconfig))
+    try:
+        for kind, name, specs in TOGGLES:
+            await toggle(life, kube, kind, name, specs)
+    finally:
+        await kube.close()
+
+
+async def toggle(life: Life, kube: Kube, kind: str, name: str, specs: tuple[dict[str, Any], ...]) -> None:
+    resource = RESOURCES[kind]
+    needed = audit.Permission(resource.group, resource.plural, "get")
+    namespace = NAMESPACE if resource.namespaced else ""
+    for _ in range(60):
+        for spec in specs * 20:
+            await kube.patch(kind, namespace, name, {"spec": spec})
+        if needed in life.used():
+            return
+    raise AssertionError(f"no write of the operator to {kind} met one of ours")
+
+
+def post_to_the_endpoint(life: Life) -> None:
+    pool = urllib3.HTTPSConnectionPool("127.0.0.1", life.endpoint, cert_reqs="CERT_NONE", retries=False)
+    path = f"/v1/namespaces/{NAMESPACE}/jobs/{life.children('job', 'held')[0]}/progress"
+    answer = pool.request("POST", path, body=b"{}", headers={"Authorization": "Bearer a.b.c"})
+    assert answer.status == 401
+
+
+def release(installed: Installed) -> None:
+    """The hook before uninstallation."""
+    command = [
+        sys.executable,
+        "-m",
+        "modelyard",
+        "release-finalizers",
+        "--namespace=ops",
+        "--deployment=yard-modelyard",
+    ]
+    environment = {**os.environ, "KUBECONFIG": str(installed.operator.kubeconfig)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
+def test_no_rule_is_unused(life: Life) -> None:
+    roles = [
+        json.loads(life.installed.admin.ok("-n", "ops", "get", kind, "yard-modelyard", "-o", "json"))
+        for kind in ("clusterrole", "role")
+    ]
+    unused = sorted(str(permission) for permission in audit.granted(roles) - life.used())
+    assert not unused, f"rbac.py grants what nothing uses: {', '.join(unused)}"
+
+
+def test_nothing_was_forbidden(life: Life) -> None:
+    assert audit.forbidden(life.installed.server.audit_log, ACCOUNT) == []
