@@ -82,6 +82,7 @@ SOURCE_NOT_FOUND: Final = "SourceNotFound"
 BAD_DATA: Final = "BadData"
 BAD_CONFIG: Final = "BadConfig"
 NOT_A_NUMBER: Final = "LossNotANumber"
+BAD_OUTPUT: Final = "OutputInvalid"  # what a foreign trainer left is no model that could be served
 EXPORT_DIFFERS: Final = "ExportDiffers"
 OUT_OF_MEMORY: Final = "OutOfMemory"
 DISK_FULL: Final = "DiskFull"

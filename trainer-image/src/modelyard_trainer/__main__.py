@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -87,10 +88,22 @@ def _run(stop: Stop) -> pipeline.End:
     config = read_config()
     work = Path(os.environ.get("MODELYARD_WORK", run.WORK_PATH))
     made = make_run(config, work, stop)
+    made.part = part_of(sys.argv[1:])
     try:
         return pipeline.execute(made)
     finally:
         made.progress.close()
+
+
+def part_of(arguments: list[str]) -> Literal["", "fetch", "publish"]:
+    """The part of a run that this container does: what comes before or after a foreign trainer, or all of it."""
+    if not arguments:
+        return ""
+    if arguments == ["fetch"]:
+        return "fetch"
+    if arguments == ["publish"]:
+        return "publish"
+    raise bad_config(f"unknown arguments {arguments}: none, fetch or publish")
 
 
 def make_run(config: PrepareConfig | TrainConfig, work: Path, stop: Stop) -> Run:

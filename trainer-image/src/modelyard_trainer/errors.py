@@ -31,6 +31,11 @@ def bad_config(message: str) -> TrainerError:
     return TrainerError(ExitCode.BAD_CONFIG, message)
 
 
+def bad_output(message: str) -> TrainerError:
+    """A foreign trainer left nothing that can be published."""
+    return TrainerError(ExitCode.BAD_OUTPUT, f"$MODELYARD_OUTPUT: {message} (docs/foreign-trainer.md)")
+
+
 def bad_base(message: str, reason: str = names.BASE_INVALID) -> TrainerError:
     """The base model cannot be used."""
     return TrainerError(ExitCode.BASE_INVALID, message, reason)

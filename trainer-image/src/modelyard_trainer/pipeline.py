@@ -15,7 +15,7 @@ from modelyard.api.run import ExitCode, Outcome, RunReport
 from modelyard.storage.errors import Missing, StoreError
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard_trainer.checkpoints import Place, remove_all
-from modelyard_trainer.errors import Interrupted, TrainerError, from_store, out_of_memory
+from modelyard_trainer.errors import Interrupted, TrainerError, bad_output, from_store, out_of_memory
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Run, TrainRun
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 STAGES: dict[str, tuple[str, ...]] = {
     "prepare": ("fetch_source", "prepare", "publish"),
     "train": ("fetch", "load", "adapt", "train", "evaluate", "export", "publish"),
+    "train/fetch": ("fetch", "hand_over"),
+    "train/publish": ("fetch", "collect", "load", "accept", "evaluate", "export", "publish"),
 }
 End = tuple[ExitCode, Outcome]
 
@@ -30,7 +32,7 @@ End = tuple[ExitCode, Outcome]
 def execute(run: Run) -> End:
     """Run all stages; give the exit code and what the operator is told."""
     try:
-        if adopted(run):
+        if run.part != "fetch" and adopted(run):
             return ExitCode.PUBLISHED, _adopt(run)
         _run_stages(run)
         code, outcome = ExitCode.PUBLISHED, Outcome(outcome="published", digest=run.digest)
@@ -38,8 +40,9 @@ def execute(run: Run) -> End:
         code, outcome = ExitCode.INTERRUPTED, interrupted(run.stage)
     except Exception as fault:
         code, outcome = _failed(run, fault)
-    _write_report(run, report_of(run, outcome))
-    if code == ExitCode.PUBLISHED and isinstance(run, TrainRun):
+    if code != ExitCode.PUBLISHED or run.part != "fetch":
+        _write_report(run, report_of(run, outcome))
+    if code == ExitCode.PUBLISHED and isinstance(run, TrainRun) and run.part != "fetch":
         _remove_checkpoints(run)
     return code, outcome
 
@@ -68,7 +71,7 @@ def adopted(run: Run) -> bool:
 
 
 def _run_stages(run: Run) -> None:
-    for name in STAGES[run.config.kind]:
+    for name in STAGES[f"{run.config.kind}/{run.part}" if run.part else run.config.kind]:
         run.stop.check()
         run.stage = name
         run.progress.update(stage=name)
@@ -82,12 +85,19 @@ def _run_stages(run: Run) -> None:
 
 
 def _failed(run: Run, fault: Exception) -> End:
-    known = _known(fault)
+    known = _of_output(_known(fault)) if run.part == "publish" else _known(fault)
     if known.code == ExitCode.INTERNAL:
         log.exception("stage %s failed", run.stage, exc_info=fault)
     else:
         log.error("stage %s failed: %s", run.stage, known.message)
     return known.code, Outcome(outcome="failed", reason=known.reason, message=known.message, stage=run.stage)
+
+
+def _of_output(known: TrainerError) -> TrainerError:
+    """What is wrong with a base model elsewhere is wrong with the foreign trainer's result here."""
+    if known.code != ExitCode.BASE_INVALID:
+        return known
+    return bad_output(known.message.replace("spec.from.base", "the model"))
 
 
 def _known(fault: Exception) -> TrainerError:

@@ -52,14 +52,14 @@ def body_of(report: ProgressReport) -> bytes:
     """The state in the protocol of stock Hugging Face Trainer, with stage and resumedFrom beside it."""
     values = {
         "loss": report.loss,
-        "current_step": report.step,
-        "total_steps": report.steps,
+        "current_step": report.step if report.steps else None,
+        "total_steps": report.steps or None,
         "current_epoch": report.epoch,
     }
     told = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     status = {
         "lastUpdatedTime": datetime.now(UTC).isoformat(),
-        "progressPercentage": int(100 * (report.share or 0.0)),
+        "progressPercentage": None if report.share is None else int(100 * report.share),
         "metrics": [{"name": name, "value": str(value)} for name, value in told.items()],
         "stage": report.stage or None,
         "resumedFrom": report.resumed_from,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     publication: Publication | None = None
     digest: str = ""
+    part: Literal["", "fetch", "publish"] = ""
+    """What this container does of a run whose training is a foreign container's; empty: all of it."""
     metrics: Metrics | None = None
     baselines: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -98,6 +101,14 @@ class TrainRun(Run):
     test_logits: np.ndarray = field(init=False)
     keeper: Keeper | None = None
     """May still be uploading the last checkpoint while later stages run."""
+
+    @property
+    def base_folder(self) -> Path:
+        """Where the base model is fetched to; a foreign trainer finds it there."""
+        path = Path(os.environ.get("MODELYARD_BASE") or self.work / "base")
+        if self.part != "publish":
+            path.mkdir(parents=True, exist_ok=True)
+        return path
 
     @property
     def version(self) -> Path:

@@ -181,6 +181,9 @@ class Pinned(StatusModel):
     """Inputs resolved when the run started; later changes outside do not touch it."""
 
     image: str = Field(description="Trainer image.")
+    command: list[str] = Field(default_factory=list, description="Command of a foreign image; none: it is our own.")
+    args: list[str] = Field(default_factory=list, description="Arguments of that command.")
+    own_image: str = Field(default="", description="Image of ours that fetches and publishes for a foreign one.")
     base: BasePin
     dataset: DatasetPin
     store_secret: str = Field(default="", description="Secret with the key to the store; empty: short-lived keys.")

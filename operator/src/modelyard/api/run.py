@@ -23,6 +23,8 @@ CA_PATH = "/etc/modelyard/ca.crt"
 """Who signs the operator's endpoint; beside the RunConfig and as immutable."""
 TOKEN_PATH = "/var/run/secrets/modelyard"
 """Below it <purpose>/token: the pod's tokens for the endpoint, renewed by the kubelet."""
+INPUTS_PATH, OUTPUT_PATH = "/modelyard/inputs", "/modelyard/output"
+"""What a foreign trainer reads (base/ and data/) and where it leaves its model; see docs/foreign-trainer.md."""
 TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 
@@ -40,6 +42,7 @@ class ExitCode(IntEnum):
     SOURCE_NOT_FOUND = 15
     CORRUPT = 16
     STORE_DENIED = 17
+    BAD_OUTPUT = 18
     STORE_UNAVAILABLE = 30
     INTERRUPTED = 143
 
@@ -55,6 +58,7 @@ REASONS: dict[ExitCode, str] = {
     ExitCode.SOURCE_NOT_FOUND: names.SOURCE_NOT_FOUND,
     ExitCode.CORRUPT: names.CORRUPT,
     ExitCode.STORE_DENIED: names.STORE_DENIED,
+    ExitCode.BAD_OUTPUT: names.BAD_OUTPUT,
     ExitCode.STORE_UNAVAILABLE: names.STORE_UNAVAILABLE,
     ExitCode.INTERRUPTED: names.DISRUPTED,
 }

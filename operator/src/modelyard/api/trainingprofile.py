@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, CommonStatus, Duration, Memory, ObjectName, S3Folder
+from modelyard.api.common import ApiModel, CommonStatus, Duration, Memory, ObjectName, S3Folder, cel
 
 LabelValue = Annotated[str, Field(max_length=63)]
+Word = Annotated[str, Field(max_length=16384)]
 
 
 class Trainer(ApiModel):
-    """The image that prepares data and trains."""
+    """The image that trains: one that keeps the trainer's contract, or any other with a command of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(("has(self.command) || !has(self.args)", "trainer: args need a command"))
+    )
 
     image: str | None = Field(
         default=None,
@@ -20,6 +25,14 @@ class Trainer(ApiModel):
         max_length=1024,
         description="Default: the trainer image of the installation.",
     )
+    command: list[Word] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Command of a training program of your own: it finds base model and rows below $MODELYARD_BASE and "
+        "$MODELYARD_DATA and leaves its model in $MODELYARD_OUTPUT, which is checked, judged and published for it.",
+    )
+    args: list[Word] | None = Field(default=None, max_length=256, description="Arguments of that command.")
 
 
 class StoreAccess(ApiModel):

@@ -78,8 +78,10 @@ def is_live(pod: Manifest) -> bool:
 
 
 def is_running(pod: Manifest) -> bool:
-    """True while containers run and nobody asked the pod to go."""
-    return phase(pod) == "Running" and "deletionTimestamp" not in pod["metadata"]
+    """True while containers run, or one after the other, and nobody asked the pod to go."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
+    return phase(pod) == "Running" or (phase(pod) == "Pending" and has_started(pod) and _fault(pod, Hints()) is None)
 
 
 def has_started(pod: Manifest) -> bool:
@@ -177,9 +179,9 @@ def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any],
     final = code in FINAL_EXIT_CODES
     if told is None:
         reason = names.DISK_FULL if NO_SPACE in message else _reason(code)
-        return Fault(reason, _exit_message(container["name"], code, message) + _full_log(pod), final)
+        return Fault(reason, _exit_message(container["name"], code, message) + _full_log(pod, container["name"]), final)
     text = told.message or f"container {container['name']} ended with exit code {code}"
-    return Fault(told.reason or _reason(code), text if final else text + _full_log(pod), final)
+    return Fault(told.reason or _reason(code), text if final else text + _full_log(pod, container["name"]), final)
 
 
 def _reason(code: int) -> str:
@@ -194,11 +196,14 @@ def _exit_message(container: str, code: int, message: str) -> str:
     return f"container {container} ended with exit code {code}{said}"
 
 
-def _full_log(pod: Manifest) -> str:
+def _full_log(pod: Manifest, container: str) -> str:
     """Where all of the log lies; a Job keeps its pods, while those of a failed server are gone."""
     owners = pod["metadata"].get("ownerReferences", [])
     job = next((owner["name"] for owner in owners if owner["kind"] == "Job"), "")
-    return f"; the whole log: kubectl -n {pod['metadata'].get('namespace', 'default')} logs job/{job}" if job else ""
+    if not job:
+        return ""
+    several = f" -c {container}" if pod["status"].get("initContainerStatuses") else ""
+    return f"; the whole log: kubectl -n {pod['metadata'].get('namespace', 'default')} logs job/{job}{several}"
 
 
 def _pod_fault(pod: Manifest, hints: Hints) -> Fault | None:

@@ -73,6 +73,11 @@ def allowed(name: str, asked: Asked, namespace: str, observed: Observed) -> Trai
     return stuck(names.NOT_ALLOWED, refusal, HUMAN_PAUSE) if refusal else profile
 
 
+def own_image_of(profile: TrainingProfileSpec, observed: Observed) -> str:
+    """The image that keeps our contract: never a foreign one."""
+    return observed.platform.trainer_image if profile.trainer.command else image_of(profile, observed)
+
+
 def image_of(profile: TrainingProfileSpec, observed: Observed) -> str:
     """The profile's image, or the installation's."""
     return profile.trainer.image or observed.platform.trainer_image

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def execute(run: TrainRun) -> None:
     """Leave run.model merged, run.test_logits, run.metrics and run.baselines."""
     task = task_named(run.config.task)
-    run.model = method_named(run.config.method.type).finish(run.model).float().eval()
+    plain = run.model if run.part else method_named(run.config.method.type).finish(run.model)
+    run.model = plain.float().eval()
     pad = functools.partial(task.pad, pad_id=run.pad_id)
     run.test_logits = torch_logits(run.model, run.encoded["test"], pad)
     if not np.isfinite(run.test_logits).all():

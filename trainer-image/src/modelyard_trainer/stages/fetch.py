@@ -27,9 +27,10 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".npy", ".
 
 
 def execute(run: TrainRun) -> None:
-    """Leave run.rows and run.base."""
+    """Leave run.rows and run.base; a foreign trainer's base is fetched once, before it runs."""
     _fetch_rows(run)
-    _fetch_base(run)
+    if run.part != "publish":
+        _fetch_base(run)
 
 
 def _fetch_rows(run: TrainRun) -> None:
@@ -63,7 +64,7 @@ def _fetch_base(run: TrainRun) -> None:
     files = _list(run, uri, bucket, prefix)
     _check_digest(run, uri, prefix, files)
     _check_safe(uri, prefix, files)
-    run.base = run.folder("base")
+    run.base = run.base_folder
     left_out = [name for entry in files if not _is_wanted(name := entry.key.removeprefix(prefix))]
     if left_out:
         run.figures["left_out"] = left_out[:NAMED]

@@ -95,7 +95,7 @@ class Board:
 def merged(report: ProgressReport, status: TrainerStatus) -> ProgressReport:
     """The report with what the post says; a field that it leaves out stays as it was."""
     told = {
-        "stage": status.stage,
+        "stage": status.stage or "train",  # stock Trainer names none, and posts while it trains
         "percent": status.progress_percentage,
         "step": status.count("current_step"),
         "steps": status.count("total_steps"),

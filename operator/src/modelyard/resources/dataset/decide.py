@@ -18,7 +18,7 @@ from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.queueing import waits_in_queue
 from modelyard.resources.refusals import refusal_needs, refused_pods
-from modelyard.resources.run_job import RunPlan
+from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
 
 

@@ -11,10 +11,10 @@ from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import PrepareConfig, StoreLocation
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
-from modelyard.resources.profiles import image_of
+from modelyard.resources.profiles import own_image_of
 from modelyard.resources.queueing import queue_of
 from modelyard.resources.remembered import remembered
-from modelyard.resources.run_job import RunPlan, endpoint_of
+from modelyard.resources.run_plan import RunPlan, endpoint_of
 
 
 @remembered
@@ -53,7 +53,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         name=name,
         run=prepare_id(spec),
         config=_config(obj, spec, platform),
-        image=image_of(profile, observed),
+        image=own_image_of(profile, observed),
         store_secret=profile.store.secret or "",
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,

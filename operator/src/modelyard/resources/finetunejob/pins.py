@@ -69,6 +69,9 @@ def _profile(case: Case) -> TrainingProfileSpec | Wait:
 def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:
     return {
         "image": profiles.image_of(profile, case.observed),
+        "command": profile.trainer.command or [],
+        "args": profile.trainer.args or [],
+        "own_image": profiles.own_image_of(profile, case.observed) if profile.trainer.command else "",
         "store_secret": profile.store.secret or "",
         "profile": case.spec.profile,
         "queue": queue_of(case.obj, profile),

@@ -7,7 +7,7 @@ from modelyard.api.common import seconds
 from modelyard.api.finetunejob import Pinned, Run
 from modelyard.api.run import BaseModelInput, DatasetInput, StoreLocation, TrainConfig
 from modelyard.resources.finetunejob.case import Case, job_name
-from modelyard.resources.run_job import RunPlan, endpoint_of
+from modelyard.resources.run_plan import RunPlan, endpoint_of
 
 
 def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
@@ -18,6 +18,9 @@ def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
         run=run.id,
         config=train_config(case, run, pinned),
         image=pinned.image,
+        command=pinned.command,
+        args=pinned.args,
+        own_image=pinned.own_image,
         store_secret=pinned.store_secret,
         resources=run.resources or case.spec.resources,
         queue=pinned.queue,

@@ -1,0 +1,53 @@
+"""All that decides the Job of a run or of a preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelyard.api.common import Resources
+from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.decision import Platform
+
+FETCH, CONTAINER, PUBLISH = "fetch", "trainer", "publish"
+"""Containers of a pod: the trainer alone, or a foreign one between two of ours."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that decides the Job and its ConfigMap; both bear `name`."""
+
+    name: str
+    run: str
+    config: PrepareConfig | TrainConfig
+    image: str
+    store_secret: str
+    resources: Resources
+    retries: int
+    endpoint: str = ""
+    """Address of this Job at the operator's endpoint."""
+    endpoint_ca: str = ""
+    grace: int = 60
+    """Seconds between SIGTERM and SIGKILL."""
+    queue: str = ""
+    """Local queue of Kueue; empty: the Job starts at once."""
+    command: Sequence[str] = ()
+    """Command of a foreign image; empty: the image is the trainer's own."""
+    args: Sequence[str] = ()
+    own_image: str = ""
+    """Trainer image that fetches for a foreign one, and checks and publishes what it left."""
+    source_secret: str = ""
+    """Secret with the key of a Dataset's source; empty when there is no source to read."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, str]] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """Names of the pod's containers in the order in which they run."""
+        return (FETCH, CONTAINER, PUBLISH) if self.command else (CONTAINER,)
+
+
+def endpoint_of(platform: Platform, namespace: str, job: str) -> str:
+    """Address of a Job at the operator's endpoint."""
+    return f"{platform.endpoint}/v1/namespaces/{namespace}/jobs/{job}"
