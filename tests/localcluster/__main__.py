@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.localcluster import cluster, disk, images, progress
 from tests.localcluster.components import NAMES
+from tests.localcluster.kserve_standin import command
 from tests.localcluster.layout import REPOSITORY, admin_kubeconfig
 from tests.localcluster.shell import CommandFailedError
 
@@ -47,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("--hard", action="store_true", help="kill it, as in a crash")
     start = add("start-component", lambda given: cluster.start_component(given.name), "bring one component back")
     start.add_argument("name", choices=NAMES)
+    standin = add("kserve-standin", _standin, "start or stop our stand-in for KServe: minimal CRDs, a small controller")
+    standin.add_argument("what", choices=("start", "stop"))
     add("clean-all", lambda _: cluster.clean_all(), "stop the cluster and remove its state and the cache")
     return parser
 
@@ -85,6 +88,10 @@ def _image(given: Arguments) -> None:
     else:
         raise RuntimeError(f"{given.name} is not a known image; say --dockerfile")
     disk.report()
+
+
+def _standin(given: Arguments) -> None:
+    {"start": command.start, "stop": command.stop}[given.what]()
 
 
 def _stop(given: Arguments) -> None:

@@ -11,11 +11,14 @@ from tests.localcluster import components, controlplane, disk, dns, images, left
 from tests.localcluster.debian import ensure_packages, require_root
 from tests.localcluster.layout import ETCD_IN_MEMORY, NODE_NAME, admin_kubeconfig, cache_folder, state, state_folder
 from tests.localcluster.locks import exclusive
+from tests.localcluster.processes import Daemon
 from tests.localcluster.progress import note, step
 from tests.localcluster.shell import CommandFailedError, run
 from tests.localcluster.waiting import wait_until
 
 NODE_SECONDS = 120.0
+STAND_IN = "kserve-standin"
+"""Process that plays KServe's controller, see kserve_standin."""
 _LOCK = Path("/run/modelyard-local.lock")
 _KEPT_BY_DOWN = ("etcd", "pki", "kubeconfig", "containerd", "kubelet", "logs")
 
@@ -54,6 +57,7 @@ def down(keep_data: bool = False) -> None:
     """Stop all that `up` started and take its traces off the machine; the cache stays."""
     require_root("stopping the local cluster")
     with _only_cluster(), step("stop the cluster"):
+        Daemon(STAND_IN).stop(2.0)
         for component in reversed(components.ALL):
             if component.stop():
                 note(f"stopped {component.name}")
