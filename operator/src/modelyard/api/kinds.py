@@ -96,6 +96,7 @@ MODELDEPLOYMENT = Kind(
         Column("Version", ".status.serving", "integer"),
         Column("Candidate", ".status.candidate", "integer"),
         Column("URL", ".status.url"),
+        Column("Backend", ".status.backend", wide=True),
         REASON, AGE,
     ),
     rules=(
