@@ -6,7 +6,7 @@ Manifest = dict[str, Any]
 MODELS = "/mnt/models"
 VOLUME = {"name": "kserve-provision-location", "mountPath": MODELS}
 SERVER, FETCH = "kserve-container", "storage-initializer"
-NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", "serving.kserve.io/modelFormat")
+NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration",)
 OF_THE_PREDICTOR = ("model", "minReplicas", "maxReplicas", "deploymentStrategy", "storageContainerName")
 
 

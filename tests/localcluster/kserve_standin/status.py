@@ -1,5 +1,6 @@
 """The status of an InferenceService, as its Deployment or a fault makes it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 Manifest = dict[str, Any]
@@ -40,8 +41,6 @@ def _conditions(service: Manifest, words: dict[str, str], message: str = "") -> 
 
 
 def _condition(type_: str, word: str, message: str, before: Manifest) -> Manifest:
-    from datetime import UTC, datetime
-
     same = before.get("status") == word
     moment = before["lastTransitionTime"] if same else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"type": type_, "status": word, "lastTransitionTime": moment, **({"message": message} if message else {})}
