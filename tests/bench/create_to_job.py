@@ -30,7 +30,7 @@ async def measure(quick: bool) -> Figure:
         "create-to-job",
         f"FineTuneJob created to Job seen by another watcher, {number} one at a time",
         [
-            Row("operator, p50", percentile(ours, 0.5), "ms", target=40),
+            Row("operator, p50", percentile(ours, 0.5), "ms", target=25),
             Row("operator, p99", percentile(ours, 0.99), "ms"),
             Row("peer: plain client making the same writes, p50", percentile(plain, 0.5), "ms"),
             Row("peer: plain client, p99", percentile(plain, 0.99), "ms"),

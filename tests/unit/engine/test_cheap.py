@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import kopf
 from modelyard.engine.cache import Cache
 from modelyard.engine.handlers import build_registry, build_settings
 from modelyard.engine.kube import Kube
-from modelyard.engine.main import _collect_rarely
+from modelyard.engine.main import _collect_rarely, _take_turns_often
 
 KUBECONFIG = """
 apiVersion: v1
@@ -70,6 +71,15 @@ def test_the_collector_of_cycles_runs_rarely() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def test_threads_take_turns_often() -> None:
+    before = sys.getswitchinterval()
+    try:
+        _take_turns_often()
+        assert sys.getswitchinterval() < before / 5
+    finally:
+        sys.setswitchinterval(before)
 
 
 async def test_an_event_is_slim_before_it_is_handed_on() -> None:

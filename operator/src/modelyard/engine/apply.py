@@ -72,8 +72,9 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
-    """Ensure all children side by side; the messages of those that were refused."""
+    """Ensure all children side by side, Jobs first as they take longest; the messages of those that were refused."""
     todo = [child for child in children if not _stands(obj, child, world)]
+    todo.sort(key=lambda child: child.key[0] != "Job")
     results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
     for child, result in zip(todo, results, strict=True):
