@@ -38,9 +38,11 @@ def cluster() -> Cluster:
             install.put(client, "base", f"tiny/{name}", content)
         install.put(client, "data", "tiny/rows.jsonl", tiny_rows())
     install.install_chart(cluster, images, ENDPOINT)
-    trainer = {"image": image("stubtrainer")}
-    named = {"name": STUB_PROFILE}
-    cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": named, "spec": {"trainer": trainer}})
+    # Made anew: one of an earlier installation keeps what was its default.
+    cluster.kube("delete", "trainingprofile", "default", STUB_PROFILE, "--ignore-not-found")
+    specs = {"default": {}, STUB_PROFILE: {"trainer": {"image": image("stubtrainer")}}}
+    made = {"apiVersion": API, "kind": "TrainingProfile"}
+    cluster.apply([{**made, "metadata": {"name": name}, "spec": spec} for name, spec in specs.items()])
     return cluster
 
 
