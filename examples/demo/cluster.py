@@ -58,9 +58,12 @@ class Cluster:
         text = manifest if isinstance(manifest, str) else json.dumps(manifest)
         return self.kube("apply", "-f", "-", stdin=text)
 
-    def ensure_namespace(self, name: str) -> None:
-        """Make a namespace if it is not there."""
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    def ensure_namespace(self, name: str, *, restricted: bool = False) -> None:
+        """Make a namespace if it is not there; a restricted one takes only pods that Pod Security calls so."""
+        metadata: dict[str, Any] = {"name": name}
+        if restricted:
+            metadata["labels"] = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def wait(self, what: str, condition: str, namespace: str, seconds: int = 180) -> None:
         """Kubectl wait."""

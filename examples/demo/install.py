@@ -106,7 +106,7 @@ def put(client: Minio, bucket: str, key: str, content: bytes) -> None:
 
 def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> None:
     """Helm upgrade --install --wait: when it returns, the operator works."""
-    cluster.ensure_namespace(OPERATOR_NAMESPACE)
+    cluster.ensure_namespace(OPERATOR_NAMESPACE, restricted=True)
     make_secret(cluster, OPERATOR_NAMESPACE, "modelyard-operator-store", key_of(cluster, "operator"))
     values = {
         "store.endpoint": endpoint,
@@ -123,7 +123,7 @@ def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> No
 
 def prepare_namespace(cluster: Cluster, namespace: str) -> None:
     """A team's namespace with the Secret that servers need."""
-    cluster.ensure_namespace(namespace)
+    cluster.ensure_namespace(namespace, restricted=True)
     make_secret(cluster, namespace, "modelyard-store-read", key_of(cluster, "serving"))
 
 

@@ -1,0 +1,57 @@
+"""The API server's own Pod Security admission takes every pod that our code and the chart make, and no worse one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubectl import Kubectl
+from tests.localcluster.apiserver import ApiServer
+from tests.podtemplates import BREAKS, Pod, all_pods, broken
+from tests.unit.test_pod_security import NAMES
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Kubectl]:
+    with ApiServer() as server:
+        kubectl = Kubectl(server.kubeconfig)
+        labels = {
+            "pod-security.kubernetes.io/enforce": "restricted",
+            "pod-security.kubernetes.io/enforce-version": "latest",
+        }
+        made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": labels}}
+        kubectl.create(made)
+        for name in ("default", "yard-modelyard"):
+            kubectl.ok("-n", "strict", "create", "serviceaccount", name)
+        yield kubectl
+
+
+@functools.cache
+def pods() -> dict[str, Pod]:
+    return all_pods()
+
+
+def pod(spec: Pod) -> dict[str, Any]:
+    filled = {
+        kind: [{**container, "image": container.get("image") or "x"} for container in spec[kind]]
+        for kind in ("initContainers", "containers")
+        if kind in spec
+    }
+    spec = {**spec, **filled}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "namespace": "strict"}, "spec": spec}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_admitted(kubectl: Kubectl, name: str) -> None:
+    kubectl.create(pod(pods()[name]), "--dry-run=server", "--validate=strict")
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_worse_one_is_refused(kubectl: Kubectl, name: str) -> None:
+    worse = pod(broken(pods()["run"], name))
+    assert 'violates PodSecurity "restricted:latest"' in kubectl.refused(
+        "create", "--dry-run=server", "-f", "-", stdin=worse
+    )
