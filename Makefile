@@ -31,7 +31,7 @@ define EXPORT_REQUIREMENTS
 	    -o $(1)/$$extra.txt >/dev/null; done
 endef
 
-verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts, lock file
+verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts, lock file and its licences
 	$(PYTHON) -m modelyard generate --check
 	$(UV) lock --check --quiet
 	@mkdir -p build/requirements; $(call EXPORT_REQUIREMENTS,build/requirements); \
@@ -40,12 +40,19 @@ verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts,
 	$(PYTHON) -m ruff format --check --quiet
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-cache
+	$(PYTHON) -m tests.supply licenses
 
 generate: .venv/ready ## Write CRDs, chart permissions and the API reference from the models; format the code
 	$(PYTHON) -m modelyard generate
 	$(call EXPORT_REQUIREMENTS,trainer-image/requirements)
 	$(PYTHON) -m ruff check --fix --quiet
 	$(PYTHON) -m ruff format --quiet
+
+licenses: .venv/ready ## Bring the table of licences up to date with the lock file
+	UV=$(UV) $(PYTHON) -m tests.supply write-licenses
+
+audit: .venv/ready ## Bill of materials and known vulnerabilities, written to docs/audit.md (error 3: database away)
+	UV=$(UV) $(PYTHON) -m tests.supply audit
 
 bench: .venv/ready ## Figures beside the machine's own limits, written to docs/bench.json and docs/bench.md
 	$(PYTHON) -m tests.bench
@@ -70,4 +77,4 @@ $(UV):
 	python3 -m venv $(MODELYARD_CACHE)/uv-$(UV_VERSION)
 	$(MODELYARD_CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help demo test-fast test test-full verify generate bench cluster cluster-down clean-all
+.PHONY: help demo test-fast test test-full verify generate licenses audit bench cluster cluster-down clean-all

@@ -35,7 +35,7 @@ def pods() -> dict[str, Pod]:
 
 
 def pod(spec: Pod) -> dict[str, Any]:
-    filled = {
+    filled: Pod = {
         kind: [{**container, "image": container.get("image") or "x"} for container in spec[kind]]
         for kind in ("initContainers", "containers")
         if kind in spec
