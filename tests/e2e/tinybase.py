@@ -9,7 +9,7 @@ import struct
 
 from tests.trainer.words import VOCABULARY
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 HIDDEN, INNER, LAYERS, POSITIONS = 32, 64, 2, 64
 
 

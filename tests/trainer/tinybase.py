@@ -8,7 +8,7 @@ from typing import Any
 from modelyard_trainer.tasks.text_classification import load_tokenizer, pad, token_ids
 from tests.trainer.words import TELLING, VOCABULARY, rows
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def write_base(folder: Path) -> Path:
