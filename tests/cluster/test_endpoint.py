@@ -20,12 +20,17 @@ from modelyard.engine.endpoint.callers import Callers
 from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import Kube
+from modelyard.storage.credentials import EndpointProvider
+from modelyard.storage.errors import Denied, StoreError
+from modelyard.storage.store import Store
 from modelyard.storage.sts import Sts
 from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
+from tests.localcluster.minio import MinioServer
 
 HOST = "yard-modelyard.ops.svc"
+BUCKET = "modelyard"
 TENANTS = ("team-a", "team-b")
 JOB, POD = "reviews-1", "reviews-1-0"
 GOOD = json.dumps({"trainerStatus": {"metrics": [{"name": "loss", "value": "0.5"}]}}).encode()
@@ -122,11 +127,23 @@ class Running:
         return answer.status, str(json.loads(answer.data).get("message", ""))
 
 
+@pytest.fixture(scope="module")
+def minio() -> Iterator[MinioServer]:
+    with MinioServer() as server:
+        root = Store.connect(server.url, server.access_key, server.secret_key)
+        for bucket in (BUCKET, "base"):
+            root.ensure_bucket(bucket)
+        for namespace in TENANTS:
+            root.put(BUCKET, f"ns/{namespace}/models/reviews/runs/1/mine", namespace.encode())
+        root.put("base", "tiny/config.json", b"{}")
+        yield server
+
+
 @pytest.fixture
-async def running(site: Site, tmp_path: Path) -> AsyncIterator[Running]:
+async def running(site: Site, minio: MinioServer, tmp_path: Path) -> AsyncIterator[Running]:
     kube = await Kube.connect(str(site.operator))
     cache, board = Cache(), Board(lambda key: None)
-    credentials = Credentials(cache, Sts("http://127.0.0.1:9", "me", "k3y", "us-east-1"), "modelyard")
+    credentials = Credentials(cache, Sts(minio.url, minio.access_key, minio.secret_key, "us-east-1"), BUCKET)
     endpoint = Endpoint(Callers(kube, cache), board, credentials)
     authority = await ensure_authority(kube, "ops")
     port = await endpoint.start(0, authority, HOST)
@@ -220,3 +237,64 @@ async def test_bodies_that_are_not_taken(site: Site, running: Running) -> None:
         got, message = await running.post(token, body=body)
         assert (got, told in message) == (status, True), (name, got, message)
     assert await running.board.progress({"namespace": "team-a", "job": JOB}) is None
+
+
+async def pin(running: Running, namespace: str, state: str = "Running") -> None:
+    """As the operator writes it when a run starts."""
+    pinned = {
+        "image": "trainer:1",
+        "base": {"uri": "s3://base/tiny/", "digest": "sha256:b"},
+        "dataset": {"name": "d", "prefix": f"ns/{namespace}/datasets/d/1/", "digest": "sha256:d"},
+    }
+    status = {"status": {"run": {"id": "1", "model": "reviews", "state": state, "pinned": pinned}}}
+    await running.kube.patch("FineTuneJob", namespace, "reviews", status, "status")
+    await running.look()
+
+
+async def keys_of(running: Running, minio: MinioServer, token: str, folder: Path, namespace: str) -> Store:
+    """The store as a pod of that namespace's run sees it."""
+    (folder / "token").write_text(token)
+    url = f"https://127.0.0.1:{running.port}/v1/namespaces/{namespace}/jobs/{JOB}/credentials"
+    provider = EndpointProvider(url, str(running.ca), folder / "token", patience=0)
+    provider._pool.connection_pool_kw |= {"server_hostname": HOST, "assert_hostname": HOST}
+    await asyncio.to_thread(provider.retrieve)
+    return Store.with_provider(minio.url, provider)
+
+
+async def test_keys_open_the_own_run_and_nothing_else(
+    site: Site, running: Running, minio: MinioServer, tmp_path: Path
+) -> None:
+    await pin(running, "team-a")
+    token = site.token("team-a", audience=names.audience(JOB, names.CREDENTIALS))
+    store = await keys_of(running, minio, token, tmp_path, "team-a")
+    own, other = (f"ns/{namespace}/models/reviews/runs/1/" for namespace in TENANTS)
+    assert store.get(BUCKET, f"{own}mine") == b"team-a"
+    store.put(BUCKET, f"{own}version/manifest.json", b"{}")
+    assert store.get("base", "tiny/config.json") == b"{}"
+    for call in (
+        lambda: store.get(BUCKET, f"{other}mine"),
+        lambda: store.put(BUCKET, f"{other}mine", b"a"),
+        lambda: store.list(BUCKET, "ns/"),
+        lambda: store.list(BUCKET, other),
+        lambda: store.put("base", "tiny/config.json", b"[]"),
+    ):
+        with pytest.raises(Denied):
+            call()
+
+
+async def test_who_gets_no_keys(site: Site, running: Running, minio: MinioServer, tmp_path: Path) -> None:
+    await pin(running, "team-a")
+    await pin(running, "team-b")
+    audience = names.audience(JOB, names.CREDENTIALS)
+    attempts = [
+        (site.token("team-a"), "team-a", "opens nothing"),  # for progress: all that a foreign trainer holds
+        (site.token("team-b", audience=audience), "team-a", "team-b"),
+        (site.token("team-a", audience=audience), "team-b", "team-a"),
+        (site.token("team-a", audience=audience, bound=False), "team-a", "opens nothing"),
+    ]
+    for token, namespace, told in attempts:
+        with pytest.raises(StoreError, match=told):
+            await keys_of(running, minio, token, tmp_path, namespace)
+    await pin(running, "team-a", "Failed")
+    with pytest.raises(StoreError, match="not the one under way"):
+        await keys_of(running, minio, site.token("team-a", audience=audience), tmp_path, "team-a")
