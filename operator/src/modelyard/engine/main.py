@@ -71,7 +71,7 @@ async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
     credentials = Credentials(world.cache, token_service(settings), settings.platform.store_bucket)
     endpoint = Endpoint(Callers(kube, world.cache), board, credentials)
     loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
-    echo = Echo(kinds)
+    echo = Echo((*kinds, *KSERVE_KINDS))
     kube.on_write = echo.expect
     watch = Watch(kinds, engine, loop, echo)
     kserve = KServe(engine, kube, offer, fence, lambda: Watch(KSERVE_KINDS, engine, loop, echo))
