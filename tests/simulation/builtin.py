@@ -16,7 +16,7 @@ OMITTED_WHEN_EMPTY = {
 QUANTITIES = {"requests", "limits"}
 BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-WITH_GENERATION = {"Job", "Deployment"}
+WITH_GENERATION = {"Job", "Deployment", "InferenceService"}
 WITH_STATUS = {"Job", "Deployment", "Service", "Pod"}
 DEFAULTS: dict[str, Manifest] = {
     "Job": {"suspend": False, "manualSelector": False},

@@ -76,6 +76,7 @@ def expected() -> set[str]:
     asked = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"}
     return {
         *SINGLE,
+        "child/InferenceService",
         *(f"user/{name}" for name in WEIGHTS),
         *(f"trouble/{name}" for name in ALL_TROUBLES),
         *(f"pod/{name}" for name in (*POD_ENDS, *WAITS, "Unschedulable") if name != "published"),

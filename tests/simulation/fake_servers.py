@@ -170,7 +170,8 @@ class ServerPlayer:
         return found is None or "deletionTimestamp" in found["metadata"]
 
     def _intact(self, live: Manifest) -> bool:
-        uri = live["spec"]["template"]["spec"]["initContainers"][0]["args"][1]
+        args = live["spec"]["template"]["spec"]["initContainers"][0]["args"]
+        uri = next(arg for arg in args if arg.startswith("modelyard://"))
         prefix, _, digest = uri.removeprefix("modelyard://").partition("@")
         return self._in.store.intact(layout.split_uri(f"s3://{prefix}")[1], digest)
 

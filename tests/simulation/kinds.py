@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.client import Faults
 
@@ -26,6 +26,7 @@ class Kind:
     longest: float = 10.0
     """Seconds that a pod works at most."""
     fenced: bool = False
+    kserve: bool = False
     mean_trouble: float = 25.0
     """Seconds between two troubles."""
 
@@ -65,7 +66,11 @@ ALL_TROUBLES = ("store_outage", "restart", "two_operators", "watch_replay", "wat
 
 
 def kind_of(seed: int) -> Kind:
-    """One life in 20 is calm, two in 20 are long and have everything, the others are short."""
+    """One life in 20 is calm, two in 20 are long and have everything, the others are short; half of all have KServe."""
+    return replace(_kind(seed), kserve=seed // 20 % 2 == 1)
+
+
+def _kind(seed: int) -> Kind:
     if seed % 20 == 0:
         return Kind("calm", THEMES[seed // 20 % 3], {}, actions=(0, 1), more=0.6, bad_pods=0.0, bad_servers=0.0)
     if seed % 20 in (1, 11):

@@ -11,6 +11,7 @@ from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
 from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
+from tests.simulation.fake_kserve import FakeKServe
 from tests.simulation.fake_kubelet import FakeKubelet
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import FakeStore
@@ -87,13 +88,21 @@ class Life:
         self.kubelet = FakeKubelet(self.api, self.store, self.fates, self.story)
         self.kubelet.posted = self._post
         self.servers = FakeServers(self.api, self.store, self.fates, self.story)
+        self.kserve = FakeKServe(self.api, self.fates.rng("kserve"))
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
         self.budget = Budget(self.api)
         self.sightings = Sightings(self.api)
-        self.user = User(self.api, self.store, self.chances, self.story, self.kind.theme)
+        self.user = User(self.api, self.store, self.chances, self.story, self.kind)
         self.outside = Outside(
-            self.api, self.store, self.servers, self.faults, self.chances, self.story, self.kind.misses_events
+            self.api,
+            self.store,
+            self.servers,
+            self.faults,
+            self.chances,
+            self.story,
+            self.kind.kserve,
+            self.kind.misses_events,
         )
 
     def _crash(self, operator: Operator) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import traceback
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from kubernetes.aio.leaderelection import leaderelection
@@ -51,6 +51,8 @@ class Outside:
     faults: Faults
     chances: Chances
     story: Story
+    kserve: bool = False
+    """True where KServe runs the servers, unless a ModelDeployment says otherwise."""
     misses_events: bool = False
     """Where no event is lost, nobody may depend on a resync."""
 
@@ -71,8 +73,9 @@ class Operator:
         self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
         facts = Facts(self.questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
-        now = steady(clock.wall, clock.seconds)
-        self.engine = Engine(ROOMS, World(kube=self.client, facts=facts, platform=PLATFORM, now=now), fence=self.fence)
+        platform, now = replace(PLATFORM, kserve=world.kserve), steady(clock.wall, clock.seconds)
+        seen = World(kube=self.client, facts=facts, platform=platform, now=now)
+        self.engine = Engine(ROOMS, seen, fence=self.fence)
         self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
         self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
         self._task = asyncio.create_task(self._run())

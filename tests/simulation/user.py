@@ -14,6 +14,7 @@ from tests.simulation import wishes
 from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.kinds import Kind
 from tests.simulation.schema import clone
 from tests.simulation.story import Story
 
@@ -50,6 +51,7 @@ WEIGHTS = {
     "delete_child": 5,
     "follow_or_pin": 5,
     "scale": 2,
+    "change_backend": 2,
     "delete_version": 4,
     "corrupt": 2,
     "start_over": 2,
@@ -58,21 +60,22 @@ WEIGHTS = {
 }
 """What a user does, and how often."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
+CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "InferenceService", "Pod")
 
 
 class User:
     """Keeps a folder of manifests, as in git, and sometimes works by hand."""
 
-    def __init__(self, api: FakeApi, store: FakeStore, chances: Chances, story: Story, theme: str) -> None:
-        self.api, self.store, self.story, self.theme = api, store, story, theme
+    def __init__(self, api: FakeApi, store: FakeStore, chances: Chances, story: Story, kind: Kind) -> None:
+        self.api, self.store, self.story, self.theme = api, store, story, kind.theme
         self._chances, self.rng = chances, chances.rng("user", 0)
         self.folder: dict[Key, Manifest] = {}
         self.deleted_versions: set[str] = set()
+        self._backends = ("deployment", "kserve") if kind.kserve else ("deployment",)
         self.harmed = False
         """True once artifacts were changed or deleted."""
         self._turn, self._names = 0, 0
-        often = IN_THEME.get(theme, ())
+        often = IN_THEME.get(kind.theme, ())
         self._weights = {name: weight * (3 if name in often else 1) for name, weight in WEIGHTS.items()}
 
     def begin(self, more: float) -> None:
@@ -155,6 +158,10 @@ class User:
     def scale(self) -> None:
         replicas = self.rng.randrange(1, 4)
         self._change("ModelDeployment", lambda spec: spec.update(serve={"replicas": {"min": replicas}}))
+
+    def change_backend(self) -> None:
+        backend = self.rng.choice(self._backends)
+        self._change("ModelDeployment", lambda spec: spec.update(serve={"backend": backend}))
 
     def follow_or_pin(self) -> None:
         def change(spec: dict[str, Any]) -> None:

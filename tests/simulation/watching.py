@@ -9,7 +9,7 @@ from typing import Literal
 
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
-from modelyard.engine.handlers import CHILD_KINDS
+from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS
 from modelyard.engine.resync import OURS as OUR_LABELS
 from tests.simulation.chances import Chances
 from tests.simulation.client import Faults, selects
@@ -75,4 +75,5 @@ class FakeWatch:
 
 
 def _watched(obj: Manifest) -> bool:
-    return obj["kind"] in OURS or (obj["kind"] in CHILD_KINDS and selects(OUR_LABELS, obj))
+    kind = obj["kind"]
+    return kind in OURS or (kind in (*CHILD_KINDS, *KSERVE_KINDS) and selects(OUR_LABELS, obj))

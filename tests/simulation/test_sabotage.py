@@ -1,0 +1,223 @@
+"""Known bugs, planted one at a time: each must break a promise within a few hundred lives, or the promises are idle."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.engine import apply, cache, lease, loop, resync
+from modelyard.engine.facts import store as store_facts
+from modelyard.engine.queue import WorkQueue
+from modelyard.resources import conditions, jobs, run_job
+from modelyard.resources.conditions import Verdict
+from modelyard.resources.finetunejob import pins, run_id, training_job
+from modelyard.resources.modeldeployment import candidate, rollout, servers, situation
+from modelyard.resources.modelversion import deletion, verification
+from tests.simulation.lived import live
+
+pytestmark = pytest.mark.full
+MOST = 600
+Patch = pytest.MonkeyPatch
+
+
+def one_number_for_all(patch: Patch) -> None:
+    patch.setattr(store_facts, "claim_number", lambda *args: 1)
+
+
+def numbers_are_not_spent(patch: Patch) -> None:
+    patch.setattr(store_facts, "spend_number", lambda *args: None)
+
+
+def nothing_is_verified(patch: Patch) -> None:
+    patch.setattr(store_facts, "check_listing", lambda *args: None)
+
+
+def unverified_versions_are_served(patch: Patch) -> None:
+    patch.setattr(situation, "is_ready", lambda obj: True)
+
+
+def gates_do_not_count(patch: Patch) -> None:
+    real = situation._version
+    patch.setattr(situation, "_version", lambda obj: (v := real(obj)) and replace(v, gate="passed"))
+
+
+def any_answer_is_good(patch: Patch) -> None:
+    patch.setattr(candidate, "_wrong", lambda version, answer: None)
+
+
+def traffic_goes_to_the_candidate(patch: Patch) -> None:
+    real = rollout.Rollout
+
+    def eager(serving: int | None, candidate: int | None = None, *rest: Any, **more: Any) -> rollout.Rollout:
+        return real(candidate or serving, candidate, *rest, **more)
+
+    patch.setattr(rollout, "Rollout", eager)
+
+
+def the_old_server_goes_first(patch: Patch) -> None:
+    patch.setattr(servers, "_serving", lambda s, number, *, follow_spec: iter(()))
+
+
+def versions_in_use_are_deleted(patch: Patch) -> None:
+    patch.setattr(deletion, "users", lambda spec, deployments: [])
+
+
+def artifacts_stay_behind(patch: Patch) -> None:
+    patch.setattr(deletion, "waits", lambda obj, spec, observed: None)
+    patch.setattr(deletion, "removal_due", lambda obj, spec, observed: False)
+
+
+def claims_are_not_looked_at(patch: Patch) -> None:
+    patch.setattr(verification, "_corrupt", lambda spec, files: Verdict(True, names.VERSION_VERIFIED, ""))
+
+
+def an_ended_run_begins_anew(patch: Patch) -> None:
+    real = pins.current_run
+
+    def forgetful(case: Any) -> Any:
+        run = real(case)
+        return run if run is None or run.state != "Failed" else run.model_copy(update={"state": "Running"})
+
+    patch.setattr(sys.modules["modelyard.resources.finetunejob.decide"], "current_run", forgetful)
+
+
+def attempts_are_not_runs_of_their_own(patch: Patch) -> None:
+    patch.setattr(run_id, "DIRECT", ("task", "method", "train"))
+
+
+def pods_of_old_jobs_do_not_count(patch: Patch) -> None:
+    patch.setattr(jobs, "strays", lambda *args: ())
+
+
+def jobs_bear_a_new_name_each_time(patch: Patch) -> None:
+    numbers = count()
+    patch.setattr(training_job, "job_name", lambda run: f"{run.model}-{next(numbers)}")
+
+
+def live_jobs_are_pruned(patch: Patch) -> None:
+    real = run_job.children
+    patch.setattr(run_job, "children", lambda plan, suspend=None, **more: real(plan, suspend, **more)[:1])
+
+
+def failed_jobs_go_on(patch: Patch) -> None:
+    patch.setattr(training_job.Situation, "kept", property(lambda s: run_job.kept(published_job(s.run))))
+
+
+def published_job(run: Any) -> str:
+    return names.child_name(run.model, run.id)
+
+
+def statuses_are_written_blindly(patch: Patch) -> None:
+    async def blind(obj: Any, status: Any, world: Any) -> tuple[Any, bool]:
+        change = apply.merge_patch(obj.get("status", {}), status) if status is not None else {}
+        if not change:
+            return obj, False
+        written = await world.kube.patch(*cache.key_of(obj), {"status": change}, "status")
+        world.learn(written)
+        return written, True
+
+    patch.setattr(apply, "_write_status", blind)
+
+
+def conditions_bear_the_time_of_each_pass(patch: Patch) -> None:
+    def restless(new: Any, old: Any, generation: int, now: Any) -> Any:
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {**new, "lastTransitionTime": stamp, "observedGeneration": generation}
+
+    patch.setattr(conditions, "_timed", restless)
+
+
+def reconciling_stays_as_false(patch: Patch) -> None:
+    real = conditions.conditions
+
+    def talkative(obj: Any, verdict: Any, now: Any, *more: Any) -> Any:
+        rest = {"type": names.STALLED, "status": "False", "reason": "Fine", "message": ""}
+        return real(obj, verdict, now, *more, *(() if verdict.stalled else (rest,)))
+
+    patch.setattr("modelyard.resources.dataset.status.conditions", talkative)
+
+
+def users_specs_are_written(patch: Patch) -> None:
+    real = apply._write_status
+
+    async def helpful(obj: Any, status: Any, world: Any) -> Any:
+        if obj["kind"] == "FineTuneJob" and obj["spec"].get("attempt", 1) > 1:
+            await world.kube.patch(*cache.key_of(obj), {"spec": {"attempt": 1}})
+        return await real(obj, status, world)
+
+    patch.setattr(apply, "_write_status", helpful)
+
+
+def strangers_are_taken_over(patch: Patch) -> None:
+    patch.setattr(apply, "_refuse_foreign", lambda *args: None)
+
+
+def older_news_replace_newer(patch: Patch) -> None:
+    numbers = count(1)
+    patch.setattr(cache, "version_of", lambda obj: next(numbers))
+
+
+def what_ended_comes_back(patch: Patch) -> None:
+    patch.setattr(cache, "ENDED_KEPT", 0)
+
+
+def askers_are_not_woken(patch: Patch) -> None:
+    patch.setattr(cache.ReverseIndex, "askers", lambda self, obj: iter(()))
+
+
+def wishes_during_a_pass_are_lost(patch: Patch) -> None:
+    real = WorkQueue.add
+    patch.setattr(WorkQueue, "add", lambda self, key: None if key in self._running else real(self, key))
+
+
+def failed_passes_are_not_tried_again(patch: Patch) -> None:
+    patch.setattr(WorkQueue, "add_after", lambda self, key, seconds: None)
+
+
+def a_stale_cache_is_kept(patch: Patch) -> None:
+    async def nothing(self: Any, *objects: Any) -> None: ...
+
+    patch.setattr(loop.Engine, "_read_again", nothing)
+    patch.setattr(resync, "_resync_kind", resync_adds_only)
+    patch.setattr(resync, "resync_kind", resync_adds_only, raising=False)
+
+
+async def resync_adds_only(engine: Any, kube: Any, kind: str) -> int:
+    return 0
+
+
+def the_lease_is_ignored(patch: Patch) -> None:
+    async def at_once(self: Any) -> None: ...
+
+    patch.setattr(lease.Fence, "wait", at_once)
+    patch.setattr(lease.Fence, "held", property(lambda self: True))
+
+
+def the_highest_version_is_never_left(patch: Patch) -> None:
+    patch.setattr(situation.Version, "rejected", property(lambda version: False))
+
+
+BUGS: list[Callable[[Patch], None]] = [
+    one_number_for_all, numbers_are_not_spent, nothing_is_verified, unverified_versions_are_served, gates_do_not_count,
+    any_answer_is_good, traffic_goes_to_the_candidate, the_old_server_goes_first, versions_in_use_are_deleted,
+    artifacts_stay_behind, claims_are_not_looked_at, an_ended_run_begins_anew, attempts_are_not_runs_of_their_own,
+    pods_of_old_jobs_do_not_count, jobs_bear_a_new_name_each_time, live_jobs_are_pruned, failed_jobs_go_on,
+    statuses_are_written_blindly, conditions_bear_the_time_of_each_pass, reconciling_stays_as_false,
+    users_specs_are_written, strangers_are_taken_over, older_news_replace_newer, what_ended_comes_back,
+    askers_are_not_woken, wishes_during_a_pass_are_lost, failed_passes_are_not_tried_again, a_stale_cache_is_kept,
+    the_lease_is_ignored, the_highest_version_is_never_left,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_is_noticed(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    bug(monkeypatch)
+    noticed = next((lived for seed in range(MOST) if (lived := live(seed, lines=1)).broken), None)
+    assert noticed is not None, f"{MOST} lives broke no promise"
+    print(f"\n{bug.__name__}: life {noticed.seed} ({noticed.kind}): {noticed.broken[0][:150]}")
