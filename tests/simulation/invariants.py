@@ -36,6 +36,8 @@ class Invariants:
         """Numbers whose artifacts were deleted."""
         self._ever_ready: set[tuple[str, str, int]] = set()
         self._ever_passed: set[tuple[str, str, int]] = set()
+        self._asked: dict[str, tuple[int, int]] = {}
+        """Run -> attempt and epochs that it was made for."""
         self._pinned: set[tuple[str, str, str]] = set()
         """(namespace, ModelDeployment, version) that a human asked for by name: then no gate counts."""
         api.auditors.append(self._audit)
@@ -70,6 +72,7 @@ class Invariants:
             self._goes_forward(write.before, write.after)
         if write.verb == "status" and write.after is not None:
             self._conditions_are_kstatus(write.after)
+            self._run_is_of_its_spec(write.after)
         if write.key[0] == "ModelVersion" and write.after is not None:
             self._version(write)
         if not write.who.startswith(OPERATOR):
@@ -136,6 +139,16 @@ class Invariants:
         follows = asked is not None and "version" not in asked["spec"]["model"] and not self._was_pinned(asked, version)
         if follows and (namespace, model, int(version)) not in self._ever_passed:
             self._story.breaks(f"{deployment} follows to version {version} of {model}, which never passed its gate")
+
+    def _run_is_of_its_spec(self, obj: Manifest) -> None:
+        """Another attempt, or other hyper-parameters, are another run."""
+        status, spec = obj["status"], obj["spec"]
+        run = status.get("run")
+        if obj["kind"] != "FineTuneJob" or run is None or status["observedGeneration"] != obj["metadata"]["generation"]:
+            return
+        asked = (spec["attempt"], spec["train"]["epochs"])
+        if self._asked.setdefault(run["id"], asked) != asked:
+            self._story.breaks(f"run {run['id']} is of attempt and epochs {asked} and of {self._asked[run['id']]}")
 
     def _conditions_are_kstatus(self, obj: Manifest) -> None:
         """Ready always; what would be well if it were False is not there while it is False."""

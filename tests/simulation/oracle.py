@@ -24,7 +24,7 @@ def wrong(life: Life) -> Iterator[str]:
     """Every difference between what is and what should be."""
     for kind in OURS:
         for obj in life.api.all(kind):
-            yield from (f"{kind} {obj['metadata']['name']}: {line}" for line in _decided(obj))
+            yield from (f"{kind} {obj['metadata']['name']}: {line}" for line in _decided(life, obj))
     for obj in life.api.all("Dataset"):
         yield from _dataset(life, obj)
     for obj in life.api.all("FineTuneJob"):
@@ -56,24 +56,26 @@ def condition(obj: Manifest, type_: str) -> dict[str, Any]:
     return next((c for c in found if c["type"] == type_), {})
 
 
-def _decided(obj: Manifest) -> Iterator[str]:
+def _decided(life: Life, obj: Manifest) -> Iterator[str]:
     """Ready is there, about this generation, and whoever is not Ready says what it is waiting for."""
     found, status = ready(obj), obj.get("status", {})
     if not found or status.get("observedGeneration") != obj["metadata"]["generation"]:
         yield f"status is not about this generation: {status}"
         return
     moving = condition(obj, names.RECONCILING)
-    if moving and moving["reason"] not in MAY_WAIT and not _crashes(obj) and not _shares_a_run(obj):
+    if moving and moving["reason"] not in MAY_WAIT and not _crashes(life, obj) and not _shares_a_run(obj):
         yield f"still {moving['reason']}: {moving['message']}"
     stalled = condition(obj, names.STALLED)
     if found["status"] == "False" and not (moving or stalled) and found["reason"] != names.SUSPENDED:
         yield f"neither Ready nor Stalled: {found}"
 
 
-def _crashes(obj: Manifest) -> bool:
-    """A version that serves already may crash for ever: its kubelet goes on trying."""
-    serving = obj.get("status", {}).get("serving") is not None
-    return serving and condition(obj, names.RECONCILING).get("reason") == names.LOAD_FAILED
+def _crashes(life: Life, obj: Manifest) -> bool:
+    """A whole version that serves already may crash for ever: its kubelet goes on trying."""
+    serving, model = obj.get("status", {}).get("serving"), obj["spec"].get("model", {}).get("name")
+    version = life.api.look("ModelVersion", obj["metadata"].get("namespace", ""), f"{model}-{serving}")
+    whole = serving is not None and (version is None or not condition(version, names.STALLED))
+    return whole and condition(obj, names.RECONCILING).get("reason") == names.LOAD_FAILED
 
 
 def _shares_a_run(obj: Manifest) -> bool:
@@ -87,7 +89,6 @@ def _dataset(life: Life, obj: Manifest) -> Iterator[str]:
     if ready(obj)["status"] == "True" and not held:
         yield f"Dataset {name} is Ready, but nothing is published"
     ends |= _unseen(ready(obj))
-    ends |= _later_harm(life) if life.was_misled() else set()
     if held and ready(obj)["status"] != "True" and reason not in ends:
         yield f"Dataset {name} has rows in the store, but says {reason}; its pods ended with {ends}"
     if not held and ready(obj)["status"] == "False" and reason not in ends:
@@ -115,7 +116,7 @@ def _unseen(failure: dict[str, Any]) -> set[str]:
 
 def _later_harm(life: Life) -> set[str]:
     """A version that was corrupted before its job looked at it."""
-    return {names.CORRUPT, names.TRAINER_FAILED} if life.user.harmed or life.was_misled() else set()
+    return {names.CORRUPT, names.TRAINER_FAILED} if life.user.harmed else set()
 
 
 def _waits_for_twin(life: Life, obj: Manifest, run: dict[str, Any]) -> bool:

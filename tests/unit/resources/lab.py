@@ -50,6 +50,11 @@ class Lab:
         self.children.pop((kind, name), None)
         self.others.pop((kind, name), None)
 
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the engine looks again."""
+        self.now += timedelta(seconds=seconds)
+        self.settle()
+
     def edit(self, **fields: Any) -> None:
         """The user edits the spec."""
         meta = {**self.obj["metadata"], "generation": self.obj["metadata"]["generation"] + 1}

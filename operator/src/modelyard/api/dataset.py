@@ -174,6 +174,9 @@ class DatasetStatus(CommonStatus):
     failure: Failure | None = Field(
         default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
     )
+    doubted_at: str | None = Field(
+        default=None, description="Since when the store says that the rows are missing or broken."
+    )
     disruptions: int = Field(default=0, description="Evictions and pre-emptions of this preparation so far.")
     last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
     swept: bool = Field(default=False, description="What killed pods left was removed from the store.")

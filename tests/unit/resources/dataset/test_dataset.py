@@ -9,6 +9,7 @@ from modelyard import names
 from modelyard.api.run import PrepareConfig
 from modelyard.decision import Answer
 from modelyard.resources.dataset import ROOM
+from modelyard.resources.doubt import LASTING
 from tests.builders import Dataset, Job, Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
 
@@ -82,6 +83,7 @@ def test_what_cannot_be_these_rows_is_refused(stored: dict[str, Any]) -> None:
     yard = lab()
     yard.facts["manifest"] = stored
     yard.settle()
+    yard.wait(LASTING)
     assert (yard.reason, yard.stalled, yard.named("Job")) == (names.CORRUPT, True, [])
     assert "spec.revision: 2" in yard.message
 
@@ -154,8 +156,20 @@ def test_success_without_rows_is_a_failure() -> None:
     yard = started()
     yard.job(Job.succeeded)
     yard.settle()
+    assert (yard.reason, yard.stalled) == (names.PUBLISHING, False)
+    yard.wait(LASTING)
     assert (yard.reason, yard.stalled) == (names.TRAINER_FAILED, True)
     assert "nothing is published" in yard.message
+
+
+def test_rows_that_the_store_did_not_know_once_are_taken() -> None:
+    yard = started()
+    yard.job(Job.succeeded)
+    yard.settle()
+    yard.facts["manifest"] = published_rows()
+    yard.wait(LASTING)
+    assert yard.reason == names.PREPARED
+    assert "doubtedAt" not in yard.obj["status"]
 
 
 OUTAGES = [

@@ -8,6 +8,7 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Answer
+from modelyard.resources.doubt import LASTING
 from tests.builders import SHA, Built, Job, Pod, a_dataset, a_finetunejob, a_job, a_profile, a_published_model
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
 
@@ -180,6 +181,7 @@ def test_a_number_is_claimed_only_for_what_is_verified() -> None:
     yard.facts["verified"] = Answer(reason=names.CORRUPT, message="model.onnx has 9 bytes, 10 are listed")
     yard.job(Job.succeeded)
     yard.settle()
+    yard.wait(LASTING)
     assert (yard.reason, yard.run["state"]) == (names.CORRUPT, "Failed")
     assert "model.onnx has 9 bytes" in yard.message and "spec.attempt: 2" in yard.message
     assert [fact for fact in yard.asked if fact.name == "number"] == []
@@ -199,6 +201,7 @@ def test_a_manifest_that_is_not_this_runs_is_refused(stored: dict[str, Any]) -> 
     yard.facts |= {"manifest": stored, "verified": stored}
     yard.job(Job.succeeded)
     yard.settle()
+    yard.wait(LASTING)
     assert (yard.reason, yard.run["state"]) == (names.CORRUPT, "Failed")
 
 
@@ -206,8 +209,21 @@ def test_success_without_a_manifest_is_a_failure() -> None:
     yard = training()
     yard.job(Job.succeeded)
     yard.settle()
+    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.PUBLISHING, False, "Running")
+    yard.wait(LASTING)
     assert (yard.reason, yard.stalled, yard.run["state"]) == (names.TRAINER_FAILED, True, "Failed")
     assert "nothing is published under ns/team-a/models/reviews/runs/" in yard.message
+
+
+def test_a_result_that_the_store_did_not_know_once_is_taken() -> None:
+    yard = training()
+    yard.job(Job.succeeded)
+    yard.settle()
+    assert yard.run["doubtedAt"]
+    yard.publish()
+    yard.wait(LASTING)
+    assert (yard.reason, yard.run["state"]) == (names.SUCCEEDED, "Succeeded")
+    assert "doubtedAt" not in yard.run
 
 
 # Failures.

@@ -14,6 +14,7 @@ from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id
+from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.queueing import waits_in_queue
@@ -105,7 +106,7 @@ def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: 
         return _without_rows(obj, spec, observed, now)
     info = status.info_of(answer.value, spec)
     if isinstance(info, Fault):
-        return status.failed(obj, spec, _failure(info, spec), _stopped(observed, name), now)
+        return _doubt(obj, spec, info, observed, now)
     return status.ready(obj, status.prepared(obj, spec, info), run_job.kept(name), now)
 
 
@@ -118,10 +119,18 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
     pods, hints = jobs.pods_of(job, observed), _hints(spec)
     if jobs.is_complete(job):
         text = f"the Job ended with success, but nothing is published under {prefix(obj, spec)}"
-        fault = Fault(names.TRAINER_FAILED, text, final=True)
-    else:
-        fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
+        return _doubt(obj, spec, Fault(names.TRAINER_FAILED, text, final=True), observed, now)
+    fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
     return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
+
+
+def _doubt(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, now: datetime) -> Decision:
+    """The store alone says that the preparation came to nothing: it may be wrong once, the end is final."""
+    name = job_name(obj, spec)
+    since, wait = doubted(status.current(obj, spec).doubted_at, fault, now)
+    if wait is None:
+        return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
+    return status.waiting(obj, spec, wait, run_job.kept(name), now, doubted_at=since)
 
 
 def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:

@@ -69,10 +69,18 @@ def failed(
     return _decision(obj, fields, verdict, "Failed", children, now)
 
 
-def waiting(obj: Manifest, spec: DatasetSpec, wait: Wait, children: tuple[Child, ...], now: datetime) -> Decision:
+def waiting(
+    obj: Manifest,
+    spec: DatasetSpec,
+    wait: Wait,
+    children: tuple[Child, ...],
+    now: datetime,
+    doubted_at: str | None = None,
+) -> Decision:
     """On the way, or held up by something that a human can mend."""
     phase = "Preparing" if wait.verdict.reason == names.PREPARING else "Pending"
-    decision = _decision(obj, _about(obj, spec), wait.verdict, phase, children, now)
+    fields = {**_about(obj, spec), "doubtedAt": doubted_at}
+    decision = _decision(obj, fields, wait.verdict, phase, children, now)
     return replace(decision, wake_after=pause(obj, wait, now))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from modelyard import names
 from modelyard.api import layout
@@ -20,6 +21,8 @@ class Case:
     obj: Manifest
     spec: FineTuneJobSpec
     observed: Observed
+    now: datetime = datetime.min
+    """When the pass is made; not known while it is asked what is needed."""
 
     @property
     def namespace(self) -> str:

@@ -52,6 +52,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     case = _case(obj, observed)
     if isinstance(case, Verdict):
         return status.invalid(obj, case, observed, now)
+    case = replace(case, now=now)
     run = current_run(case)
     if run is None:
         answer = _start(_forgetting(case))
@@ -131,7 +132,7 @@ def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
         return training_job.make(case, now, pinned)
     if jobs.is_complete(now.job):
         text = f"the Job ended with success, but nothing is published under {case.version_prefix(now.run)}"
-        return ending.fail(case, now, Fault(names.TRAINER_FAILED, text, final=True))
+        return ending.doubt(case, now, Fault(names.TRAINER_FAILED, text, final=True))
     return ending.fail(case, now, jobs.why_failed(now.job, now.pods, case.hints))
 
 

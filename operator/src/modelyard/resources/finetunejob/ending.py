@@ -9,6 +9,7 @@ from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Manifest
 from modelyard.resources import run_job
 from modelyard.resources.conditions import Verdict, condition
+from modelyard.resources.doubt import doubted
 from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.training_job import Situation, situation
 from modelyard.resources.finetunejob.version import Published, published, standing, version_child, version_ref
@@ -21,10 +22,10 @@ from modelyard.resources.waiting import Wait
 def publish(case: Case, now: Situation) -> Answer:
     """Something is published: verify it, number it, make its version; only then the run has succeeded."""
     adopted = now.run.adopted or not now.started
-    run = now.run.model_copy(update={"adopted": adopted})
+    run = now.run.model_copy(update={"adopted": adopted, "doubted_at": None})
     found = published(case, run)
     if isinstance(found, Fault):
-        return fail(case, now, found)
+        return doubt(case, now, found)
     if isinstance(found, Wait):
         return waiting(case, now, run, found)
     version = standing(case, found)
@@ -55,6 +56,14 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
         run, verdict, "Succeeded", run_job.kept(job_name(run)), resumes=resumes,
         progress=_done(status.progress), version=name, gate=gate, metric=metric,
     )  # fmt: skip
+
+
+def doubt(case: Case, now: Situation, fault: Fault) -> Answer:
+    """The store alone says that the run came to nothing: it may be wrong once, the end of a run is final."""
+    since, wait = doubted(now.run.doubted_at, fault, case.now)
+    if wait is None:
+        return fail(case, now, fault)
+    return waiting(case, now, now.run.model_copy(update={"doubted_at": since}), wait)
 
 
 def fail(case: Case, now: Situation, fault: Fault) -> Answer:

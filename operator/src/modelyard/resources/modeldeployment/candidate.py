@@ -10,8 +10,8 @@ from typing import Literal
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Answer, Fact, Manifest
+from modelyard.resources.clock import elapsed
 from modelyard.resources.modeldeployment.backend import fresh_template
-from modelyard.resources.modeldeployment.clock import elapsed
 from modelyard.resources.modeldeployment.health import (
     available_since,
     fault_of,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelyard.resources.clock import begun, elapsed, stamp
 from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.candidate import Judgement, judge_candidate
-from modelyard.resources.modeldeployment.clock import elapsed, stamp
 from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Situation, Version
 from modelyard.resources.modeldeployment.target import Target
@@ -108,11 +108,12 @@ def _try(s: Situation, version: Version, now: datetime) -> Rollout:
 
 def _since(s: Situation, version: Version, now: datetime) -> str:
     same = s.last.candidate == version.number and s.last.observed_generation == s.generation
-    return s.last.candidate_since if same and s.last.candidate_since else stamp(now)
+    return begun(s.last.candidate_since if same else None, now)
 
 
 def _draining(s: Situation, now: datetime) -> tuple[int | None, str | None]:
     last = s.last
-    if last.previous is None or elapsed(last.switched_at or "", now) >= DRAIN:
+    switched_at = begun(last.switched_at, now)
+    if last.previous is None or elapsed(switched_at, now) >= DRAIN:
         return None, None
-    return last.previous, last.switched_at
+    return last.previous, switched_at

@@ -17,6 +17,7 @@ from modelyard.resources.modeldeployment.rollout import Failure, Rollout
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.modeldeployment.stable_service import url
 from modelyard.resources.modeldeployment.target import Target
+from modelyard.resources.pods import Fault
 
 
 def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: Verdict, now: datetime) -> Manifest:
@@ -77,8 +78,8 @@ def _serving(s: Situation, number: int) -> Verdict:
     fault = fault_of(server, s.deployment(number), pods_of(s, number))
     if fault is None:
         return Verdict(False, names.WAITING_FOR_POD, f"version {number} should serve; none of its pods is available")
-    stalled = fault.final or fault.reason in HUMAN
-    return Verdict(False, fault.reason, f"version {number} does not serve: {fault.message}", stalled=stalled)
+    text = f"version {number} does not serve: {fault.message}{_and_its_artifacts(s, number)}"
+    return Verdict(False, fault.reason, text, stalled=_needs_human(s, number, fault))
 
 
 def _more(s: Situation, target: Target, rollout: Rollout, verdict: Verdict) -> Iterator[dict[str, Any]]:
@@ -115,9 +116,21 @@ def _failed(failure: Failure, serving: int | None) -> Verdict:
 def _settling(s: Situation, number: int) -> Verdict:
     fault = fault_of(s.server(number), s.deployment(number), pods_of(s, number))
     count = answering(s, number)
-    text = fault.message if fault else f"{count} pods are available, {s.replicas} wanted, old ones may be going"
-    stalled = fault is not None and (fault.final or fault.reason in HUMAN)
+    text = f"{count} pods are available, {s.replicas} wanted, old ones may be going"
+    if fault is not None:
+        text = f"{fault.message}{_and_its_artifacts(s, number)}"
+    stalled = fault is not None and _needs_human(s, number, fault)
     return Verdict(False, fault.reason if fault else names.ROLLING_OUT, f"version {number}: {text}", stalled=stalled)
+
+
+def _needs_human(s: Situation, number: int, fault: Fault) -> bool:
+    """A server whose version was refuted cannot start again by itself."""
+    return fault.final or fault.reason in HUMAN or bool(_and_its_artifacts(s, number))
+
+
+def _and_its_artifacts(s: Situation, number: int) -> str:
+    version = s.versions.get(number)
+    return f"; its ModelVersion: {version.trouble}" if version is not None and version.trouble else ""
 
 
 def _phase(rollout: Rollout, verdict: Verdict) -> str:

@@ -19,3 +19,8 @@ def elapsed(since: str, now: datetime) -> float:
     except ValueError:
         return 0.0
     return max(0.0, (now - then).total_seconds())
+
+
+def begun(since: str | None, now: datetime) -> str:
+    """Since when something goes on: from now if that is new; a moment still to come was a wrong clock's."""
+    return min(since or stamp(now), stamp(now))
