@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.installed import ACCOUNT, Installed, chart_installed
 from tests.cluster.kubectl import Kubectl
@@ -165,3 +168,17 @@ def test_no_policy_has_a_type_error(installed: Installed) -> None:
         time.sleep(0.5)
     assert [p["status"]["typeChecking"] for p in policies] == [{}] * 4
     assert ACCOUNT in json.dumps(policies)
+
+
+PAGE = Path(__file__).parents[2] / "docs/security.md"
+
+
+def test_what_the_page_says_to_type(installed: Installed) -> None:
+    text = PAGE.read_text()
+    (profile_,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    commands = re.findall(r"```sh\nkubectl (.*?)\n```", text)
+    assert len(commands) == 2
+    for command in commands:
+        installed.admin.ok(*command.replace("modelyard-profiles-view", "yard-modelyard-profiles-view").split())
+    assert installed.tenant("viewer", "team-a", "view").run("get", "trainingprofiles").returncode == 0
+    installed.admin.ok("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_load(profile_))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.kubectl import Kubectl
 from tests.localcluster.apiserver import ApiServer
-from tests.podtemplates import BREAKS, Pod, all_pods, broken
+from tests.localcluster.tools import binary
+from tests.podtemplates import BREAKS, CHART, ROOT, Pod, all_pods, broken
 from tests.unit.test_pod_security import NAMES
+
+SAMPLE = ROOT / "docs/samples/networkpolicy.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +60,12 @@ def test_a_worse_one_is_refused(kubectl: Kubectl, name: str) -> None:
     assert 'violates PodSecurity "restricted:latest"' in kubectl.refused(
         "create", "--dry-run=server", "-f", "-", stdin=worse
     )
+
+
+def test_network_policies_have_the_right_schema(kubectl: Kubectl) -> None:
+    """No more than that: the embedded cluster's network plugin enforces none."""
+    kubectl.ok("-n", "strict", "create", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
+    values = ("--kube-version", "1.34.0", "--set", f"{CHART},networkPolicy.enabled=true", "--show-only")
+    command = [str(binary("helm")), "template", "yard", str(ROOT / "charts/modelyard"), "-n", "strict", *values]
+    text = subprocess.run([*command, "templates/networkpolicy.yaml"], capture_output=True, text=True, check=True).stdout
+    kubectl.create(yaml.safe_load(text), "--dry-run=server", "--validate=strict")

@@ -11,27 +11,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import urllib3
 
 from modelyard import names
-from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec
-from modelyard.api.run import DatasetInfo
 from modelyard.engine.kube import RESOURCES, Kube
 from modelyard.resources.dataset.prepare_job import job_name
-from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
-from tests.builders import a_published_model
 from tests.cluster import audit
 from tests.cluster.installed import ACCOUNT, Installed, chart_installed
+from tests.cluster.life import Life, fill_base, prepare, succeed
 from tests.cluster.manifests import smallest
-from tests.cluster.operator_process import OperatorProcess, operator_process
+from tests.cluster.operator_process import operator_process
 from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
 from tests.localcluster.waiting import wait_until
@@ -53,63 +48,6 @@ TOGGLES: list[tuple[str, str, tuple[dict[str, Any], ...]]] = [
 FILES = {"model.onnx": "x", "model.safetensors": "x", "tokenizer.json": "{}", "config.json": "{}"}
 
 
-@dataclass(frozen=True)
-class Life:
-    """One operator with its own account, and everything around it."""
-
-    installed: Installed
-    operator: OperatorProcess
-    endpoint: int
-    store: Store
-    folder: Path
-
-    def kube(self, *words: str, stdin: Any = None) -> str:
-        """kubectl of the administrator in the team's namespace."""
-        return self.installed.admin.ok("-n", NAMESPACE, *words, stdin=stdin)
-
-    def create(self, obj: dict[str, Any]) -> None:
-        """kubectl create."""
-        self.kube("create", "-f", "-", stdin=obj)
-
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        """An object, empty if it is not there."""
-        return dict(json.loads(self.kube("get", kind, name, "-o", "json", "--ignore-not-found") or "{}"))
-
-    def listed(self, kind: str) -> list[dict[str, Any]]:
-        """All objects of a kind that are not leaving."""
-        found = json.loads(self.kube("get", kind, "-o", "json"))["items"]
-        return [obj for obj in found if "deletionTimestamp" not in obj["metadata"]]
-
-    def children(self, kind: str, owner: str) -> list[str]:
-        """Names of an object's children."""
-        annotated = ((o["metadata"]["name"], o["metadata"].get("annotations", {})) for o in self.listed(kind))
-        return [name for name, notes in annotated if notes.get(names.ANNOTATION_OWNER) == owner]
-
-    def patch(self, kind: str, name: str, spec: dict[str, Any]) -> None:
-        """A user's edit."""
-        self.kube("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-    def until(self, what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait; the operator's log tells why it failed."""
-        try:
-            wait_until(condition, what, seconds, pause=0.2)
-        except Exception as fault:
-            told = self.kube("get", "modelyard", "-o", "wide") + self.operator.log.read_text()[-2000:]
-            raise AssertionError(f"{what}: {told}") from fault
-
-    def used(self) -> set[audit.Permission]:
-        """What the operator asked for so far."""
-        return audit.used(self.installed.server.audit_log, ACCOUNT)
-
-    def publish(self, prefix: str, kind: Any, files: dict[str, str], info: dict[str, Any]) -> None:
-        """What a pod leaves in the store."""
-        folder = self.folder / f"published-{len(list(self.folder.iterdir()))}"
-        folder.mkdir()
-        for name, text in files.items():
-            (folder / name).write_text(text)
-        publish(self.store, BUCKET, prefix, folder, kind, info)
-
-
 @pytest.fixture(scope="module")
 def minio() -> Iterator[MinioServer]:
     with MinioServer() as server:
@@ -120,10 +58,7 @@ def minio() -> Iterator[MinioServer]:
 def life(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     folder = tmp_path_factory.mktemp("life")
     store = Store.connect(minio.url, minio.access_key, minio.secret_key)
-    for bucket in (BUCKET, "base"):
-        store.ensure_bucket(bucket)
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        store.put("base", f"minilm/{name}", b"{}")
+    fill_base(store)
     port = free_port()
     settings = {
         "MODELYARD_STORE_ENDPOINT": minio.url,
@@ -165,18 +100,6 @@ def offer_by_label(life: Life) -> None:
     life.patch("trainingprofile", "default", {"namespaces": {"matchLabels": {"team": "a"}}})
 
 
-def prepare(life: Life) -> None:
-    life.create(smallest("Dataset", name="rows"))
-    life.until("the Job of rows", lambda: bool(life.children("job", "rows")))
-    (job,) = life.children("job", "rows")
-    config = json.loads(life.get("configmap", job)["data"]["run.json"])
-    counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": 1}, "removed": {}}
-    info = DatasetInfo(task="text-classification", digest="sha256:" + "d" * 64, **counts)
-    life.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
-    life.kube("delete", "job", job)
-    life.kube("wait", "dataset/rows", "--for=condition=Ready", "--timeout=60s")
-
-
 def train(life: Life) -> None:
     """Two runs; the Job of the first is made again for other resources before a pod ran."""
     life.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
@@ -194,27 +117,6 @@ def train(life: Life) -> None:
 def uids(life: Life, kind: str, owner: str) -> set[str]:
     wanted = life.children(kind, owner)
     return {obj["metadata"]["uid"] for obj in life.listed(kind) if obj["metadata"]["name"] in wanted}
-
-
-def succeed(life: Life, job: str, number: int) -> None:
-    """Publish what the run's pod would, and let its Job go: the operator looks into the store."""
-    life.until("the Job of this run", lambda: bool(job_of_run(life, job)) and attempt(life, job))
-    run, name = life.get("ftj", job)["status"]["run"]["id"], job_of_run(life, job)
-    prefix = layout.version_prefix(layout.run_prefix(NAMESPACE, job, run))
-    life.publish(prefix, "model", FILES, a_published_model(run, job)["manifest"]["info"])
-    life.kube("delete", "job", name)
-    life.until(f"{job}-{number}", lambda: bool(life.get("mv", f"{job}-{number}")))
-    life.kube("wait", f"mv/{job}-{number}", "--for=condition=Ready", "--timeout=60s")
-
-
-def attempt(life: Life, job: str) -> bool:
-    found = life.get("ftj", job)
-    return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
-
-
-def job_of_run(life: Life, job: str) -> str:
-    run = life.get("ftj", job)["status"].get("run", {}).get("id", "no run")
-    return next((name for name in life.children("job", job) if run in name), "")
 
 
 def write_in_place(life: Life) -> None:

@@ -175,3 +175,13 @@ def test_users_roles_write_no_status_and_make_no_version(render: Render) -> None
     granted = {(resource, verb) for rule in edit["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert ("finetunejobs", "create") in granted and ("modelversions", "create") not in granted
     assert not [resource for resource, _ in granted if "/" in resource or resource == "trainingprofiles"]
+
+
+def test_a_network_policy_is_there_when_asked(render: Render) -> None:
+    """Rendering only: the embedded cluster's network plugin enforces none."""
+    assert "NetworkPolicy" not in {obj["kind"] for obj in render()}
+    spec = one(render("networkPolicy.enabled=true"), "NetworkPolicy")["spec"]
+    pod = one(render(), "Deployment")["spec"]["template"]
+    assert spec["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    ports = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} <= ports

@@ -1,0 +1,107 @@
+"""40 and more attacks of tenant A on tenant B succeed 0 times; docs/security.md has the same list."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from minio import MinioAdmin
+from minio.credentials import StaticProvider
+
+from modelyard import names
+from modelyard.storage.store import Store
+from tests.cluster.attacks import ATTACKS, JOB, A, Attack, B, Site
+from tests.cluster.installed import chart_installed
+from tests.cluster.life import BUCKET, Life, fill_base, prepare, succeed
+from tests.cluster.manifests import smallest
+from tests.cluster.operator_process import operator_process
+from tests.localcluster.children import free_port
+from tests.localcluster.minio import MinioServer
+from tests.localcluster.waiting import wait_until
+
+PAGE = Path(__file__).parents[2] / "docs/security.md"
+ROW = re.compile(r"^\| (\d+) \| (.*) \| (.*) \|$", re.MULTILINE)
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, port = tmp_path_factory.mktemp("attacks"), free_port()
+    with MinioServer() as minio, chart_installed(controller_manager=True) as installed:
+        admin = MinioAdmin(
+            endpoint=minio.endpoint, credentials=StaticProvider(minio.access_key, minio.secret_key), secure=False
+        )
+        admin.user_add(access_key="operator", secret_key="operator-secret")
+        admin.policy_set(policy_name="readwrite", user="operator")
+        store = Store.connect(minio.url, minio.access_key, minio.secret_key)
+        fill_base(store)
+        settings = {
+            "MODELYARD_STORE_ENDPOINT": minio.url,
+            "AWS_ACCESS_KEY_ID": "operator",
+            "AWS_SECRET_ACCESS_KEY": "operator-secret",
+            "MODELYARD_ENDPOINT_PORT": str(port),
+        }
+        alice = installed.tenant("alice", A)
+        mallory = installed.tenant("mallory", A, "cluster-admin")
+        installed.tenant("bob", B)
+        with operator_process(installed.operator.kubeconfig, "ops", folder / "log", settings) as operator:
+            wait_until(operator.ready, "operator", 60)
+            a, b = (Life(installed, operator, port, store, folder, namespace) for namespace in (A, B))
+            site = Site(a, b, alice, mallory, minio.endpoint)
+            both_at_work(site)
+            yield site
+
+
+def both_at_work(site: Site) -> None:
+    """B has a version and a run under way; A has a run of the same name as B's, and the keys that its pod gets."""
+    site.b.kube("create", "secret", "generic", "theirs", "--from-literal=a=b")
+    gold = smallest("TrainingProfile", name="gold", namespaces={"matchLabels": {"tier": "gold"}})
+    site.a.create(gold)
+    site.b.kube("label", "namespace", B, "tier=gold")
+    for life in (site.a, site.b):
+        prepare(life)
+        life.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
+    succeed(site.b, JOB, 1)
+    site.b.create(smallest("FineTuneJob", name="live", dataset={"ref": "rows"}, train={"seed": 8}))
+    site.version = site.b.get("mv", "reviews-1")
+    for life, owner in ((site.a, JOB), (site.b, "live")):
+        life.until("its Job", lambda life=life, owner=owner: bool(life.children("job", owner)))  # type: ignore[misc]
+        job = site.job(life, owner)
+        life.until("its pod", lambda life=life, job=job: job in str(life.listed("pod")))  # type: ignore[misc]
+    site.a.until("keys for A's own run", lambda: has_keys(site))
+
+
+def has_keys(site: Site) -> bool:
+    """What A may do: or the refusals below would prove nothing."""
+    job = site.job(site.a, JOB)
+    token = site.token(site.a, site.pod(site.a, job), job, names.CREDENTIALS)
+    status, site.keys = site.ask(token, A, job, names.CREDENTIALS)
+    return status == 200
+
+
+def test_what_a_may_do_works(site: Site) -> None:
+    """A's keys open A's run, A's token posts A's progress, alice creates her own objects."""
+    run = site.a.get("ftj", JOB)["status"]["run"]["id"]
+    own = f"ns/{A}/models/{JOB}/runs/{run}/"
+    site.s3().put_object(BUCKET, f"{own}mine", io.BytesIO(b"x"), 1)
+    assert site.s3().get_object(BUCKET, f"{own}mine").read() == b"x"
+    assert site.raw_get(f"/{BUCKET}/{own}mine") == (200, b"x")
+    job = site.job(site.a, JOB)
+    token = site.token(site.a, site.pod(site.a, job), job, names.PROGRESS)
+    assert site.ask(token, A, job, names.PROGRESS)[0] == 200
+    site.alice.create(smallest("FineTuneJob", name="hers"), "-n", A, "--dry-run=server")
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.what)
+def test_refused(site: Site, attack: Attack) -> None:
+    attack.run(site)
+
+
+def test_the_page_lists_them() -> None:
+    listed = [(int(number), what, by) for number, what, by in ROW.findall(PAGE.read_text())]
+    assert listed == [(number, attack.what, attack.by) for number, attack in enumerate(ATTACKS, 1)]
+    assert len(ATTACKS) >= 40, json.dumps(len(ATTACKS))
