@@ -14,6 +14,7 @@ from minio.credentials import StaticProvider
 
 from modelyard import names
 from modelyard.storage.store import Store
+from tests.cluster import attacks_on_the_api, attacks_on_the_run
 from tests.cluster.attacks import ATTACKS, JOB, A, Attack, B, Site
 from tests.cluster.installed import chart_installed
 from tests.cluster.life import BUCKET, Life, fill_base, prepare, succeed
@@ -23,6 +24,7 @@ from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
 from tests.localcluster.waiting import wait_until
 
+LISTED_IN_ORDER = (attacks_on_the_api, attacks_on_the_run)
 PAGE = Path(__file__).parents[2] / "docs/security.md"
 ROW = re.compile(r"^\| (\d+) \| (.*) \| (.*) \|$", re.MULTILINE)
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS")
