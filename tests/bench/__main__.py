@@ -8,7 +8,20 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import burst, create_to_job, machine, report, rest, training, transfer, writes
+from tests.bench import (
+    burst,
+    crash,
+    create_to_job,
+    machine,
+    namespace,
+    outage,
+    report,
+    rest,
+    soak,
+    training,
+    transfer,
+    writes,
+)
 from tests.bench.figure import Figure
 
 FIGURES: dict[str, Callable[[bool], Awaitable[Figure]]] = {
@@ -17,6 +30,10 @@ FIGURES: dict[str, Callable[[bool], Awaitable[Figure]]] = {
     "writes": writes.measure,
     "rest": rest.measure,
     "transfer": transfer.measure,
+    "crash": crash.measure,
+    "namespace": namespace.measure,
+    "outage": outage.measure,
+    "soak": soak.measure,
     "training": training.measure,
 }
 

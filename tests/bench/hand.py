@@ -46,6 +46,15 @@ class Hand:
         await self._phase(namespace, name, "Succeeded")
         await self._version(namespace, name)
 
+    async def clear(self, namespace: str, name: str) -> None:
+        """What a user deletes, and what the garbage collector would; artifacts stay."""
+        await self.kube.delete("FineTuneJob", namespace, name)
+        await self.kube.delete("ModelVersion", namespace, f"{name}-1")
+        for kind in ("Pod", "Job", "ConfigMap"):
+            for child in await self.kube.list(kind, namespace=namespace):
+                if child["metadata"]["name"].startswith(f"{name}-"):
+                    await self.kube.delete(kind, namespace, child["metadata"]["name"])
+
     async def _status(self, obj: Manifest, status: Manifest) -> None:
         kind, meta = obj["kind"], obj["metadata"]
         self.writes[f"PATCH {RESOURCES[kind].plural}/status"] += 1

@@ -36,6 +36,22 @@ class OperatorProcess:
             await asyncio.sleep(0.05)
         return time.monotonic() - started
 
+    async def kill(self) -> None:
+        """As a crash does."""
+        await asyncio.to_thread(self._child.stop, 0.0)
+
+    def launch(self, identity: str = "") -> None:
+        """Start it, or start it again after it has ended, and do not wait."""
+        self._child.start({**self._environment, **({"MODELYARD_IDENTITY": identity} if identity else {})})
+
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._child.running()
+
+    def log(self) -> str:
+        """All it has written, over all of its starts."""
+        return self._child.log.read_text(errors="replace")
+
     async def stop(self) -> None:
         """As the kubelet does."""
         await asyncio.to_thread(self._child.stop, 20.0)

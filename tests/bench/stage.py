@@ -38,11 +38,12 @@ class Stage:
     operator: OperatorProcess
     session: aiohttp.ClientSession
     host: str
+    api: ApiServer
 
     async def namespace(self, name: str) -> str:
         """A namespace whose Dataset is Ready at once: its rows lie in the store before it is made."""
         self.kubectl.ok("create", "namespace", name)
-        self.kubectl.ok("create", "serviceaccount", "default", "-n", name)
+        self.kubectl.run("create", "serviceaccount", "default", "-n", name)  # a controller may have made it
         wanted = manifests.dataset(name)
         _publish_rows(self.store, prefix(wanted, DatasetSpec.model_validate(wanted["spec"])))
         await self.kube.create(wanted)
@@ -57,9 +58,9 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """Everything up; everything down at the end."""
-    with ApiServer() as api, MinioServer() as minio:
+async def stage(*, controllers: bool = False) -> AsyncIterator[Stage]:
+    """Everything up; everything down at the end. With `controllers` namespaces end and orphans are collected."""
+    with ApiServer(controller_manager=controllers) as api, MinioServer() as minio:
         kubectl = Kubectl(api.kubeconfig)
         kubectl.ok("create", "-f", str(ROOT / "crds"))
         kubectl.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
@@ -69,7 +70,7 @@ async def stage() -> AsyncIterator[Stage]:
         kube = await Kube.connect(str(api.kubeconfig))
         async with aiohttp.ClientSession(connector=_connector(kube)) as session:
             try:
-                yield Stage(kube, kubectl, store, operator, session, api.url)
+                yield Stage(kube, kubectl, store, operator, session, api.url, api)
             finally:
                 await operator.stop()
                 await kube.close()

@@ -117,3 +117,17 @@ def test_old_answers_are_forgotten_beyond_the_limit() -> None:
         return len(facts._known)
 
     assert lived(Source(), script) == LIMIT
+
+
+def test_an_answer_of_no_use_any_more_is_forgotten() -> None:
+    async def script(facts: Facts) -> list[int]:
+        kept = []
+        for age in (5.0, 60.0):
+            await asyncio.gather(*(facts.ask(Fact.of("f", n=f"{age}-{i}", max_age=age)) for i in range(10)))
+        for _ in range(3):
+            kept.append(len(facts._known))
+            await asyncio.sleep(30)
+            await facts.ask(Fact.of("f", n="another", max_age=1.0))
+        return kept
+
+    assert lived(Source(), script) == [20, 11, 1]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from modelyard import names
@@ -29,12 +30,27 @@ class FactError(Exception):
         self.reason, self.message = reason, message
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An answer, when it was given, and for how long (s) its asker may use it."""
+
+    at: float
+    max_age: float
+    answer: Answer
+
+    @property
+    def end(self) -> float:
+        """When it is of no use any more."""
+        return self.at + self.max_age
+
+
 class Facts:
     """Asks, merges equal questions that are under way, and remembers answers."""
 
     def __init__(self, functions: Mapping[str, FactFunction], clock: Callable[[], float] = time.monotonic) -> None:
         self._functions, self._clock = functions, clock
-        self._known: OrderedDict[Asked, tuple[float, Answer]] = OrderedDict()
+        self._known: dict[Asked, Known] = {}
+        self._ends: list[tuple[float, Asked]] = []
         self._under_way: dict[Asked, asyncio.Future[Answer]] = {}
 
     async def ask(self, fact: Fact) -> Answer:
@@ -42,15 +58,15 @@ class Facts:
         asked = (fact.name, fact.args)
         known = self._known.get(asked)
         if known is not None:
-            at, answer = known
+            answer = known.answer
             brief = answer.failed or answer.value is None
-            if self._clock() - at <= (min(fact.max_age, BRIEF_AGE) if brief else fact.max_age):
+            if self._clock() - known.at <= (min(fact.max_age, BRIEF_AGE) if brief else fact.max_age):
                 return answer
         if asked not in self._under_way:
-            self._under_way[asked] = asyncio.ensure_future(self._find_out(asked))
+            self._under_way[asked] = asyncio.ensure_future(self._find_out(asked, fact.max_age))
         return await asyncio.shield(self._under_way[asked])
 
-    async def _find_out(self, asked: Asked) -> Answer:
+    async def _find_out(self, asked: Asked, max_age: float) -> Answer:
         name, args = asked
         try:
             with metrics.timed(metrics.FACT_SECONDS.labels(name)):
@@ -58,11 +74,17 @@ class Facts:
             metrics.FACTS.labels(name, answer.reason or "ok").inc()
         finally:
             self._under_way.pop(asked, None)
-        self._known[asked] = (self._clock(), answer)
-        self._known.move_to_end(asked)
-        while len(self._known) > LIMIT:
-            self._known.popitem(last=False)
+        self._remember(asked, Known(self._clock(), max_age, answer))
         return answer
+
+    def _remember(self, asked: Asked, known: Known) -> None:
+        """For as long as its asker may ask again, at most LIMIT answers; those that end first go first."""
+        self._known[asked] = known
+        heapq.heappush(self._ends, (known.end, asked))
+        while self._ends and (self._ends[0][0] < known.at or len(self._known) > LIMIT):
+            end, ended = heapq.heappop(self._ends)
+            if ended in self._known and self._known[ended].end == end:
+                del self._known[ended]
 
 
 async def _answer(function: FactFunction, args: Mapping[str, str]) -> Answer:
