@@ -53,10 +53,10 @@ def main() -> int:
 
 def _write(figure: Figure, described: dict[str, str], options: argparse.Namespace) -> None:
     """At once, so that a later figure that breaks costs nothing."""
-    if not options.quick:
-        report.write([figure], described)
-    elif options.output:
+    if options.output:
         report.write([figure], described, options.output)
+    elif not options.quick:
+        report.write([figure], described)
 
 
 async def _measure(name: str, quick: bool) -> Figure:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=sorted(FIGURES), help="one figure; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it works; writes nothing")
-    parser.add_argument("--output", type=Path, help="folder for the files of a quick run")
+    parser.add_argument("--output", type=Path, help="folder for the files, instead of docs")
     return parser
 
 

@@ -45,8 +45,8 @@ async def measure(quick: bool) -> Figure:
             Row("operator: CPU per run", cpu / runs * 1000, "ms"),
         ],
         [
-            "Real API server and store. Kubelet, Job controller and trainer are played by the benchmark, which publishes "
-            "with the project's own code: a thousand real pods would take hours on two cores.",
+            "Real API server and store. Kubelet, Job controller and trainer are played by the benchmark, which "
+            "publishes with the project's own code: a thousand real pods would take hours on two cores.",
         ],
     )
 
