@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 import urllib3
 
 from modelyard import names
-from modelyard.engine.endpoint import signing
+from modelyard.engine.endpoint import server, signing
 from modelyard.engine.endpoint.authority import ensure_authority
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.credentials import Credentials
@@ -159,6 +160,30 @@ async def test_keys_go_to_whom_they_are_for(running: Running, tmp_path: Path) ->
 async def test_a_flood_of_one_pod_is_stopped(running: Running) -> None:
     found = [(await running.send())[0] for _ in range(12)]
     assert found.count(200) in (10, 11) and found[-1] == 429
+
+
+async def test_the_certificate_is_renewed_while_it_serves(
+    running: Running, authority: signing.Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(port: int) -> bytes:
+        context = ssl.create_default_context(cafile=str(running.ca))
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            context.wrap_socket(plain, server_hostname=HOST) as s,
+        ):
+            return s.getpeercert(binary_form=True) or b""
+
+    monkeypatch.setattr(server, "RENEW_EVERY", 0.1)
+    endpoint = Endpoint(callers(Reviewer()), running.board, Credentials(a_cache(), Keysmith(), "modelyard"))
+    port = await endpoint.start(0, authority, HOST)
+    first = now = await asyncio.to_thread(seen, port)
+    for _ in range(200):
+        if now != first:
+            break
+        await asyncio.sleep(0.1)
+        now = await asyncio.to_thread(seen, port)
+    await endpoint.stop()
+    assert now != first
 
 
 async def test_the_authority_is_made_once(authority: signing.Pair) -> None:
