@@ -33,6 +33,13 @@ def offered(admin: Kubectl, kind: str) -> list[str]:
     return done.stdout.split()
 
 
+def of_an_older_release(kind: str) -> dict[str, Any]:
+    """Ours, under another name, and nothing refers to it."""
+    labels = {"app.kubernetes.io/managed-by": "modelyard", "modelyard.dev/installation": "ops"}
+    meta = {"name": "modelyard-old", "labels": labels}
+    return {"apiVersion": "serving.kserve.io/v1alpha1", "kind": kind, "metadata": meta, "spec": {}}
+
+
 def test_what_is_offered_follows_the_api(tmp_path: Path) -> None:
     crds = {"apiVersion": "v1", "kind": "List", "items": definitions()}
     with (
@@ -48,6 +55,9 @@ def test_what_is_offered_follows_the_api(tmp_path: Path) -> None:
         wait_until(lambda: offered(found.admin, KINDS[0]) == [runtime], "the runtime that was deleted by hand", 30)
         found.admin.ok("label", runtime, f"{OURS.split('=')[0]}=other", "--overwrite")
         wait_until(lambda: offered(found.admin, KINDS[0]) == [runtime], "the runtime's label", 30)
+        for crd, kind in zip(definitions()[1:], KINDS, strict=True):
+            found.admin.ok("create", "-f", "-", stdin=of_an_older_release(crd["spec"]["names"]["kind"]))
+            wait_until(lambda kind=kind: len(offered(found.admin, kind)) == 1, "the old one to go", 30)  # type: ignore[misc]
         found.admin.ok("delete", "crd", *(crd["metadata"]["name"] for crd in definitions()), "--timeout=30s")
         wait_until(lambda: "not served any more" in operator.log.read_text(), "the operator's word", 30)
         found.admin.ok("apply", "-f", "-", stdin=crds)
