@@ -87,6 +87,7 @@ def live(life: Life) -> None:
     write_in_place(life)
     serve(life, "reviews", "deployment")
     ask_why_no_pod_comes(life)
+    wait_in_a_queue(life)
     bring_kserve(life)
     serve(life, "second", "inferenceservice")
     meet_foreign_children(life)
@@ -167,6 +168,14 @@ def ask_why_no_pod_comes(life: Life) -> None:
     life.create(smallest("Dataset", name="refused"))
     life.until("the events", lambda: audit.Permission("", "events", "list") in life.used())
     life.kube("delete", "quota", "none")
+
+
+def wait_in_a_queue(life: Life) -> None:
+    """Why Kueue holds a Job stands in Kueue's own objects alone."""
+    queued = smallest("Dataset", name="queued")
+    queued["metadata"]["labels"] = {names.LABEL_QUEUE: "team"}
+    life.create(queued)
+    life.until("Kueue's objects", lambda: audit.Permission("kueue.x-k8s.io", "workloads", "list") in life.used())
 
 
 def bring_kserve(life: Life) -> None:

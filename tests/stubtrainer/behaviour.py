@@ -19,15 +19,19 @@ class Behaviour(BaseModel):
     seconds_per_step: float = 0.0
     macro_f1: float = 0.95
     at: int = 10
-    """Step at which `ends` or `memory` happens."""
+    """Step at which `ends`, `memory` or `disk` happens."""
     ends: str = "published"
     """published, nothing (exit 0 without a result), crash (exit 1 without a word), or a name of ExitCode."""
     memory: int = 0
     """MiB that step `at` takes."""
+    disk: int = 0
+    """MiB that step `at` writes."""
     sigterm: Literal["save", "ignore", "succeed"] = "save"
     """As the trainer does; not at all; or as a script that ends with 0."""
     weights: int = 0
     """MiB of weights in the version, for uploads that take a while."""
+    loads: bool = True
+    """False: the version's model is no model, though every file is what its manifest says."""
 
     def base(self) -> dict[str, bytes]:
         """The files of a base model that asks for this."""

@@ -42,7 +42,7 @@ def _steps(run: TrainRun, asked: Behaviour, first: int, keeper: Keeper) -> None:
         left = (asked.steps - step) * asked.seconds_per_step
         run.progress.update(step=step, epoch=step / asked.steps, loss=round(1 / step, 6), seconds_left=left)
         if step == asked.at:
-            _happen(asked)
+            _happen(run, asked)
         if run.stop.requested or time.monotonic() - saved >= run.config.checkpoint_every:
             keeper.submit(_checkpoint(run, step), step)
             saved = time.monotonic()
@@ -57,7 +57,10 @@ def _checkpoint(run: TrainRun, step: int) -> Path:
     return folder
 
 
-def _happen(asked: Behaviour) -> None:
+def _happen(run: TrainRun, asked: Behaviour) -> None:
+    with (run.folder("hog") / "hog").open("wb") as stream:
+        for _ in range(asked.disk):
+            stream.write(os.urandom(1 << 20))
     hog = bytearray(os.urandom(1 << 20)) * asked.memory
     if asked.ends == "crash":
         os._exit(1)

@@ -126,6 +126,12 @@
   verbs:
     - get
 - apiGroups:
+    - kueue.x-k8s.io
+  resources:
+    - workloads
+  verbs:
+    - list
+- apiGroups:
     - ''
   resources:
     - events

@@ -57,6 +57,8 @@ RESOURCES: dict[str, Resource] = {
     "Event": Resource("", "v1", "events"),
     "Secret": Resource("", "v1", "secrets"),
     "TokenReview": Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False),
+    "Workload": Resource("kueue.x-k8s.io", "v1beta2", "workloads"),
+    "WorkloadV1Beta1": Resource("kueue.x-k8s.io", "v1beta1", "workloads"),
     "Lease": Resource("coordination.k8s.io", "v1", "leases"),
 }
 

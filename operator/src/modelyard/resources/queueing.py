@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from modelyard import names
 from modelyard.api.trainingprofile import TrainingProfileSpec
-from modelyard.decision import Manifest
+from modelyard.decision import Fact, Manifest, Observed
 from modelyard.resources.waiting import Wait, moving
+
+ASK_EVERY = 30.0
 
 
 def queue_of(obj: Manifest, profile: TrainingProfileSpec) -> str:
@@ -24,12 +28,30 @@ def queue_in(job: Manifest | None) -> str:
     return str((job or {"metadata": {}})["metadata"].get("labels", {}).get(names.LABEL_QUEUE, ""))
 
 
-def waits_in_queue(job: Manifest | None, *, ran: bool) -> Wait | None:
+def queue_needs(job: Manifest | None) -> Iterable[Fact]:
+    """What Kueue says, asked while it holds the Job."""
+    if job is not None and is_held(job):
+        yield queue_fact(job)
+
+
+def queue_fact(job: Manifest) -> Fact:
+    """Why Kueue does not start this Job."""
+    meta = job["metadata"]
+    return Fact.of("queue_word", max_age=ASK_EVERY, namespace=meta["namespace"], uid=meta["uid"])
+
+
+def is_held(job: Manifest) -> bool:
+    """True while Kueue keeps the Job from running."""
+    return bool(queue_in(job) and job["spec"].get("suspend"))
+
+
+def waits_in_queue(job: Manifest | None, observed: Observed, *, ran: bool) -> Wait | None:
     """What a suspended Job waits for, also one of which Kueue took the pods back; None if it may run."""
-    queue = queue_in(job)
-    if job is None or not queue or not job["spec"].get("suspend"):
+    if job is None or not is_held(job):
         return None
-    name = job["metadata"]["name"]
+    name, queue = job["metadata"]["name"], queue_in(job)
+    answer = observed.fact(queue_fact(job))
+    told = f": {answer.value}" if answer is not None and answer.value else ""
     where = f"waits in queue {queue} until Kueue starts Job {name}"
     text = f"Kueue took the pods back: the run {where}, and goes on from its last checkpoint" if ran else where
-    return moving(names.QUEUED, f"{text} (kubectl describe localqueue {queue} and kubectl get workloads say why)")
+    return moving(names.QUEUED, f"{text}{told}; kubectl describe localqueue {queue} shows the queue", ASK_EVERY)

@@ -117,3 +117,15 @@ def test_the_spec_of_the_job_is_never_wanted_otherwise() -> None:
     yard.job(lambda job: Job(job).but("spec.template.spec.nodeSelector", {"pool": "spot"}))
     yard.go(3)
     assert (yard.births, yard.job()["spec"]["template"]["spec"]["nodeSelector"]) == (births, {"pool": "spot"})
+
+
+def test_what_kueue_says_stands_in_the_condition() -> None:
+    yard = labelled()
+    yard.facts["queue_word"] = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu"
+    yard.settle()
+    assert "waits in queue team-a" in yard.message and "insufficient unused quota for nvidia.com/gpu" in yard.message
+    assert yard.last.wake_after is not None
+    kueue(yard, suspend=False)
+    yard.pod(Pod.running)
+    yard.settle()
+    assert yard.reason == names.TRAINING

@@ -17,7 +17,7 @@ from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, 
 from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
-from modelyard.resources.queueing import waits_in_queue
+from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.refusals import refusal_needs, refused_pods
 from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
@@ -35,7 +35,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     obj = disruptions.counted(obj, spec, observed)
     yield from profiles.needs(spec.profile, obj["metadata"]["namespace"], observed)
     job = observed.child("Job", job_name(obj, spec))
-    yield from refusal_needs(job, jobs.pods_of(job, observed))
+    yield from (*refusal_needs(job, jobs.pods_of(job, observed)), *queue_needs(job))
     if not _at_work(obj, spec, observed):
         yield manifest_fact(obj, spec)
 
@@ -160,7 +160,7 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
 
 
 def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
-    queued = waits_in_queue(observed.child("Job", name), ran=False)
+    queued = waits_in_queue(observed.child("Job", name), observed, ran=False)
     if queued is not None:
         return queued
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):

@@ -129,7 +129,7 @@ def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Ch
 
 def _watched(case: Case, now: Situation) -> Wait:
     name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
-    queued = waits_in_queue(now.job, ran=now.ran)
+    queued = waits_in_queue(now.job, case.observed, ran=now.ran)
     if queued is not None:
         return queued
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):

@@ -1,0 +1,150 @@
+"""Staged failures: the condition names cause, field and remedy, and what can heal heals by itself.
+
+here             quota, LimitRange, GPU, disk, disruptions, store key, crash, a model that does not load
+test_bad_input   bad column, wrong source key, missing profile, missing base, pickles
+test_pods        image, memory, NaN loss, missing Secret
+test_recovery    corrupt artifacts, store away
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from examples.demo import install
+from examples.demo.follow import ready_condition
+from tests.e2e.runs import evict, running_pod
+from tests.e2e.yard import API, Yard, dataset, deployment
+from tests.localcluster.images import image
+from tests.stubtrainer.behaviour import Behaviour
+
+SLOW = Behaviour(steps=600, seconds_per_step=0.5, at=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows(yard: Yard) -> None:
+    yard.apply(dataset("rows"))
+    yard.wait_ready("dataset", "rows")
+
+
+@contextmanager
+def policy(yard: Yard, kind: str, **spec: Any) -> Iterator[None]:
+    """Something in the namespace that is in the way for a while."""
+    yard.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": "tight"}, "spec": spec})
+    try:
+        yield
+    finally:
+        yard.delete(kind.lower(), "tight")
+
+
+@contextmanager
+def profile(yard: Yard, word: str, **spec: Any) -> Iterator[str]:
+    """A TrainingProfile of the stub with other settings."""
+    name = f"{word}-{yard.namespace}"
+    wanted = {"trainer": {"image": image("stubtrainer")}, **spec}
+    yard.cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": name}, "spec": wanted})
+    try:
+        yield name
+    finally:
+        yard.cluster.kube("delete", "trainingprofile", name)
+
+
+def says(message: str, *words: str) -> None:
+    assert [word for word in words if word not in message] == [], message
+    assert len(message) <= 1024
+
+
+def test_a_quota_refuses_the_pod_until_it_is_raised(yard: Yard) -> None:
+    with policy(yard, "ResourceQuota", hard={"requests.memory": "16Mi"}):
+        yard.apply(yard.stub("quota"))
+        message = yard.wait_reason("finetunejob", "quota", "ChildRefused", 60)
+        says(message, "ResourceQuota tight", "requests.memory=256Mi", "16Mi", "lower spec.resources", "quota raised")
+    yard.wait("finetunejob", "quota", lambda o: o["status"].get("version") == "quota-1", 120)
+
+
+def test_a_limit_range_refuses_the_pod(yard: Yard) -> None:
+    with policy(yard, "LimitRange", limits=[{"type": "Container", "max": {"memory": "64Mi"}}]):
+        yard.apply(yard.stub("range"), dataset("range"))
+        message = yard.wait_reason("finetunejob", "range", "ChildRefused", 60)
+        says(message, "maximum memory usage per Container is 64Mi", "change spec.resources", "LimitRange")
+        says(yard.wait_reason("dataset", "range", "ChildRefused", 60), "maximum memory usage", "spec.resources")
+    yard.delete("finetunejob", "range")
+
+
+def test_a_gpu_that_no_node_has_free(yard: Yard) -> None:
+    yard.apply(yard.stub("gpu", resources={"cpu": 0.1, "memory": "256Mi", "gpu": 1}))
+    message = yard.wait_reason("finetunejob", "gpu", "Unschedulable", 60)
+    assert message == (
+        "waiting: 1 GPU asked, 0 free on 1 node; lower spec.resources.gpu, add a node, or wait until one is free"
+    )
+    yard.patch("finetunejob", "gpu", {"resources": {"gpu": 4}})
+    with gpus(yard, 2):
+        yard.wait(
+            "finetunejob", "gpu", lambda o: "4 GPU asked, less free on 1 node" in json.dumps(o["status"]["conditions"])
+        )
+    yard.patch("finetunejob", "gpu", {"resources": {"gpu": 0}})
+    yard.wait_ready("finetunejob", "gpu", 120)
+
+
+@contextmanager
+def gpus(yard: Yard, count: int) -> Iterator[None]:
+    """The node says that it has GPUs, which is all that the scheduler asks."""
+    node = yard.cluster.kube("get", "nodes", "-o", "name").strip().removeprefix("node/")
+    path = "/status/capacity/nvidia.com~1gpu"
+    words = ("patch", "node", node, "--subresource=status", "--type=json", "-p")
+    yard.cluster.kube(*words, json.dumps([{"op": "add", "path": path, "value": str(count)}]))
+    try:
+        yield
+    finally:
+        yard.cluster.kube(*words, json.dumps([{"op": "remove", "path": path}]))
+
+
+def test_a_disk_that_is_full(yard: Yard) -> None:
+    full = SLOW.model_copy(update={"disk": 200})
+    limits = [{"type": "Container", "default": {"ephemeral-storage": "20Mi"}}]
+    with policy(yard, "LimitRange", limits=limits), profile(yard, "once", retries=0) as once:
+        yard.apply(yard.stub("disk", behaviour=full, profile=once))
+        message = yard.wait_reason("finetunejob", "disk", "DiskFull", 180)
+    says(message, "ephemeral", "20Mi", "LimitRange", "spec.nodeSelector", "spec.attempt: 2")
+
+
+def test_one_eviction_more_than_the_profile_allows(yard: Yard) -> None:
+    with profile(yard, "calm", disruptions=0) as calm:
+        yard.apply(yard.stub("evicted", behaviour=SLOW, profile=calm))
+        job = yard.wait("finetunejob", "evicted", lambda o: o.get("status", {}).get("run"), 60)
+        evict(yard, running_pod(yard, job))
+        message = yard.wait_reason("finetunejob", "evicted", "TooManyDisruptions", 120)
+    says(message, "took away more pods", "disruptions: 0", "spec.disruptions of the TrainingProfile", "spec.attempt: 2")
+
+
+def test_a_store_key_that_the_store_refuses(yard: Yard) -> None:
+    key = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "wrong-key-1"}
+    install.make_secret(yard.cluster, yard.namespace, "wrong-key", key)
+    with profile(yard, "keyless", store={"secret": "wrong-key"}) as keyless:
+        yard.apply(yard.stub("denied", profile=keyless))
+        message = yard.wait_reason("finetunejob", "denied", "StoreAccessDenied", 90)
+    says(message, "check the key in the namespace's Secret", "spec.attempt: 2")
+
+
+def test_a_failure_tells_where_the_whole_log_lies(yard: Yard) -> None:
+    with profile(yard, "fragile", retries=0) as fragile:
+        yard.apply(yard.stub("crash", behaviour=Behaviour(ends="INTERNAL"), profile=fragile))
+        message = yard.wait_reason("finetunejob", "crash", "TrainerFailed", 90)
+    says(message, "the stub was told to end with INTERNAL", "spec.attempt: 2")
+    command = re.search(r"the whole log: kubectl ([^;]*)", message)
+    assert command is not None, message
+    assert yard.cluster.kube(*shlex.split(command[1])).strip()
+
+
+def test_a_model_that_does_not_load(yard: Yard) -> None:
+    yard.apply(yard.stub("broken", behaviour=Behaviour(loads=False)), deployment("broken", "broken"))
+    yard.wait_ready("finetunejob", "broken", 120)
+    obj = yard.wait("modeldeployment", "broken", lambda o: o["status"].get("failed") == 1, 240)
+    message = ready_condition(obj)["message"]
+    says(message, "version 1 failed and gets no traffic", "model.onnx", "train a new version", "tried again when")
