@@ -34,6 +34,19 @@ def test_what_is_not_known_is_not_told() -> None:
     assert event.message == "goes on from step 50 of 400"
 
 
+def test_the_time_since_a_pod_that_is_gone_is_not_known() -> None:
+    yard = training()
+    told(yard, 131)
+    yard.pod(lambda pod: _ended_at(pod.evicted(), "10:20:00"))
+    yard.settle()
+    yard.pod(Pod.running, 2)
+    told(yard, 140, resumed_from=120)
+    yard.pods = yard.pods[:1]  # the second pod was deleted
+    yard.pod(lambda pod: _began_at(pod.running(), "10:40:00"), 3)
+    (event,) = told(yard, 150, resumed_from=140)
+    assert "without a pod" not in event.message
+
+
 def _ended_at(pod: Pod, time: str) -> Pod:
     return _with_state(pod, "terminated", finishedAt=f"2026-11-22T{time}Z")
 

@@ -20,19 +20,17 @@ def events(case: Case, answer: Answer) -> tuple[Event, ...]:
         return ()
     if before is not None and before.resumed_from == after.resumed_from:
         return ()
-    return (
-        Event(
-            names.RESUMED, f"goes on from step {after.resumed_from} of {after.steps}{_cost(case, run, before, after)}"
-        ),
-    )
+    cost = _cost(case, run, answer.resumes, before, after)
+    return (Event(names.RESUMED, f"goes on from step {after.resumed_from} of {after.steps}{cost}"),)
 
 
-def _cost(case: Case, run: Run, before: Progress | None, after: Progress) -> str:
+def _cost(case: Case, run: Run, resumes: int, before: Progress | None, after: Progress) -> str:
     """Steps done twice, time without a pod, and what is left of the disruption budget; as far as it is known."""
     parts, start = [], after.resumed_from or 0
     if before is not None and before.step >= start:
         parts.append(f"{before.step - start} reported steps are done again")
-    gap = _gap([pod for pod in case.observed.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run.id])
+    pods = [pod for pod in case.observed.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run.id]
+    gap = _gap(pods) if len(pods) == resumes + 1 else None  # of a pod that is gone nobody knows when it ended
     if gap is not None:
         parts.append(f"{humanised(gap)} without a pod")
     if run.pinned is not None and run.disruptions:
