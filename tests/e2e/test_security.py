@@ -9,6 +9,7 @@ import pytest
 
 from examples.demo import install
 from examples.demo.cluster import Cluster
+from examples.demo.shell import CommandError
 from tests.e2e.yard import Yard, dataset
 from tests.podtemplates import violations
 
@@ -22,7 +23,7 @@ def test_namespaces_enforce_it(cluster: Cluster, yard: Yard) -> None:
 
 
 def test_a_worse_pod_is_refused(yard: Yard) -> None:
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(CommandError, match='violates PodSecurity "restricted:latest"'):
         yard.kube("run", "worse", "--image=localhost/pause:1", "--privileged")
     assert yard.get("pod", "worse") is None
 

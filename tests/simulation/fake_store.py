@@ -66,8 +66,8 @@ class FakeStore(Store):
         found = self.objects.get((bucket, key))
         return None if found is None else Entry(key, found[1], _etag(found[0]))
 
-    def list(self, bucket: str, prefix: str) -> list[Entry]:
-        keys = sorted(key for b, key in self.objects if b == bucket and key.startswith(prefix))
+    def list(self, bucket: str, prefix: str, most: int | None = None) -> list[Entry]:
+        keys = sorted(key for b, key in self.objects if b == bucket and key.startswith(prefix))[:most]
         return [Entry(key, self.objects[bucket, key][1], _etag(self.objects[bucket, key][0])) for key in keys]
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:

@@ -58,8 +58,8 @@ class WrongReads(Store):
             return data[: rng.randrange(len(data) + 1)]
         return rng.choice(SHAPELESS) if way == "shapeless" else data
 
-    def list(self, bucket: str, prefix: str) -> list[Entry]:
-        way, entries = self._take(prefix), self._store.list(bucket, prefix)
+    def list(self, bucket: str, prefix: str, most: int | None = None) -> list[Entry]:
+        way, entries = self._take(prefix), self._store.list(bucket, prefix, most)
         if way == "stale":
             return [entry for entry in entries if not self._store.is_young(bucket, entry.key)]
         if way == "missing":

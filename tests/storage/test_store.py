@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
+from modelyard.storage.errors import AlreadyExists, Corrupt, Denied, Missing, StoreError, Unavailable
 from modelyard.storage.store import Store
 from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
@@ -162,3 +162,18 @@ def test_a_broken_stream_without_patience_is_unavailable(
     monkeypatch.setattr(store._client, "get_object", lambda *a, **o: Broken(b"half"))
     with pytest.raises(Unavailable, match="connection broken"):
         list(store.chunks(bucket, "key"))
+
+
+def test_an_object_too_large_to_hold(store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.storage.store.WHOLE", 10)
+    store.put(bucket, "fits", b"x" * 10)
+    store.put(bucket, "does-not", b"x" * 11)
+    assert store.get(bucket, "fits") == b"x" * 10
+    with pytest.raises(Corrupt, match="has more than 10 bytes"):
+        store.get(bucket, "does-not")
+
+
+def test_the_first_of_a_listing(store: Store, bucket: str) -> None:
+    for number in range(5):
+        store.put(bucket, f"many/{number}", b"x")
+    assert [entry.key for entry in store.list(bucket, "many/", 3)] == ["many/0", "many/1", "many/2"]

@@ -336,6 +336,12 @@ def test_left_out_by_name(
         assert "evil" not in path.read_text().replace(str(canary), "") or spoil is template_with_code
 
 
+def test_lists_that_honest_models_have_are_no_reason(base_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(base_folder, tmp_path / "base"))
+    (folder / "modules.json").write_text('[{"idx": 0, "type": "sentence_transformers.models.Transformer"}]')
+    assert check_folder(folder) == []
+
+
 def test_links_are_refused(base_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(base_folder, tmp_path / "base"))
     (folder / "generation_config.json").symlink_to("/etc/hostname")

@@ -111,3 +111,10 @@ def test_a_store_and_a_key_of_ones_own() -> None:
     yard = Lab(dataset.ROOM, a_dataset(source=source), a_profile())
     yard.settle()
     assert yard.named("Job")
+
+
+def test_a_folder_of_too_many_files() -> None:
+    yard = Yard()
+    yard.facts["listing"] = Answer(reason=names.BASE_INVALID, message="there are more than 10000 files")
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.BASE_INVALID, True, [])

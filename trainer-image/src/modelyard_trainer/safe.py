@@ -22,6 +22,8 @@ CODE_KEYS = frozenset(
 """Settings that could make the library import or download code, or open another file, at any depth."""
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
+OBJECTS = {INDEX, *(f"{name}.json" for name in ("config", "tokenizer", "tokenizer_config", "generation_config"))}
+"""Files that are read as JSON objects; others, such as modules.json, may be lists."""
 HEADER_LIMIT = 100_000_000
 """Bytes of a safetensors header; the format's own limit."""
 JSON_LIMIT = 512 * 1024 * 1024
@@ -93,7 +95,7 @@ def _check_json(path: Path) -> list[str]:
     if path.stat().st_size > JSON_LIMIT:
         raise unsafe(path.name, f"it has more than {JSON_LIMIT} bytes")
     content = strict_json(path.read_bytes(), path.name)
-    if not isinstance(content, dict):
+    if path.name in OBJECTS and not isinstance(content, dict):
         raise unsafe(path.name, "it is no JSON object")
     if path.name == INDEX:
         _check_index(path, content)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -21,9 +22,11 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 
 from modelyard.api.layout import MANIFEST
 from modelyard.storage.credentials import provider_from_environment
-from modelyard.storage.errors import AlreadyExists, Denied, Missing, StoreError, Unavailable
+from modelyard.storage.errors import AlreadyExists, Corrupt, Denied, Missing, StoreError, Unavailable
 
 T = TypeVar("T")
+WHOLE = 64 * 1024 * 1024
+"""Bytes of the largest object that is read into memory: manifests and histories are far smaller."""
 DENIED_CODES = {
     "AccessDenied",
     "AuthorizationHeaderMalformed",
@@ -116,17 +119,20 @@ class Store:
         return cls.connect(endpoint, key, secret, region=region, patience=patience)
 
     def get(self, bucket: str, key: str) -> bytes:
-        """Whole object in memory."""
+        """Whole object in memory; Corrupt above WHOLE bytes, as whoever wrote it must not fill the reader's memory."""
 
         def read() -> bytes:
             response = self._client.get_object(bucket, key)
             try:
-                return bytes(response.read())
+                return bytes(response.read(WHOLE + 1))
             finally:
                 response.close()
                 response.release_conn()
 
-        return self._call(f"read s3://{bucket}/{key}", read)
+        data = self._call(f"read s3://{bucket}/{key}", read)
+        if len(data) > WHOLE:
+            raise Corrupt(f"s3://{bucket}/{key} has more than {WHOLE} bytes, which nothing of ours writes there")
+        return data
 
     def put(self, bucket: str, key: str, data: bytes, *, if_absent: bool = False) -> str:
         """Write an object, give its etag; with `if_absent` raise AlreadyExists instead of overwriting."""
@@ -147,11 +153,11 @@ class Store:
             return None
         return Entry(key, int(found.size or 0), (found.etag or "").strip('"'))
 
-    def list(self, bucket: str, prefix: str) -> list[Entry]:
-        """All objects below a prefix."""
+    def list(self, bucket: str, prefix: str, most: int | None = None) -> list[Entry]:
+        """All objects below a prefix, or the first `most`."""
 
         def read() -> list[Entry]:
-            objects = self._client.list_objects(bucket, prefix=prefix, recursive=True)
+            objects = islice(self._client.list_objects(bucket, prefix=prefix, recursive=True), most)
             return [Entry(o.object_name or "", int(o.size or 0), (o.etag or "").strip('"')) for o in objects]
 
         return self._call(f"list s3://{bucket}/{prefix}", read)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import Manifest, listing_digest
-from modelyard.engine.facts import FactFunction
+from modelyard.engine.facts import FactError, FactFunction
 from modelyard.storage.claims import claim_number, claimant, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import check_listing, read_manifest
@@ -18,6 +19,8 @@ from modelyard.storage.sweep import sweep
 
 T = TypeVar("T")
 Args = Mapping[str, str]
+MOST_FILES = 10_000
+"""Files of a base model at most; a listing without end would fill the operator's memory."""
 
 
 class StoreFacts:
@@ -54,7 +57,11 @@ class StoreFacts:
     def _listing(self, args: Args) -> dict[str, Any]:
         """Files of a folder given by `uri`: {"digest", "files": [[relative path, size], ...]}."""
         bucket, prefix = layout.split_uri(layout.folder_uri(args["uri"]))
-        entries = [(e.key.removeprefix(prefix), e.size, e.etag) for e in self._store.list(bucket, prefix)]
+        entries = [
+            (e.key.removeprefix(prefix), e.size, e.etag) for e in self._store.list(bucket, prefix, MOST_FILES + 1)
+        ]
+        if len(entries) > MOST_FILES:
+            raise FactError(names.BASE_INVALID, f"there are more than {MOST_FILES} files: name the model's own folder")
         return {"digest": listing_digest(entries), "files": [[path, size] for path, size, _ in sorted(entries)]}
 
     def _manifest(self, args: Args) -> dict[str, Any] | None:

@@ -37,6 +37,8 @@ def pin_base(case: Case) -> BasePin | Wait:
     if answer.reason == names.SOURCE_NOT_FOUND or not (answer.failed or _paths(answer.value)):
         text = f"spec.from.base: there is nothing under {uri}; upload the model there or name another folder"
         return stuck(names.BASE_NOT_FOUND, text, HUMAN_PAUSE)
+    if answer.reason == names.BASE_INVALID:
+        return stuck(answer.reason, f"spec.from.base: {uri}: {answer.message}", HUMAN_PAUSE)
     if answer.failed:
         return unanswered(answer, f"spec.from.base {uri}")
     return _fault(uri, _paths(answer.value)) or BasePin(uri=uri, digest=answer.value["digest"])

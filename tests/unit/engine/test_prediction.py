@@ -1,0 +1,84 @@
+"""A server that a tenant put behind our Service must not hurt the operator: no endless body, no redirect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from modelyard.engine.facts import FactError
+from modelyard.engine.facts.prediction import MOST_BYTES, prediction
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Handler], Awaitable[str]]]:
+    runners: list[web.AppRunner] = []
+
+    async def start(handler: Handler) -> str:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", handler)
+        runners.append(web.AppRunner(app))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+Serve = Callable[[Handler], Awaitable[str]]
+
+
+async def ask(url: str) -> object:
+    return await prediction({"url": url, "model": "m", "sample": "good"})
+
+
+async def test_an_honest_answer(serve: Serve) -> None:
+    async def honest(request: web.Request) -> web.Response:
+        assert request.path == "/v2/models/m/infer"
+        return web.json_response({"model_version": "7", "outputs": [1]})
+
+    assert await ask(await serve(honest)) == {"version": "7", "prediction": [1]}
+
+
+async def test_a_body_without_end(serve: Serve) -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < 64 * MOST_BYTES:
+            await response.write(b" " * (1 << 16))
+            sent += 1 << 16
+        return response
+
+    with pytest.raises(FactError, match="no JSON of at most"):
+        await ask(await serve(endless))
+    assert sent < 32 * MOST_BYTES
+
+
+async def test_a_redirect_is_not_followed(serve: Serve) -> None:
+    async def secret(request: web.Request) -> web.Response:
+        raise AssertionError("the operator was sent elsewhere")
+
+    elsewhere = await serve(secret)
+
+    async def redirect(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": f"{elsewhere}/latest/meta-data"})
+
+    with pytest.raises(FactError, match="answered 307"):
+        await ask(await serve(redirect))
+
+
+@pytest.mark.parametrize("body", ["nonsense", "[1]", "[" * 100_000, ""])
+async def test_answers_that_are_none(serve: Serve, body: str) -> None:
+    async def odd(request: web.Request) -> web.Response:
+        return web.Response(text=body)
+
+    with pytest.raises(FactError, match="gave no JSON"):
+        await ask(await serve(odd))
