@@ -20,7 +20,8 @@ from examples.demo.follow import is_current, ready_condition
 from examples.demo.shell import run
 from modelyard.api import layout
 from tests.e2e.runs import wait_for
-from tests.e2e.yard import Manifest, Yard, dataset, deployment
+from tests.e2e.yard import Manifest, Yard, dataset
+from tests.e2e.yard import deployment as a_deployment
 from tests.stubtrainer.behaviour import Behaviour
 
 STAND_IN = f"{sys.executable} -m tests.localcluster kserve-standin"
@@ -149,6 +150,13 @@ def test_without_it_again_the_condition_says_what_to_do(yard: Yard, kserve: Call
     yard.patch("modeldeployment", "plain", {"serve": {"backend": "deployment"}})
     yard.wait("modeldeployment", "plain", lambda o: ready_condition(o).get("status") == "True", 120)
     wait_for(lambda: answers(yard, "plain") == "1", 60)
+
+
+def deployment(name: str, model: str, **model_fields: int) -> Manifest:
+    """With CPU for a client beside the server."""
+    made = a_deployment(name, model, **model_fields)
+    made["spec"]["serve"]["resources"]["cpu"] = 0.4
+    return made
 
 
 def serving(yard: Yard, name: str, number: int) -> Manifest:
