@@ -7,6 +7,7 @@ served and its controller runs) and `stop` (neither): so the same tests run agai
 from __future__ import annotations
 
 import io
+import json
 import os
 import shlex
 import sys
@@ -180,8 +181,8 @@ def offered(yard: Yard, kind: str) -> str:
     )
 
 
-def operator_pod(yard: Yard) -> str:
+def operator_pod(yard: Yard) -> list[tuple[str, int]]:
     """Which operator it is and how often it was started."""
-    path = "jsonpath={.items[*]['metadata.uid','status.containerStatuses[0].restartCount']}"
     chosen = ("-n", install.OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=modelyard")
-    return yard.cluster.kube("get", "pod", *chosen, "-o", path)
+    found = json.loads(yard.cluster.kube("get", "pod", *chosen, "-o", "json"))["items"]
+    return [(pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]) for pod in found]
