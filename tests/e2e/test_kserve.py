@@ -61,7 +61,7 @@ def version(yard: Yard, kserve: Callable[[str], None]) -> None:
 
 
 def test_without_kserve_a_deployment_serves(yard: Yard) -> None:
-    yard.apply(deployment("plain", "tiny"))
+    yard.apply(deployment("plain", "tiny", version=1))
     assert serving(yard, "plain", 1)["status"]["backend"] == "deployment"
 
 
