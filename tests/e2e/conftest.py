@@ -5,6 +5,7 @@ Real training takes minutes, so only tests about training itself do it, in at mo
     test_road      1  the whole road
     test_pods      1  a loss that is not a number
     test_kills     4  one run, three kills
+    test_foreign   1  a script of its own in another image
 
 All others use the stub trainer (tests/stubtrainer): real pods on a real kubelet, a real version in the real store.
 """
