@@ -15,7 +15,9 @@ from tests.simulation.fake_api import FakeApi, group_version, shown
 from tests.simulation.story import Story
 
 T = TypeVar("T")
-REFUSALS = (409, 429, 500, 503)
+WORDS = {403: "Forbidden", 409: "Conflict", 422: "Invalid"}
+"""An admission policy says 403 or 422."""
+REFUSALS = (403, 409, 422, 429, 500, 503)
 
 
 @dataclass
@@ -139,7 +141,7 @@ class Client:
         if not self._chances.strikes(self._faults.refused, "refused", status, *site):
             return
         self._story.tell("%s %s %s %s: fails with %d", *site, status)
-        raise KubeError(status, "injected", "Conflict" if status == 409 else "Injected")
+        raise KubeError(status, "injected", WORDS.get(status, "Injected"))
 
     async def _may_crash(self, when: str, site: tuple[str, ...]) -> None:
         if self._chances.strikes(self._faults.crash, "crash", when, *site):

@@ -16,8 +16,9 @@ from tests.simulation.user import WEIGHTS
 WHOLE = ("reason/ModelVersion/Verified", "reason/ModelDeployment/Serving")
 """Seen in a life that went from a job to a version that serves."""
 SINGLE = (
-    "crash/after", "crash/before", "late-event", "late-write", "lost-event", "refused/0", "refused/409", "refused/429",
-    "refused/500", "refused/503", "repeated-event", "unanswered", "unasked", "unread",
+    "crash/after", "crash/before", "kueue-takes-back", "late-event", "late-write", "lost-event", "refused/0",
+    "refused/403", "refused/409", "refused/422", "refused/429", "refused/500", "refused/503", "repeated-event",
+    "unanswered", "unasked", "unread",
 )  # fmt: skip
 REASONS = {
     "Dataset": "Pending Preparing Prepared WaitingForPod ProfileNotFound BadData OutOfMemory TrainerFailed "

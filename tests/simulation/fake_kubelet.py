@@ -66,6 +66,7 @@ class JobPlayer:
         self._pods: list[str] = []
         self._counts = {"active": 0, "ready": 0, "failed": 0, "succeeded": 0}
         self._disrupted = 0
+        self._run = ""
         self._config: dict[str, Any] | None = None
         """What the pod found when it started; it keeps it, whatever becomes of the ConfigMap."""
         self.task = asyncio.create_task(self._live())
@@ -125,7 +126,7 @@ class JobPlayer:
             await self.wake.wait()
             return
         config_map = self._in.api.look("ConfigMap", self._key[1], _config_name(job))
-        run = job["metadata"]["labels"][names.LABEL_RUN]
+        run = self._run = job["metadata"]["labels"][names.LABEL_RUN]
         index = self._in.next_pod(run)
         fate = self._in.fates.pod(run, index)
         pod = self._make_pod(job, index)
@@ -194,6 +195,8 @@ class JobPlayer:
         self._in.story.tell("kubelet: pod %s ends: %s (%d)", pod, end, code)
         outcome = Outcome(outcome="published" if code == 0 else "failed", reason="", message="")
         self._set_pod(pod, podstatus.ended(end, code, outcome.model_dump_json(by_alias=True)))
+        if code:
+            self._in.ends.add((self._run, reason_of(fate, code)))
         await asyncio.sleep(fate.lag)
         if self._job() is None:
             return

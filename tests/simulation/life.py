@@ -13,6 +13,7 @@ from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_kserve import FakeKServe
 from tests.simulation.fake_kubelet import FakeKubelet
+from tests.simulation.fake_kueue import FakeKueue
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import FakeStore
 from tests.simulation.fate import Fates
@@ -89,6 +90,7 @@ class Life:
         self.kubelet.posted = self._post
         self.servers = FakeServers(self.api, self.store, self.fates, self.story)
         self.kserve = FakeKServe(self.api, self.fates.rng("kserve"))
+        self.kueue = FakeKueue(self.api, self.chances)
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
         self.budget = Budget(self.api)

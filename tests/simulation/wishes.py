@@ -48,7 +48,7 @@ def job(name: str, rng: random.Random, datasets: list[str], models: tuple[str, .
         spec["model"] = {"name": rng.choice(models)}
     if rng.random() < 0.1:
         spec["suspend"] = True
-    return _object("FineTuneJob", name, spec)
+    return _queued(_object("FineTuneJob", name, spec), rng)
 
 
 def road(job_name: str, server_name: str, dataset: str) -> tuple[Manifest, Manifest]:
@@ -76,6 +76,13 @@ def _data(rng: random.Random, datasets: list[str]) -> dict[str, Any]:
 def plain(api_version: str, kind: str, name: str, rest: Manifest) -> Manifest:
     """An object of a built-in kind that is none of ours."""
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, **rest}
+
+
+def _queued(obj: Manifest, rng: random.Random) -> Manifest:
+    """Now and then it shall wait in a queue of Kueue."""
+    if rng.random() < 0.15:
+        obj["metadata"]["labels"][names.LABEL_QUEUE] = "team"
+    return obj
 
 
 def _object(kind: str, name: str, spec: dict[str, Any]) -> Manifest:

@@ -243,3 +243,14 @@ def test_cpu(cores: float, text: str) -> None:
 )
 def test_memory(given: str, text: str) -> None:
     assert memory(given) == text
+
+
+def test_a_refuted_version_that_cannot_start_again_needs_a_human() -> None:
+    w = live()
+    w.versions[7] = a_stalled_version(7)
+    w.deployment(7)["status"]["availableReplicas"] = 0
+    w.pod(7, phase="Running", containerStatuses=[crashed_container("server", 1, "cannot load")])
+    w.turn()
+    assert w.word(names.STALLED) == ("True", names.LOAD_FAILED)
+    assert w.word(names.RECONCILING) is None
+    assert "model.onnx differs" in w.message(names.STALLED)

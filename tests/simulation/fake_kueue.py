@@ -1,0 +1,46 @@
+"""Kueue, as far as a Job sees it: starts what is suspended in a queue, takes pods back, starts again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modelyard import names
+from modelyard.decision import Manifest
+from modelyard.engine.cache import Key, key_of
+from tests.simulation.chances import Chances
+from tests.simulation.fake_api import FakeApi
+
+WHO = "kueue"
+TAKEN_BACK = 0.3
+
+
+class FakeKueue:
+    """Follows Jobs that bear the name of a queue."""
+
+    def __init__(self, api: FakeApi, chances: Chances) -> None:
+        self._api, self._chances = api, chances
+        self._rng = chances.rng("kueue")
+        self._loop = asyncio.get_running_loop()
+        api.watchers.append(self._on_change)
+
+    def _on_change(self, type_: str, obj: Manifest) -> None:
+        if obj["kind"] == "Job" and type_ == "ADDED" and names.LABEL_QUEUE in obj["metadata"].get("labels", {}):
+            self._later(key_of(obj), obj["metadata"]["uid"], suspend=False)
+
+    def _later(self, key: Key, uid: str, *, suspend: bool) -> None:
+        self._loop.call_later(self._rng.uniform(0.5, 20.0), self._set, key, uid, suspend)
+
+    def _set(self, key: Key, uid: str, suspend: bool) -> None:
+        job = self._api.look(*key)
+        if job is None or job["metadata"]["uid"] != uid or "deletionTimestamp" in job["metadata"] or _has_ended(job):
+            return
+        if bool(job["spec"].get("suspend")) != suspend:
+            self._api.patch(*key, {"spec": {"suspend": suspend}}, "", WHO)
+        if suspend:
+            self._later(key, uid, suspend=False)
+        elif self._chances.strikes(TAKEN_BACK, "kueue-takes-back", key[2]):
+            self._later(key, uid, suspend=True)
+
+
+def _has_ended(job: Manifest) -> bool:
+    return any(c["type"] in ("Complete", "Failed") for c in job.get("status", {}).get("conditions", ()))
