@@ -83,6 +83,7 @@ def expected() -> set[str]:
         *(f"pod/{name}" for name in (*POD_ENDS, *WAITS, "Unschedulable") if name != "published"),
         *(f"server/{name}" for name in SERVER_WAYS if name != "good"),
         *(f"{way}/{fact}" for way in ("late-fact", "wrong-fact") for fact in (*asked, "progress")),
+        "late-fact/queue_word",
         *(f"unanswered-fact/{fact}" for fact in asked),
         *(f"reason/{kind}/{word}" for kind, words in REASONS.items() for word in words.split()),
     }

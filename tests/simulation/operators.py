@@ -16,6 +16,8 @@ from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.facts import Facts
+from modelyard.engine.facts.queue import queue_word
+from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
@@ -72,7 +74,10 @@ class Operator:
         self.client = Client(world.api, name, faults, chances, world.story)
         self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
-        facts = Facts(self.questions.facts(world.servers.prediction, self.board.progress), clock.seconds)
+        kube = cast(Kube, self.client)
+        cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube)}
+        functions = self.questions.facts(world.servers.prediction, progress=self.board.progress, **cluster)
+        facts = Facts(functions, clock.seconds)
         platform, now = replace(PLATFORM, kserve=world.kserve), steady(clock.wall, clock.seconds)
         seen = World(kube=self.client, facts=facts, platform=platform, now=now)
         self.engine = Engine(ROOMS, seen, fence=self.fence)

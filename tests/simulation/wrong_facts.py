@@ -96,11 +96,12 @@ class Questions:
         self._name, self._reads, self._faults, self._chances, self._story = name, reads, faults, chances, story
         self._rng = chances.rng("facts", name)
 
-    def facts(self, prediction: FactFunction, progress: FactFunction) -> dict[str, FactFunction]:
-        """Name of the fact -> function: all that StoreFacts knows, the prediction, and what pods posted."""
+    def facts(self, prediction: FactFunction, **others: FactFunction) -> dict[str, FactFunction]:
+        """Name of the fact -> function: all that StoreFacts knows, the prediction, and others that may be late."""
         questions = StoreFacts(self._reads, BUCKET).questions
         found = {name: self._of_store(name, question) for name, question in questions.items()}
-        return {**found, "prediction": self._of_server(prediction), "progress": self._of_memory("progress", progress)}
+        late = {name: self._late(name, function) for name, function in others.items()}
+        return {**found, "prediction": self._of_server(prediction), **late}
 
     def post(self, board: Board, caller: Caller, status: TrainerStatus) -> None:
         """What a pod posts: lost, told twice, of another run's pod, or absurd."""
@@ -142,7 +143,7 @@ class Questions:
 
         return ask
 
-    def _of_memory(self, name: str, known: FactFunction) -> FactFunction:
+    def _late(self, name: str, known: FactFunction) -> FactFunction:
         async def ask(args: Mapping[str, str]) -> Any:
             await self._wait(name)
             return await known(args)
