@@ -18,7 +18,7 @@ GENERATED = {"docs/reference.md", "docs/bench.md", "docs/test-full.md", "docs/au
 FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WALK = (
     "docs/quickstart.md", "docs/concepts.md", "docs/labels.md", "docs/failure-modes.md", "docs/gitops.md",
-    "docs/store-access.md", "docs/survival.md", "README.md", "charts/modelyard/README.md",
+    "docs/store-access.md", "docs/survival.md", "docs/security.md", "README.md", "charts/modelyard/README.md",
     "examples/01-sentiment/README.md",
 )  # fmt: skip
 """Pages whose commands are run, one after the other, in one namespace."""

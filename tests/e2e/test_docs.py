@@ -65,6 +65,7 @@ def reader(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         exchange(cluster, before)
         patch_default_profile(cluster, None)
         cluster.kube("delete", "namespace", NAMESPACE, "argocd", "--wait=false", "--ignore-not-found")
+        cluster.kube("delete", "clusterrolebinding", "modelyard-profiles", "--ignore-not-found")
 
 
 def make_reader(cluster: Cluster, folder: Path) -> Reader:
