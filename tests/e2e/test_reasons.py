@@ -129,7 +129,7 @@ def test_a_store_key_that_the_store_refuses(yard: Yard) -> None:
     with profile(yard, "keyless", store={"secret": "wrong-key"}) as keyless:
         yard.apply(yard.stub("denied", profile=keyless))
         message = yard.wait_reason("finetunejob", "denied", "StoreAccessDenied", 90)
-    says(message, "check the key in the namespace's Secret", "spec.attempt: 2")
+    says(message, "InvalidAccessKeyId", "check what the key may read and write", "spec.store", "spec.attempt: 2")
 
 
 def test_a_failure_tells_where_the_whole_log_lies(yard: Yard) -> None:
