@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
+
+import pytest
 
 from modelyard import names
 from modelyard.decision import Manifest, Offer, Platform, Room
@@ -30,6 +33,7 @@ class FakeKube:
 
     served: bool = False
     away: bool = False
+    refuses: bool = False
     objects: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
 
@@ -44,6 +48,8 @@ class FakeKube:
         return [o for o in found if wanted <= set(o["metadata"].get("labels", {}).items())]
 
     async def apply(self, manifest: Manifest) -> Manifest:
+        if self.refuses:
+            raise KubeError(500, "failed calling webhook")
         self.writes.append(f"apply {manifest['kind']}")
         self.objects[manifest["kind"], manifest["metadata"]["name"]] = copy.deepcopy(manifest)
         return manifest
@@ -183,3 +189,26 @@ async def test_without_an_api_server_nothing_changes() -> None:
     stage.kube.away = True
     await stage.kserve.look()
     assert stage.served and stage.watches == ["start"]
+
+
+async def test_a_refused_offer_keeps_nothing_from_starting() -> None:
+    stage = Stage(kube=FakeKube(served=True, refuses=True))
+    await asyncio.wait_for(stage.kserve.first_look(), 1)
+    assert stage.served and not stage.kube.writes
+    stage.kube.refuses = False
+    await stage.kserve.look()
+    assert stage.kube.writes and stage.watches == ["start"]
+
+
+async def test_a_listing_that_fails_starts_no_second_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(kube=FakeKube(served=True))
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.kube, "list", fails)
+        assert not await stage.kserve.look()
+    assert not stage.served and not stage.watches
+    assert await stage.kserve.look()
+    assert stage.served and stage.watches == ["start"]
+
+
+async def fails(*_: Any) -> Names:
+    raise KubeError(0, "no answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -54,17 +54,24 @@ class KServe:
             await asyncio.sleep(pause)
 
     async def look(self) -> bool:
-        """One look, False if it failed: without an API server nothing changes."""
+        """One look; False if it is not known whether KServe is served: then nothing changes."""
+        known = await self._tried(self._follow)
+        if known and self._engine.world.platform.kserve and self._fence.held:
+            await self._tried(self._keep_offer)  # KServe's webhook may refuse it or be away: tried again
+        return known
+
+    async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
         try:
-            served = await self._kube.serves(KINDS)
-            if served != self._engine.world.platform.kserve:
-                await (self._appeared() if served else self._gone())
-            if served and self._fence.held:
-                await self._keep_offer()
+            await step()
         except KubeError as fault:
             log.warning("KServe: %s", fault)
             return False
         return True
+
+    async def _follow(self) -> None:
+        served = await self._kube.serves(KINDS)
+        if served != self._engine.world.platform.kserve:
+            await (self._appeared() if served else self._gone())
 
     def close(self) -> None:
         """Stop the watches."""
@@ -73,11 +80,11 @@ class KServe:
             self._watching = None
 
     async def _appeared(self) -> None:
+        for kind in KSERVE_KINDS:
+            await resync_kind(self._engine, self._kube, kind)
         log.info("KServe's API is served")
         self._watching = self._watch()
         self._watching.start()
-        for kind in KSERVE_KINDS:
-            await resync_kind(self._engine, self._kube, kind)
         self._set(True)
 
     async def _gone(self) -> None:
