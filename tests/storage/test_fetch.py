@@ -174,3 +174,10 @@ def test_more_bytes_than_named_are_not_written(tmp_path: Path) -> None:
 def test_a_store_that_ends_in_mid_file_is_named(tmp_path: Path, store: Store, bucket: str) -> None:
     with pytest.raises(Unavailable, match="no good answer"):
         list(Store.connect("http://127.0.0.1:9", "k", "secret-key").chunks(bucket, "x"))
+
+
+def test_a_manifest_too_long_to_read(store: Store, bucket: str) -> None:
+    long = Manifest(kind="model", files=[], info={"a": "x" * fetch.LONGEST_MANIFEST}).to_bytes()
+    store.put(bucket, layout.manifest_key(PREFIX), long)
+    with pytest.raises(Corrupt, match="at most 4194304 are read"):
+        fetch.read_manifest(store, bucket, PREFIX)

@@ -18,6 +18,9 @@ from modelyard.storage.store import Store
 PART = 64 << 20
 """Bytes that one request asks for: larger files come in parts side by side."""
 THREADS = 8
+LONGEST_MANIFEST = 4 * 1024 * 1024
+MOST_LISTED = 100_000
+"""Bounds on what a run may leave for the operator to read: both are far beyond what ours leave."""
 ALLOWED_SUFFIXES = (".safetensors", ".json", ".jsonl", ".txt", ".onnx", ".data")
 
 
@@ -33,6 +36,8 @@ class Place:
 def read_manifest(store: Store, bucket: str, prefix: str, digest: str | None = None) -> tuple[Manifest, str]:
     """The manifest of a prefix and its digest; Missing if there is none, Corrupt if it is not the expected one."""
     data = store.get(bucket, layout.manifest_key(prefix))
+    if len(data) > LONGEST_MANIFEST:
+        raise Corrupt(f"s3://{bucket}/{prefix}manifest.json has {len(data)} bytes, at most {LONGEST_MANIFEST} are read")
     found = digest_of(data)
     if digest is not None and found != digest:
         raise Corrupt(f"s3://{bucket}/{prefix}manifest.json has digest {found}, expected {digest}")
@@ -69,7 +74,7 @@ def fetch_verified(
 def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest) -> None:
     """Raise Corrupt unless the prefix holds every file of the manifest in its size."""
     digest = digest_of(manifest.to_bytes())
-    sizes = {entry.key: entry.size for entry in store.list(bucket, prefix)}
+    sizes = {entry.key: entry.size for entry in store.list(bucket, prefix, MOST_LISTED)}
     for entry in manifest.files:
         key = layout.file_key(prefix, digest, entry.path)
         if sizes.get(key) != entry.size:

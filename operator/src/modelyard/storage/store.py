@@ -25,7 +25,7 @@ from modelyard.storage.credentials import provider_from_environment
 from modelyard.storage.errors import AlreadyExists, Corrupt, Denied, Missing, StoreError, Unavailable
 
 T = TypeVar("T")
-WHOLE = 64 * 1024 * 1024
+WHOLE = 16 * 1024 * 1024
 """Bytes of the largest object that is read into memory: manifests and histories are far smaller."""
 DENIED_CODES = {
     "AccessDenied",
