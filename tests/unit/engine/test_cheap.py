@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,18 @@ async def test_an_event_is_slim_before_it_is_handed_on() -> None:
         await handle(event={"type": "ADDED", "object": raw})
     assert seen
     assert all("managedFields" not in obj["metadata"] and "template" not in obj["spec"] for obj in seen)
+
+
+def test_objects_share_their_keys_and_short_words() -> None:
+    cache = Cache()
+    long = "x" * 100
+    for name in ("a", "b"):
+        text = (
+            f'{{"kind":"Job","metadata":{{"name":"{name}","resourceVersion":"7"}},"spec":{{"some":["word","{long}"]}}}}'
+        )
+        cache.put(json.loads(text))
+    first, second = (cache.get("Job", "", name) for name in ("a", "b"))
+    assert first is not None and second is not None
+    assert first["spec"] == {"some": ["word", long]}
+    assert next(iter(first["spec"])) is next(iter(second["spec"]))
+    assert first["spec"]["some"][0] is second["spec"]["some"][0]

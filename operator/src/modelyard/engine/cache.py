@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from modelyard import names
 from modelyard.decision import Manifest, Need, Ref, Select
@@ -11,6 +13,8 @@ from modelyard.decision import Manifest, Need, Ref, Select
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
 ENDED_KEPT = 1000
+SHORT = 40
+"""Characters of a word that many objects may have in common."""
 
 
 class Cache:
@@ -34,6 +38,7 @@ class Cache:
         if old is not None:
             self._drop(key, old)  # a namesake may belong to somebody else by now
         slim(obj)
+        obj = shared(obj)
         self._objects[key[0]][key[1:]] = obj
         for uid in owner_uids(obj):
             self._owned[uid].add(key)
@@ -179,6 +184,15 @@ def slim(obj: Manifest) -> None:
     annotations = obj["metadata"].get("annotations")
     if annotations:
         annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+
+
+def shared(value: Any) -> Any:
+    """A copy whose keys and short words are one string each for all objects: what JSON gives has its own for each."""
+    if isinstance(value, dict):
+        return {sys.intern(key): shared(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [shared(inner) for inner in value]
+    return sys.intern(value) if isinstance(value, str) and len(value) <= SHORT else value
 
 
 def _value(obj: Manifest, name: str) -> str | None:

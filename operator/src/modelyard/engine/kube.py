@@ -20,6 +20,8 @@ from modelyard.decision import Manifest
 from modelyard.engine import metrics
 
 TIMEOUT = 30.0
+PAGE = 100
+"""Objects of one answer to a listing: memory must have room for what is parsed at once."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -111,7 +113,7 @@ class Kube:
             raise
 
     async def list(
-        self, kind: str, selector: str = "", namespace: str = "", limit: int = 500, fields: str = ""
+        self, kind: str, selector: str = "", namespace: str = "", limit: int = PAGE, fields: str = ""
     ) -> list[Manifest]:
         """All objects of a kind, in pages."""
         items: list[Manifest] = []
