@@ -64,8 +64,10 @@ class Client:
             return self._api.get(kind, namespace, name)
         return await self._read(lambda: self._api.get(kind, namespace, name))
 
-    async def list(self, kind: str, selector: str = "", namespace: str = "", limit: int = 500) -> list[Manifest]:
-        """All objects of a kind; like the real server without kind and apiVersion in the items."""
+    async def list(
+        self, kind: str, selector: str = "", namespace: str = "", limit: int = 500, fields: str = ""
+    ) -> list[Manifest]:
+        """All objects of a kind; like the real server without kind and apiVersion in the items. No Event is kept."""
         return await self._read(lambda: [_item(obj) for obj in self._api.all(kind) if selects(selector, obj)])
 
     async def create(self, manifest: Manifest) -> Manifest:

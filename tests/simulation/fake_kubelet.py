@@ -181,6 +181,7 @@ class JobPlayer:
         await self._remove(pod)
         self._pods.remove(pod)
         if left_alone:
+            self._in.ends.add((self._run, names.DISRUPTED))
             self._counts["failed"] += 1
             self._conclude(fate, 143, disrupted=False)
 
