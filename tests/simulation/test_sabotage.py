@@ -215,7 +215,7 @@ BUGS: list[Callable[[Patch], None]] = [
 ]  # fmt: skip
 
 
-UNNOTICED = {
+UNNOTICED: dict[Callable[[Patch], None], str] = {
     pods_of_old_jobs_do_not_count: "a pod that goes is seldom still there when the next one has started",
     failed_jobs_go_on: "the later pods of a failed run end by themselves, and what they publish is not looked at",
 }
