@@ -184,11 +184,10 @@ def a_stale_cache_is_kept(patch: Patch) -> None:
     async def nothing(self: Any, *objects: Any) -> None: ...
 
     patch.setattr(loop.Engine, "_read_again", nothing)
-    patch.setattr(resync, "_resync_kind", resync_adds_only)
-    patch.setattr(resync, "resync_kind", resync_adds_only, raising=False)
+    patch.setattr(resync, "resync_kind", resync_lists_nothing)
 
 
-async def resync_adds_only(engine: Any, kube: Any, kind: str) -> int:
+async def resync_lists_nothing(*_: Any) -> int:
     return 0
 
 
