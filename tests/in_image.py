@@ -36,16 +36,6 @@ def run_module(name: str, *words: str) -> int:
     return _exit_code(cluster, name)
 
 
-def bring_up() -> tuple[int, str]:
-    """The embedded cluster with all images; everything is cached outside the clone."""
-    words = ["python3", "-m", "tests.localcluster"]
-    for arguments in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer", "stubtrainer"))):
-        code = subprocess.run([*words, *arguments], cwd=ROOT, check=False).returncode
-        if code:
-            return code, f"python3 -m tests.localcluster {' '.join(arguments)}: exit code {code}; its output is above"
-    return 0, ""
-
-
 def pod_manifest(name: str, image: str, words: list[str]) -> dict[str, Any]:
     """A pod that runs a module of the mounted clone; `python` of the image, pytest from a folder of the cache."""
     paths = [str(ROOT), str(ROOT / "operator/src"), str(ROOT / "trainer-image/src"), str(_tools())]
