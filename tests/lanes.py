@@ -104,15 +104,16 @@ LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
 
 
 def _stream(words: list[str]) -> tuple[int, str]:
-    """Run a command, show its output as it comes, and keep it."""
+    """Run a command, show its output as it comes (a dot per test, too), and keep it."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    lines: list[str] = []
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, bufsize=0)
     assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line)
-    return process.wait(), "".join(lines)
+    kept = bytearray()
+    while chunk := process.stdout.read(4096):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        kept += chunk
+    return process.wait(), kept.decode(errors="replace")
 
 
 def summary(results: list[Result]) -> tuple[str, int]:

@@ -321,7 +321,8 @@ def test_left_out_by_name(
     yard: Yard, base_folder: Path, dataset: dict[str, str], tmp_path: Path, spoil: Spoil, found: set[str]
 ) -> None:
     canary = tmp_path / "canary"
-    config = yard.train_config("run-loaded", spoiled(yard, base_folder, tmp_path, spoil, canary), dataset)
+    name = f"loaded-{spoil.__name__}".replace("_", "-")
+    config = yard.train_config(name, spoiled(yard, base_folder, tmp_path, spoil, canary), dataset)
     with environment(yard.environment()):
         run = cast("TrainRun", make_run(config, tmp_path / "work", Stop()))
         try:
@@ -354,13 +355,14 @@ def test_links_are_refused(base_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_a_manifest_that_leads_out(yard: Yard, base: dict[str, str], dataset: dict[str, str], path: str) -> None:
     """Prepared rows whose manifest names a file outside of its folder, or one that is never loaded."""
-    prefix = f"ns/team/datasets/hostile/{digest_of(path.encode())[7:17]}/"
+    name = f"leads-out-{digest_of(path.encode())[7:17]}"
+    prefix = f"ns/team/datasets/{name}/p1/"
     info = json.loads(yard.store.get(BUCKET, layout.manifest_key(dataset["prefix"])))["info"]
     entry = FileEntry(path=path, size=1, sha256="0" * 64)
     sides = [FileEntry(path=f"{side}.jsonl", size=1, sha256="0" * 64) for side in ("train", "validation", "test")]
     manifest = Manifest(kind="dataset", files=[entry, *sides], info=info)
     yard.store.put(BUCKET, layout.manifest_key(prefix), manifest.to_bytes())
-    code, outcome = yard.run(yard.train_config("run-leads-out", base, {**dataset, "prefix": prefix}))
+    code, outcome = yard.run(yard.train_config(name, base, {**dataset, "prefix": prefix}))
     assert code == ExitCode.CORRUPT and repr(path) in outcome.message
 
 

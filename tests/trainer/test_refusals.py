@@ -159,7 +159,7 @@ def test_bad_base(
     folder, name = tmp_path / "base", spoil.__name__.replace("_", "-")
     shutil.copytree(base_folder, folder)
     spoil(folder)
-    config = yard.train_config(f"run-{name}", yard.put_folder(f"base/{name}/", folder), dataset)
+    config = yard.train_config(f"bad-base-{name}", yard.put_folder(f"base/bad-{name}/", folder), dataset)
     found, outcome = yard.run(config)
     assert (found, outcome.reason) == (code, reason), outcome.message
     for part in parts:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Yard:
     server: MinioServer
     store: Store
     work: Path
+    runs: set[str] = field(default_factory=set)
 
     @property
     def location(self) -> dict[str, str]:
@@ -80,6 +81,8 @@ class Yard:
 
     def train_config(self, run: str, base: dict[str, str], dataset: dict[str, str], **changes: Any) -> TrainConfig:
         """RunConfig of a FineTuneJob; a full fine-tuning that learns within seconds."""
+        assert run not in self.runs, f"run {run} is another test's: its result would be adopted"
+        self.runs.add(run)
         fields: dict[str, Any] = {
             "name": "job",
             "run": run,
