@@ -73,9 +73,10 @@ def is_stale(child: Manifest | None, inputs: str) -> bool:
 
 
 def fatal(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
-    """A fault that a new pod would meet again, though the Job would try: memory."""
+    """A fault that a new pod would meet again, though the Job would try: its own limit of memory or of disk."""
+    limits = (names.OUT_OF_MEMORY, names.DISK_FULL)
     faults = (diagnose([pod], hints) for pod in pods if not is_live(pod))
-    return next((fault for fault in faults if fault is not None and fault.reason == names.OUT_OF_MEMORY), None)
+    return next((fault for fault in faults if fault is not None and fault.final and fault.reason in limits), None)
 
 
 def last_fault(pods: Sequence[Manifest], hints: Hints) -> Fault | None:

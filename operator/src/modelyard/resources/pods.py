@@ -222,7 +222,7 @@ def _killed(pod: Manifest) -> Fault:
     text = _stable(f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}").rstrip(".")
     if not re.search(r"ephemeral|EmptyDir", text):
         return Fault(names.TRAINER_FAILED, text, final=False)
-    return Fault(names.DISK_FULL, f"{text}; {MORE_DISK}", final=False)
+    return Fault(names.DISK_FULL, f"{text}; {MORE_DISK}", final=True)
 
 
 def _disruption(pod: Manifest) -> Fault:

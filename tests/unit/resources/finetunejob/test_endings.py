@@ -295,6 +295,15 @@ def test_memory_counts_while_the_next_pod_runs_already() -> None:
     assert yard.reason == names.OUT_OF_MEMORY
 
 
+def test_its_own_disk_limit_ends_the_run_even_when_the_pod_saved_before_it_went() -> None:
+    yard = training()
+    over = "Pod ephemeral local storage usage exceeds the total limit of containers 20Mi."
+    yard.pod(lambda pod: pod.exited(143).status(reason="Evicted", message=over))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.DISK_FULL, True, "Failed")
+    assert "20Mi" in yard.message and "spec.attempt: 2" in yard.message
+
+
 def test_a_pod_that_fails_is_told_while_the_next_one_goes_on() -> None:
     yard = training()
     yard.pod(lambda pod: pod.exited(1, "boom"))

@@ -84,14 +84,14 @@ CASES: list[tuple[str, Pod, str, bool, list[str]]] = [
         "disk",
         a_pod().status(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds the limit'),
         names.DISK_FULL,
-        False,
+        True,
         ["Evicted", "EmptyDir volume", "LimitRange", "spec.nodeSelector"],
     ),
     (
         "disk, as seen by the container",
         a_pod().exited(137).status(reason="Evicted", message="Pod ephemeral local storage usage exceeds 10Mi."),
         names.DISK_FULL,
-        False,
+        True,
         ["ephemeral local storage usage exceeds 10Mi; raise the limit"],
     ),
     (
