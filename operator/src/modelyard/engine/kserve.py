@@ -109,7 +109,7 @@ class KServe:
             live = {obj["metadata"]["name"]: obj for obj in listed}
             name = wanted["metadata"]["name"]
             if name not in live or not covers(live.pop(name), wanted):
-                await self._kube.apply(wanted)
+                await world.kube.apply(wanted)
                 log.info("%s %s is in place", kind, name)
             for old in live.keys() - {name} - {known for of, known in used if of == kind}:
-                await self._kube.delete(kind, "", old)
+                await world.kube.delete(kind, "", old)
