@@ -10,7 +10,7 @@ from typing import Literal
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS
-from modelyard.engine.resync import OURS as OUR_LABELS
+from modelyard.engine.handlers import OURS as OUR_LABELS
 from tests.simulation.chances import Chances
 from tests.simulation.client import Faults, selects
 from tests.simulation.fake_api import FakeApi, shown

@@ -10,12 +10,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelyard import names
+from modelyard.api.kinds import KINDS
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Cache
 
 ENDED = ("Succeeded", "Failed")
-KINDS = ("Dataset", "FineTuneJob", "ModelVersion", "ModelDeployment", "TrainingProfile")
 
 
 class Figures(Collector):
@@ -36,7 +36,7 @@ class Figures(Collector):
 
     def _objects(self) -> Metric:
         counts: Counter[tuple[str, ...]] = Counter()
-        for kind in KINDS:
+        for kind in (known.kind for known in KINDS):
             for obj in self._cache.all(kind):
                 status = obj.get("status", {})
                 counts[kind, obj["metadata"].get("namespace", ""), status.get("phase", ""), reason_of(status)] += 1

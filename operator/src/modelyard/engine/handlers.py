@@ -14,6 +14,8 @@ from modelyard.engine.cache import slim
 from modelyard.engine.kube import RESOURCES, Resource
 
 CHILD_KINDS = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
+OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
+"""Label selector of children and pods."""
 KSERVE_KINDS = ("InferenceService",)
 """Children that can be watched only while the cluster serves KServe's API."""
 
@@ -89,9 +91,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = None  # it would kill the process when only the watches restart
     for kind in (*CHILD_KINDS, *KSERVE_KINDS):
         resource = RESOURCES[kind]
-        settings.watching.label_selectors[resource.group, resource.version, resource.plural] = (
-            f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
-        )
+        settings.watching.label_selectors[resource.group, resource.version, resource.plural] = OURS
     return settings
 
 

@@ -8,18 +8,16 @@ import ctypes
 import logging
 from http import HTTPStatus
 
-from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Key, key_of, version_of
 from modelyard.engine.echo import Echo
-from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS
+from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS, OURS
 from modelyard.engine.kube import RESOURCES, Kube, KubeError
 from modelyard.engine.loop import Engine
 
 log = logging.getLogger(__name__)
 SOON = 10.0
-OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
 
 
 async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -> None:

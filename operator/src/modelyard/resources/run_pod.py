@@ -10,10 +10,10 @@ from modelyard import names
 from modelyard.api.common import Resources
 from modelyard.api.run import CA_PATH, CONFIG_PATH, INPUTS_PATH, OUTPUT_PATH, TOKEN_PATH, WORK_PATH
 from modelyard.resources import quantity
+from modelyard.resources.containers import CONFINED, keys_from
 from modelyard.resources.run_plan import CONTAINER, FETCH, PUBLISH, RunPlan
 
 USER = 65532
-KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TOKEN_SECONDS = 3600
 TOKENS = {f"{purpose}-token": purpose for purpose in (names.PROGRESS, names.CREDENTIALS)}
 """Volume -> what its token is for."""
@@ -89,12 +89,7 @@ def _container(
         "image": image,
         "env": environment,
         "resources": {"requests": amounts, "limits": dict(amounts)},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **CONFINED,
         "volumeMounts": [_mount(volume, volume in (*READ_ONLY, *read_only)) for volume in volumes],
     }
 
@@ -109,8 +104,8 @@ def _amounts(resources: Resources) -> dict[str, str]:
 def _own_environment(plan: RunPlan, more: Mapping[str, str] = {}) -> list[dict[str, Any]]:
     plain = {**_plain(plan), "MODELYARD_WORK": WORK_PATH, **_progress(plan), **_keys(plan), **more}
     secrets = {"": plan.store_secret, "SOURCE_": plan.source_secret}
-    wanted = [(prefix + name, secret, name) for prefix, secret in secrets.items() if secret for name in KEY_NAMES]
-    return _entries(plain) + [_from_secret(*entry) for entry in wanted]
+    keys = [key for prefix, secret in secrets.items() if secret for key in keys_from(secret, prefix)]
+    return _entries(plain) + keys
 
 
 def _plain(plan: RunPlan) -> dict[str, str]:
@@ -140,10 +135,6 @@ def _keys(plan: RunPlan) -> dict[str, str]:
 
 def _entries(plain: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "value": value} for name, value in plain.items()]
-
-
-def _from_secret(variable: str, secret: str, key: str) -> dict[str, Any]:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _volumes(plan: RunPlan) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ class EndpointProvider(Provider):  # type: ignore[misc]
 
     def _take(self, found: dict[str, Any]) -> None:
         self._complained = False
-        left = (_time(found["Expiration"]) - datetime.now(UTC)).total_seconds()
+        left = (datetime.fromisoformat(found["Expiration"]) - datetime.now(UTC)).total_seconds()
         self._current = Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
         self._end_at, self._renew_at = self._now() + left, self._now() + left / 2
 
@@ -104,10 +104,6 @@ def _refusal(status: int, text: str, found: dict[str, Any]) -> StoreError:
             fault.reason, fault.message = str(found.get("reason")), str(found.get("message"))
         return fault
     return Unavailable(text)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def provider_from_environment(env: Mapping[str, str] = os.environ) -> EndpointProvider | None:

@@ -45,13 +45,9 @@ def _gap(pods: list[Manifest]) -> float | None:
         return None
     ended = _state(last[0]).get("terminated", {}).get("finishedAt")
     began = _state(last[1]).get("running", {}).get("startedAt")
-    return (_time(began) - _time(ended)).total_seconds() if ended and began else None
+    return (datetime.fromisoformat(began) - datetime.fromisoformat(ended)).total_seconds() if ended and began else None
 
 
 def _state(pod: Manifest) -> dict[str, Any]:
     found = pod.get("status", {}).get("containerStatuses", [])
     return dict(found[0].get("state", {})) if found else {}
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -7,6 +7,7 @@ from typing import Any
 from modelyard.api.modeldeployment import ServeResources
 from modelyard.decision import Manifest, Platform
 from modelyard.names import SECRET_STORE_READ
+from modelyard.resources.containers import CONFINED, keys_from
 from modelyard.resources.quantity import cpu, memory
 
 MODEL_PATH = "/mnt/models"
@@ -15,14 +16,6 @@ GRPC_PORT = 8081
 START_SECONDS = 600
 TMP: dict[str, Any] = {"name": "tmp", "mountPath": "/tmp"}
 TMP_VOLUME: dict[str, Any] = {"name": "tmp", "emptyDir": {}}
-CONFINED: dict[str, Any] = {
-    "securityContext": {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-    },
-    "terminationMessagePolicy": "FallbackToLogsOnError",
-}
 POD: dict[str, Any] = {
     "automountServiceAccountToken": False,
     "enableServiceLinks": False,
@@ -41,7 +34,11 @@ def pod_template(
     fetch = {
         "name": "fetch",
         "args": ["fetch", uri, MODEL_PATH],
-        "env": [*store_env(platform), {"name": "MODELYARD_NAMESPACE", "value": namespace}, *_keys()],
+        "env": [
+            *store_env(platform),
+            {"name": "MODELYARD_NAMESPACE", "value": namespace},
+            *keys_from(SECRET_STORE_READ),
+        ],
         "volumeMounts": [volume, TMP],
     }
     server = {
@@ -93,11 +90,6 @@ def requests_and_limits(resources: ServeResources) -> Manifest:
     """Requests equal limits."""
     limits = {"cpu": cpu(resources.cpu), "memory": memory(resources.memory)}
     return {"requests": limits, "limits": limits}
-
-
-def _keys() -> list[Manifest]:
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    return [{"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET_STORE_READ, "key": key}}} for key in names]
 
 
 def _probe(path: str, *, every: int, failures: int) -> Manifest:

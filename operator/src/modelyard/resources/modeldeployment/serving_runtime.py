@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from modelyard import names
 from modelyard.decision import Manifest, Platform
-from modelyard.resources.modeldeployment.pod import CONFINED, TMP, TMP_VOLUME, server_container, store_env
+from modelyard.resources.containers import CONFINED
+from modelyard.resources.modeldeployment.pod import TMP, TMP_VOLUME, server_container, store_env
 
 SERVING = "serving.kserve.io"
 FORMAT = "modelyard"
