@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from modelyard.api.common import Resources
 from modelyard.resources.remembered import KEPT, remembered
 
 
@@ -22,3 +23,16 @@ def test_an_object_that_took_the_place_of_another_in_memory_is_another_one() -> 
         return numbers[0]
 
     assert [first([number]) for number in range(2 * KEPT)] == list(range(2 * KEPT))
+
+
+def test_models_among_the_other_arguments_count_by_identity() -> None:
+    seen: list[str] = []
+
+    @remembered
+    def joined(word: str, resources: Resources) -> str:
+        seen.append(word)
+        return f"{word} {resources.memory}"
+
+    small, same = Resources(memory="1Gi"), Resources(memory="1Gi")
+    assert [joined("a", small), joined("a", small), joined("a", same)] == ["a 1Gi"] * 3
+    assert seen == ["a", "a"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from modelyard.engine import metrics
 from modelyard.engine.cache import Key
 
 log = logging.getLogger(__name__)
+BEAT_EVERY = 5.0
 Work = Callable[[Key], Awaitable[float | None]]
 """Runs one pass; gives the seconds after which the key should be looked at again, or None."""
 
@@ -29,10 +29,8 @@ class WorkQueue:
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
-        self._later: list[tuple[float, Key]] = []
-        self._due: dict[Key, float] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
-        self._tick = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.beat = 0.0
@@ -48,15 +46,22 @@ class WorkQueue:
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Look at this key later; the earliest of several times counts."""
-        due = asyncio.get_running_loop().time() + seconds
-        if due < self._due.get(key, float("inf")):
-            self._due[key] = due
-            heapq.heappush(self._later, (due, key))
-            self._tick.set()
+        loop = asyncio.get_running_loop()
+        due, set_before = loop.time() + seconds, self._timers.get(key)
+        if set_before is not None:
+            if set_before.when() <= due:
+                return
+            set_before.cancel()
+        self._timers[key] = loop.call_at(due, self._ring, key)
+
+    def _ring(self, key: Key) -> None:
+        del self._timers[key]
+        self.add(key)
 
     def forget(self, key: Key) -> None:
         """Drop timers and failures of a key that is gone."""
-        self._due.pop(key, None)
+        if key in self._timers:
+            self._timers.pop(key).cancel()
         self._failures.pop(key, None)
 
     @property
@@ -68,9 +73,11 @@ class WorkQueue:
         """Work until cancelled; passes under way then get a few seconds to end."""
         tasks = [asyncio.create_task(self._worker()) for _ in range(self._workers)]
         try:
-            await self._clock()
+            await self._beat()
         finally:
             await self._drain(5.0)
+            for timer in self._timers.values():
+                timer.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -79,20 +86,12 @@ class WorkQueue:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds)
 
-    async def _clock(self) -> None:
+    async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self.beat = loop.time()
             metrics.QUEUE_BEAT.set_to_current_time()
-            while self._later and self._later[0][0] <= loop.time():
-                due, key = heapq.heappop(self._later)
-                if self._due.get(key) == due:
-                    del self._due[key]
-                    self.add(key)
-            pause = min(5.0, self._later[0][0] - loop.time()) if self._later else 5.0
-            self._tick.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._tick.wait(), max(pause, 0.0))
+            await asyncio.sleep(BEAT_EVERY)
 
     async def _worker(self) -> None:
         while True:

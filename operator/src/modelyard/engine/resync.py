@@ -1,4 +1,4 @@
-"""Resync: list what the watches should have shown, mend the cache, and look at every object again."""
+"""Resync: list what the watches should have shown, mend the cache, now and then look at every object again."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SOON = 10.0
 
 
 async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -> None:
-    """Resync each `every` seconds until cancelled, the first time soon.
+    """Resync each `every` seconds until cancelled; once soon only mend.
 
     What is deleted after our first listing and before kopf's own is in no event. What a listing shows first must still
     come by the watch.
     """
-    pause = SOON
+    pause, look = SOON, mend
     while True:
         await asyncio.sleep(pause)
-        pause = every
         try:
-            mended = await resync(engine, kube, echo)
+            mended = await look(engine, kube, echo)
+            pause, look = every, resync
             _give_back()
         except KubeError as fault:
             log.warning("resync: %s", fault)
@@ -48,14 +48,17 @@ def _give_back() -> None:
 
 
 async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
-    """One resync; gives how many objects the watches had missed."""
-    mended = 0
-    kserve = KSERVE_KINDS if engine.world.platform.kserve else ()
-    for kind in (*engine.rooms, *CHILD_KINDS, *kserve):
-        mended += await resync_kind(engine, kube, kind, echo)
+    """Mend, and look at every object again; gives how many objects the watches had missed."""
+    mended = await mend(engine, kube, echo)
     engine.add_all()
     metrics.RESYNCS.inc()
     return mended
+
+
+async def mend(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
+    """List every kind and wake those whom news concern; gives how many objects the watches had missed."""
+    kserve = KSERVE_KINDS if engine.world.platform.kserve else ()
+    return sum([await resync_kind(engine, kube, kind, echo) for kind in (*engine.rooms, *CHILD_KINDS, *kserve)])
 
 
 async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None = None) -> int:
@@ -69,7 +72,7 @@ async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None =
         mended += _is_missed(before.get(key_of(obj)), version_of(obj))
         if echo is not None:
             echo.expect(obj)
-        engine.world.cache.put(obj)
+        engine.world.learn(obj)
     gone = set(before) - {key_of(obj) for obj in listed}
     for key in gone:
         known = engine.world.cache.get(*key)

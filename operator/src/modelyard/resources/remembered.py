@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, TypeVar, cast
 
+from pydantic import BaseModel
+
 F = TypeVar("F", bound=Callable[..., Any])
-KEPT = 512
-"""Results per function: enough for the passes under way, a few MB at most."""
-
-
-class _Same:
-    """An argument by identity; holds it, so that no other object can take its place in memory."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
+KEPT = 128
+"""Results per function: enough for the passes under way, one MB or so."""
+BY_IDENTITY = (BaseModel, dict)
 
 
 def remembered(function: F) -> F:
-    """Remember by the identity of the first argument and the values of the others; exceptions are not kept.
+    """Remember by the identity of the first argument, of models and of dictionaries, and by the value of all others.
 
-    The first argument is a value: whoever changes it in place gets the old result.
+    They are values: whoever changes one in place gets the old result. Exceptions are not kept. One thread only.
     """
-
-    @lru_cache(maxsize=KEPT)
-    def kept(first: _Same, *rest: Any) -> Any:
-        return function(first.value, *rest)
+    kept: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
 
     @wraps(function)
-    def ask(first: Any, *rest: Any) -> Any:
-        return kept(_Same(first), *rest)
+    def ask(*args: Any) -> Any:
+        key = (id(args[0]), *[id(arg) if isinstance(arg, BY_IDENTITY) else arg for arg in args[1:]])
+        found = kept.get(key)
+        if found is None:
+            # The arguments are kept too, so that no other object can take their place in memory.
+            found = kept[key] = args, function(*args)
+            if len(kept) > KEPT:
+                del kept[next(iter(kept))]
+        return found[1]
 
     return cast(F, ask)

@@ -17,6 +17,7 @@ from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.run_pod import pod_spec
 
 
+@remembered
 def children(plan: RunPlan, suspend: bool | None = None) -> tuple[Child, ...]:
     """Both, made once and never patched; `suspend` goes by the Child alone, for a queued Job by being there."""
     config = Child(config_map(plan), "create")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelyard.api.common import Resources
-from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.api.run import PrepareConfig, StoreLocation, TrainConfig
 from modelyard.decision import Platform
 
 FETCH, CONTAINER, PUBLISH = "fetch", "trainer", "publish"
@@ -46,6 +46,11 @@ class RunPlan:
     def containers(self) -> tuple[str, ...]:
         """Names of the pod's containers in the order in which they run."""
         return (FETCH, CONTAINER, PUBLISH) if self.command else (CONTAINER,)
+
+
+def store_of(platform: Platform) -> StoreLocation:
+    """Where the pods find the artifact store."""
+    return StoreLocation(endpoint=platform.store_endpoint, region=platform.store_region, bucket=platform.store_bucket)
 
 
 def endpoint_of(platform: Platform, namespace: str, job: str) -> str:

@@ -11,6 +11,7 @@ from modelyard.api.finetunejob import BasePin
 from modelyard.decision import Fact
 from modelyard.resources import limits
 from modelyard.resources.finetunejob.case import Case
+from modelyard.resources.remembered import remembered
 from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
 
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
@@ -41,11 +42,16 @@ def pin_base(case: Case) -> BasePin | Wait:
         return stuck(answer.reason, f"spec.from.base: {uri}: {answer.message}", HUMAN_PAUSE)
     if answer.failed:
         return unanswered(answer, f"spec.from.base {uri}")
-    return _fault(uri, _paths(answer.value)) or BasePin(uri=uri, digest=answer.value["digest"])
+    return _pin(answer.value, uri)
 
 
 def _paths(listing: dict[str, Any] | None) -> list[str]:
     return [str(path) for path, _ in (listing or {}).get("files", [])]
+
+
+@remembered
+def _pin(listing: dict[str, Any], uri: str) -> BasePin | Wait:
+    return _fault(uri, _paths(listing)) or BasePin(uri=uri, digest=listing["digest"])
 
 
 def _fault(uri: str, paths: list[str]) -> Wait | None:

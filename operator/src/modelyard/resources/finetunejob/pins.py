@@ -45,7 +45,8 @@ def refreshed(case: Case, run: Run) -> Run:
     if isinstance(profile, Wait) or run.pinned is None:
         return run
     pinned = run.pinned.model_copy(update=_from_profile(case, profile))
-    return run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
+    fresh = run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
+    return run if fresh == run else fresh
 
 
 def later_changes(case: Case, run: Run) -> str:

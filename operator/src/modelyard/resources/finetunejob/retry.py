@@ -16,6 +16,8 @@ def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]
     started = disruptions.after(run.last_pod, [pod for pod in pods if has_started(pod)])
     taken = disruptions.taken_after(run.last_disruption, pods)
     first = 1 if started and run.last_pod is None else 0
+    if not started and not taken:
+        return run, resumes
     update = {
         "last_pod": started[-1] if started else run.last_pod,
         "last_disruption": taken[-1] if taken else run.last_disruption,

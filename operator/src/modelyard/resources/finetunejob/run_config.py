@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from modelyard import names
+from modelyard.api import layout
 from modelyard.api.common import seconds
-from modelyard.api.finetunejob import Pinned, Run
-from modelyard.api.run import BaseModelInput, DatasetInput, StoreLocation, TrainConfig
+from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig
+from modelyard.decision import Platform
 from modelyard.resources.finetunejob.case import Case, job_name
-from modelyard.resources.run_plan import RunPlan, endpoint_of
+from modelyard.resources.remembered import remembered
+from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
 
 
 def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
     """All that decides the Job."""
-    platform = case.observed.platform
+    return _plan(run, pinned, case.spec, case.observed.platform, case.namespace, case.name)
+
+
+@remembered
+def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, namespace: str, name: str) -> RunPlan:
     return RunPlan(
         name=job_name(run),
         run=run.id,
-        config=train_config(case, run, pinned),
+        config=_train_config(run, pinned, spec, platform, namespace, name),
         image=pinned.image,
         command=pinned.command,
         args=pinned.args,
         own_image=pinned.own_image,
         store_secret=pinned.store_secret,
-        resources=run.resources or case.spec.resources,
+        resources=run.resources or spec.resources,
         queue=pinned.queue,
         retries=pinned.retries,
-        endpoint=endpoint_of(platform, case.namespace, job_name(run)),
+        endpoint=endpoint_of(platform, namespace, job_name(run)),
         endpoint_ca=platform.endpoint_ca,
         grace=seconds(pinned.grace_period),
         node_selector=pinned.node_selector,
@@ -34,15 +41,16 @@ def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
     )
 
 
-def train_config(case: Case, run: Run, pinned: Pinned) -> TrainConfig:
+def _train_config(
+    run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, namespace: str, name: str
+) -> TrainConfig:
     """What the pod reads."""
-    spec = case.spec
     return TrainConfig(
-        name=case.name,
+        name=name,
         run=run.id,
         model=run.model,
-        prefix=case.prefix(run),
-        store=_store(case),
+        prefix=layout.run_prefix(namespace, run.model, run.id),
+        store=store_of(platform),
         task=spec.task,
         base=BaseModelInput(uri=pinned.base.uri, digest=pinned.base.digest),
         dataset=DatasetInput(prefix=pinned.dataset.prefix, digest=pinned.dataset.digest),
@@ -53,8 +61,3 @@ def train_config(case: Case, run: Run, pinned: Pinned) -> TrainConfig:
         checkpoint_keep=spec.checkpoint.keep,
         image=pinned.image,
     )
-
-
-def _store(case: Case) -> StoreLocation:
-    platform = case.observed.platform
-    return StoreLocation(endpoint=platform.store_endpoint, region=platform.store_region, bucket=platform.store_bucket)
