@@ -10,7 +10,7 @@ from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.invariants import OPERATOR
 
 LIMIT, QUEUED = 10, 2
-"""Writes of a run, and how many more when it waits in a queue of Kueue."""
+"""Writes of a run, and how many more each time that it waits in a queue of Kueue."""
 
 
 class Budget:
@@ -36,7 +36,7 @@ class Budget:
 
 
 def _limit(writes: list[str]) -> int:
-    return LIMIT + (QUEUED if any("Queued" in line for line in writes) else 0)
+    return LIMIT + QUEUED * sum("Queued" in line for line in writes)
 
 
 def _run_of(obj: Manifest) -> str:

@@ -90,11 +90,15 @@ class WrongReads(Store):
 
 
 class Questions:
-    """Every question of one operator, with all that can happen to an answer."""
+    """Every question of one operator, with all that can happen to an answer.
+
+    The store is never wrong twice in a row about one question: who ends something on its word asks once more.
+    """
 
     def __init__(self, name: str, reads: WrongReads, faults: Faults, chances: Chances, story: Story) -> None:
         self._name, self._reads, self._faults, self._chances, self._story = name, reads, faults, chances, story
         self._rng = chances.rng("facts", name)
+        self._wrong_about: set[str] = set()
 
     def facts(self, prediction: FactFunction, **others: FactFunction) -> dict[str, FactFunction]:
         """Name of the fact -> function: all that StoreFacts knows, the prediction, and others that may be late."""
@@ -122,7 +126,7 @@ class Questions:
                 raise Unavailable("the store is down")
             if self._chances.strikes(self._faults.store_flaky / 2, "unasked", self._name, name):
                 raise Unavailable("the store gave no answer")
-            self._reads.ask_wrongly(self._way(name, WRONG_BYTES))
+            self._reads.ask_wrongly(self._way_of_store(name, f"{name} {sorted(args.items())}"))
             try:
                 answer = question(args)
             finally:
@@ -159,6 +163,15 @@ class Questions:
             self._story.tell("%s: %s asked, but no answer", self._name, name)
             await asyncio.sleep(self._rng.uniform(1.0, 10.0))
             raise Unavailable("no answer in time")
+
+    def _way_of_store(self, name: str, about: str) -> str:
+        way = self._way(name, WRONG_BYTES)
+        if about in self._wrong_about:
+            self._wrong_about.remove(about)
+            return ""
+        if way:
+            self._wrong_about.add(about)
+        return way
 
     def _way(self, name: str, ways: tuple[str, ...]) -> str:
         way = self._rng.choice(ways)

@@ -65,3 +65,8 @@ class Loop(Trainer):  # type: ignore[misc]
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         inner = super()._get_train_sampler(train_dataset)
         return SeededByEpoch(inner, self.args.seed, lambda: int(self.state.epoch or 0))
+
+    def evaluate(self, *args: Any, **settings: Any) -> Any:
+        """Draws nothing from the global state: a run that is resumed at the end of an epoch evaluates no more."""
+        with torch.random.fork_rng():
+            return super().evaluate(*args, **settings)

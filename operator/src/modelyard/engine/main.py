@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from modelyard import names
@@ -63,48 +64,67 @@ def _take_turns_often() -> None:
     sys.setswitchinterval(0.0005)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What works together in one process."""
+
+    settings: Settings
+    kube: Kube
+    fence: Fence
+    engine: Engine
+    echo: Echo
+    watch: Watch
+    kserve: KServe
+    endpoint: Endpoint
+    health: Health
+
+
 async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
-    kube = await Kube.connect()
+    parts = _put_together(rooms, offer, settings, await Kube.connect())
+    _measure(parts)
+    stop = _stop_on_signals()
+    await parts.health.start()
+    tasks = [
+        asyncio.create_task(_work(parts), name="work"),
+        asyncio.create_task(parts.fence.run(), name="lease"),
+        asyncio.create_task(parts.echo.forgive_forever(parts.kube), name="echo"),
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    code = 0 if stopping in done else _report(done)
+    await _wind_down(parts, tasks)
+    return code
+
+
+def _put_together(rooms: Sequence[Room], offer: Offer, settings: Settings, kube: Kube) -> Parts:
     fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
     board = Board(lambda key: engine.queue.add(key))
     world = _world(kube, settings, board)
     engine = Engine(rooms, world, fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
     credentials = Credentials(world.cache, token_service(settings), settings.platform.store_bucket)
-    endpoint = Endpoint(Callers(kube, world.cache), board, credentials)
     loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
     echo = Echo((*kinds, *KSERVE_KINDS))
     kube.on_write = echo.expect
     watch = Watch(kinds, engine, loop, echo)
-    kserve = KServe(engine, kube, offer, fence, lambda: Watch(KSERVE_KINDS, engine, loop, echo))
-    health = Health(
-        settings.health_port, lambda: engine.queue.beat, lambda: echo.lag, lambda: watch.listed and fence.held
+    return Parts(
+        settings,
+        kube,
+        fence,
+        engine,
+        echo,
+        watch,
+        kserve=KServe(engine, kube, offer, fence, lambda: Watch(KSERVE_KINDS, engine, loop, echo)),
+        endpoint=Endpoint(Callers(kube, world.cache), board, credentials),
+        health=Health(
+            settings.health_port, lambda: engine.queue.beat, lambda: echo.lag, lambda: watch.listed and fence.held
+        ),
     )
-    _measure(engine, fence, echo)
-    stop = _stop_on_signals()
-    await health.start()
-    tasks = [
-        asyncio.create_task(_work(engine, kube, fence, watch, kserve, echo, endpoint, settings), name="work"),
-        asyncio.create_task(fence.run(), name="lease"),
-        asyncio.create_task(echo.forgive_forever(kube), name="echo"),
-    ]
-    stopping = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-    code = 0 if stopping in done else _report(done)
-    watch.stop()
-    kserve.close()
-    await _wind_down(tasks)
-    await engine.close()
-    await fence.release()
-    await endpoint.stop()
-    await health.stop()
-    await kube.close()
-    return code
 
 
-def _measure(engine: Engine, fence: Fence, echo: Echo) -> None:
-    metrics.QUEUE_DEPTH.set_function(lambda: engine.queue.depth)
-    metrics.LEADING.set_function(lambda: fence.held)
-    metrics.REGISTRY.register(Figures(engine.world.cache, echo.lags))
+def _measure(parts: Parts) -> None:
+    metrics.QUEUE_DEPTH.set_function(lambda: parts.engine.queue.depth)
+    metrics.LEADING.set_function(lambda: parts.fence.held)
+    metrics.REGISTRY.register(Figures(parts.engine.world.cache, parts.echo.lags))
 
 
 def _world(kube: Kube, settings: Settings, board: Board) -> World:
@@ -123,28 +143,20 @@ def _world(kube: Kube, settings: Settings, board: Board) -> World:
     return World(kube=kube, facts=Facts(functions), platform=platform)
 
 
-async def _work(
-    engine: Engine,
-    kube: Kube,
-    fence: Fence,
-    watch: Watch,
-    kserve: KServe,
-    echo: Echo,
-    endpoint: Endpoint,
-    settings: Settings,
-) -> None:
+async def _work(parts: Parts) -> None:
+    engine, kube, every = parts.engine, parts.kube, parts.settings.resync_every
     await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
-    await open_endpoint(endpoint, engine.world, kube, settings)
-    watch.start()
-    await watch.ready.wait()
-    await fence.wait()
+    await open_endpoint(parts.endpoint, engine.world, kube, parts.settings)
+    parts.watch.start()
+    await parts.watch.ready.wait()
+    await parts.fence.wait()
     await _first_listing(engine, kube)
     await _ensure_default_profile(engine, kube)
-    await kserve.first_look()
-    watch.listed = True
+    await parts.kserve.first_look()
+    parts.watch.listed = True
     beside = [
-        asyncio.create_task(resync_forever(engine, kube, settings.resync_every, echo)),
-        asyncio.create_task(kserve.run()),
+        asyncio.create_task(resync_forever(engine, kube, every, parts.echo)),
+        asyncio.create_task(parts.kserve.run()),
     ]
     try:
         await engine.queue.run()
@@ -192,8 +204,15 @@ def _report(done: Iterable[asyncio.Task[Any]]) -> int:
     return 1
 
 
-async def _wind_down(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _wind_down(parts: Parts, tasks: Sequence[asyncio.Task[None]]) -> None:
     """Passes under way may end; 12 s at most."""
+    parts.watch.stop()
+    parts.kserve.close()
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=12)
+    await parts.engine.close()
+    await parts.fence.release()
+    await parts.endpoint.stop()
+    await parts.health.stop()
+    await parts.kube.close()

@@ -165,15 +165,16 @@ def test_a_slow_first_answer_is_forgiven() -> None:
     assert w.traffic == "8"
 
 
-def test_probe_time_counts_from_availability() -> None:
+def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     w = live()
     w.turn()
-    w.turn(290)
     w.up(8)
-    w.turn(20)
+    w.turn(900)  # nobody looked for a quarter of an hour: the operator was away
+    assert w.status["candidate"] == 8 and w.status["doubtedAt"]
+    w.turn(60)
     assert w.status["candidate"] == 8
-    w.turn(41)
-    assert w.status["failed"] == 8
+    w.turn(1)
+    assert (w.status["failed"], w.status.get("doubtedAt")) == (8, None)
 
 
 def test_without_a_sample_nothing_moves() -> None:
@@ -185,8 +186,17 @@ def test_without_a_sample_nothing_moves() -> None:
     w.turn(600)
     assert w.status["candidate"] == 8
     assert w.word(names.RECONCILING) == ("True", names.STORE_UNAVAILABLE)
-    w.manifest = Answer(None)
+
+
+@pytest.mark.parametrize("gone", [Answer(None), Answer(reason=names.CORRUPT, message="has another digest")])
+def test_a_lost_manifest_fails_the_candidate_when_it_stays_lost(gone: Answer) -> None:
+    w = live()
     w.turn()
+    w.up(8)
+    w.manifest = gone
+    w.turn(600)
+    assert (w.status["candidate"], w.word(names.RECONCILING)) == (8, ("True", names.CORRUPT))
+    w.turn(61)
     assert (w.status["failed"], w.status["failedReason"]) == (8, names.CORRUPT)
 
 

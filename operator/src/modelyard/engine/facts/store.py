@@ -65,9 +65,9 @@ class StoreFacts:
         return {"digest": listing_digest(entries), "files": [[path, size] for path, size, _ in sorted(entries)]}
 
     def _manifest(self, args: Args) -> dict[str, Any] | None:
-        """Manifest of a `prefix`, None if nothing is published there."""
+        """Manifest of a `prefix`, of the `digest` if one is given; None if nothing is published there."""
         try:
-            return _described(*read_manifest(self._store, self._bucket, args["prefix"]))
+            return _described(*read_manifest(self._store, self._bucket, args["prefix"], args.get("digest")))
         except Missing:
             return None
 

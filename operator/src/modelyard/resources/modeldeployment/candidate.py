@@ -10,10 +10,9 @@ from typing import Literal
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Answer, Fact, Manifest
-from modelyard.resources.clock import elapsed
+from modelyard.resources.clock import begun, elapsed
 from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.health import (
-    available_since,
     fault_of,
     is_untouched,
     last_progress,
@@ -29,7 +28,8 @@ from modelyard.resources.pods import Fault
 START_LIMIT = 300.0
 """Seconds without any progress after which a candidate that is not available has failed."""
 PROBE_LIMIT = 60.0
-"""Seconds for which an available candidate may fail to answer, since a Service needs a moment to reach it."""
+"""Seconds for which an available candidate may fail to answer: a Service needs a moment to reach it, and store and
+network may be wrong once."""
 CRASHES = 3
 SILENCE = 30.0
 """Seconds after which a controller of KServe that has not acted is named."""
@@ -56,11 +56,13 @@ class Judgement:
     reason: str
     message: str
     stalled: bool = False
+    doubted_at: str | None = None
+    """Since when a candidate that stands has given no right answer."""
 
 
 def manifest_fact(version: Version) -> Fact:
-    """The version's manifest: it never changes, and holds the sample."""
-    return Fact.of("manifest", prefix=_prefix(version), max_age=MANIFEST_AGE)
+    """The version's own manifest, and no other: it never changes, and holds the sample."""
+    return Fact.of("manifest", prefix=_prefix(version), digest=version.spec.digest, max_age=MANIFEST_AGE)
 
 
 def prediction_fact(s: Situation, version: Version, sample: str) -> Fact:
@@ -91,11 +93,11 @@ def standing(s: Situation, version: Version) -> bool:
     return settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
 
 
-def judge_candidate(s: Situation, version: Version, since: str, now: datetime) -> Judgement:
-    """Where the trial of a candidate that began at `since` stands."""
+def judge_candidate(s: Situation, version: Version, since: str, doubted: str | None, now: datetime) -> Judgement:
+    """Where the trial of a candidate stands that began at `since`, and that has given wrong answers since `doubted`."""
     live = s.deployment(version.number)
     if live is not None and standing(s, version):
-        return _probe(s, version, max(since, available_since(live)), now)
+        return _probe(s, version, doubted, now)
     return _start(s, version, live, since, now)
 
 
@@ -138,29 +140,37 @@ def _refused(s: Situation, number: int) -> Fault | None:
     return Fault(names.QUOTA, f"the API server refused {s.server_name(number)}: {message}", False) if message else None
 
 
-def _probe(s: Situation, version: Version, since: str, now: datetime) -> Judgement:
+def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -> Judgement:
     published = s.observed.fact(manifest_fact(version))
-    if published is None or published.failed:
-        return _unknown_sample(version, published)
+    if published is None or (published.failed and published.reason != names.CORRUPT):
+        return _unknown_sample(version, published, doubted)
     sample = _sample(published)
     if not sample:
-        text = f"the manifest of version {version.number} is gone or names no sample: make a new version"
-        late = elapsed(since, now) > PROBE_LIMIT  # the store may be wrong once
-        return Judgement("failed" if late else "waiting", names.CORRUPT, text)
+        text = f"the manifest of version {version.number} is gone, another or without sample: make a new version"
+        return _doubt(names.CORRUPT, names.CORRUPT, text, doubted, now)
     wrong = _wrong(version, s.observed.fact(prediction_fact(s, version, sample)))
     if wrong is None:
         return Judgement("passed", names.SERVING, f"version {version.number} answered as itself")
-    late = bool(wrong) and elapsed(since, now) > PROBE_LIMIT
-    text = wrong or f"version {version.number} is available and is asked for a prediction"
-    return Judgement("failed" if late else "waiting", names.PROBE_FAILED if late else names.ROLLING_OUT, text)
+    if not wrong:
+        text = f"version {version.number} is available and is asked for a prediction"
+        return Judgement("waiting", names.ROLLING_OUT, text, doubted_at=doubted)
+    return _doubt(names.PROBE_FAILED, names.ROLLING_OUT, wrong, doubted, now)
 
 
-def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
+def _doubt(reason: str, at_first: str, text: str, doubted: str | None, now: datetime) -> Judgement:
+    """What is wrong once may be right the next time; from the first wrong answer on, whoever watched meanwhile."""
+    since = begun(doubted, now)
+    if elapsed(since, now) > PROBE_LIMIT:
+        return Judgement("failed", reason, text)
+    return Judgement("waiting", at_first, text, doubted_at=since)
+
+
+def _unknown_sample(version: Version, answer: Answer | None, doubted: str | None) -> Judgement:
     if answer is None:
-        return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available; its sample is read")
-    return Judgement(
-        "waiting", answer.reason, f"the sample of version {version.number} cannot be read: {answer.message}"
-    )
+        text = f"version {version.number} is available; its sample is read"
+        return Judgement("waiting", names.ROLLING_OUT, text, doubted_at=doubted)
+    text = f"the sample of version {version.number} cannot be read: {answer.message}"
+    return Judgement("waiting", answer.reason, text, doubted_at=doubted)
 
 
 def _wrong(version: Version, answer: Answer | None) -> str | None:

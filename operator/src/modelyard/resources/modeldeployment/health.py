@@ -52,12 +52,6 @@ def answering(s: Situation, number: int) -> int:
     return sum(available(deployment_of(s.observed, server)) for server in servers)
 
 
-def available_since(live: Manifest) -> str:
-    """When the Deployment became available, empty if it does not say."""
-    found = condition(live, "Available") or {}
-    return str(found.get("lastTransitionTime", "")) if found.get("status") == "True" else ""
-
-
 def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
     """A version's pods that nobody asked to go; only those of one template if it is given."""
     return [

@@ -90,8 +90,8 @@ def drain_left(rollout: Rollout, now: datetime) -> float | None:
 
 
 def _try(s: Situation, version: Version, now: datetime) -> Rollout:
-    since = _since(s, version, now)
-    trial = judge_candidate(s, version, since, now)
+    since, doubted = _since(s, version, now)
+    trial = judge_candidate(s, version, since, doubted, now)
     if trial.state == "passed":
         return Rollout(version.number, previous=s.serving, switched_at=stamp(now) if s.serving else None)
     previous, switched_at = _draining(s, now)
@@ -106,9 +106,10 @@ def _try(s: Situation, version: Version, now: datetime) -> Rollout:
     )
 
 
-def _since(s: Situation, version: Version, now: datetime) -> str:
+def _since(s: Situation, version: Version, now: datetime) -> tuple[str, str | None]:
+    """When this trial began, and since when it is in doubt; another spec begins another trial."""
     same = s.last.candidate == version.number and s.last.observed_generation == s.generation
-    return begun(s.last.candidate_since if same else None, now)
+    return begun(s.last.candidate_since if same else None, now), s.last.doubted_at if same else None
 
 
 def _draining(s: Situation, now: datetime) -> tuple[int | None, str | None]:
