@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from modelyard.api import layout
@@ -23,12 +25,13 @@ def rows(yard: Yard) -> None:
 def test_trainer_killed_evicted_and_deleted_goes_on_each_time(yard: Yard) -> None:
     yard.apply(finetunejob("killed", "rows", train=LONG, checkpoint={"every": "1s", "keep": 2}))
     job = yard.wait("finetunejob", "killed", lambda o: o.get("status", {}).get("run"), 60)
-    reached = _next_checkpoint(yard, job, 0)
-    kill_container(running_pod(yard, job))
-    reached = _next_checkpoint(yard, job, reached)
-    evict(yard, running_pod(yard, job))
-    reached = _next_checkpoint(yard, job, reached)
-    yard.delete("pod", running_pod(yard, job)["metadata"]["name"])
+    reached = 0
+    for take_away in (kill_container, partial(evict, yard), partial(_delete, yard)):
+        wait_for(lambda above=reached: _newest(yard, job) > above, 180)  # type: ignore[misc]
+        pod = running_pod(yard, job)
+        take_away(pod)
+        wait_for(lambda pod=pod: _is_gone(yard, job, pod), 60)  # type: ignore[misc]
+        reached = _newest(yard, job)
     done = yard.wait_ready("finetunejob", "killed", 300)
     assert (run_id(done), done["status"]["version"]) == (run_id(job), "killed-1")
     assert done["status"]["resumes"] == 3 and done["status"]["run"]["disruptions"] == 1
@@ -38,14 +41,13 @@ def test_trainer_killed_evicted_and_deleted_goes_on_each_time(yard: Yard) -> Non
     assert checkpoints_of(yard, done) == []
 
 
-def _next_checkpoint(yard: Yard, job: Manifest, above: int) -> int:
-    """Wait for a checkpoint that only the present pod can have made; gives its step."""
+def _newest(yard: Yard, job: Manifest) -> int:
+    """Step of the newest checkpoint."""
+    return max(checkpoints_of(yard, job), default=0)
 
-    def newest() -> int | None:
-        found = checkpoints_of(yard, job)
-        return found[-1] if found and found[-1] > above else None
 
-    return wait_for(newest, 180)
+def _delete(yard: Yard, pod: Manifest) -> None:
+    yard.delete("pod", pod["metadata"]["name"])
 
 
 def test_uploader_killed_twice_leaves_nothing_half(yard: Yard) -> None:

@@ -10,7 +10,7 @@ from modelyard.api import layout
 from modelyard.api.run import TERMINATION_LIMIT, ExitCode, Manifest, Outcome, digest_of
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
-from modelyard_server.__main__ import main
+from modelyard_server.command import main
 from modelyard_server.fetch import Version, parse
 from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer

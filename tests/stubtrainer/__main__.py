@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from modelyard_trainer import pipeline
-from modelyard_trainer.__main__ import main
+from modelyard_trainer.command import main
 from tests.stubtrainer import export, train
 
 pipeline.STAGES["train"] = ("train", "export", "publish")

@@ -14,7 +14,7 @@ import pytest
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, TrainConfig
 from modelyard_trainer import pipeline
-from modelyard_trainer.__main__ import make_run
+from modelyard_trainer.command import make_run
 from modelyard_trainer.stopping import Stop
 from tests.trainer.yard import BUCKET, Yard, environment
 

@@ -23,8 +23,8 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, FileEntry, Manifest, digest_of
 from modelyard.storage.publish import describe, publish
-from modelyard_trainer.__main__ import make_run
 from modelyard_trainer.checkpoints import Place, newest
+from modelyard_trainer.command import make_run
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.safe import check_folder

@@ -16,7 +16,7 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of, listing_digest
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
-from modelyard_trainer.__main__ import make_run
+from modelyard_trainer.command import make_run
 from modelyard_trainer.stopping import Stop
 from tests.localcluster.minio import MinioServer
 from tests.trainer.words import json_lines, rows

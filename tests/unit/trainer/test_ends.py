@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from modelyard import names
 from modelyard.api.run import ExitCode, Outcome
 from modelyard.storage.errors import Corrupt, Denied, Missing, StoreError, Unavailable
-from modelyard_trainer.__main__ import outcome_bytes
+from modelyard_trainer.command import outcome_bytes
 from modelyard_trainer.errors import from_store, out_of_memory
 from modelyard_trainer.history import lines_until
 from modelyard_trainer.progress import Progress
@@ -77,3 +81,14 @@ def test_progress_neither_blocks_nor_fails_the_run() -> None:
 def test_history_goes_on_where_the_checkpoint_was() -> None:
     lines = ['{"step": 1}', '{"step": 2}', "torn {", '{"step": 3}']
     assert lines_until("\n".join(lines), 2) == lines[:2]
+
+
+@pytest.mark.parametrize("package", ["modelyard_trainer", "modelyard_server"])
+def test_asked_to_stop_while_it_is_imported_it_ends_at_once(package: str, tmp_path: Path) -> None:
+    """As a pod's first process it would else ignore the signal, and the eviction would take its whole grace period."""
+    (tmp_path / "pydantic.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)")
+    command, environment = [sys.executable, "-m", package], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"importing\n"
+        process.terminate()
+        assert process.wait(30) == ExitCode.INTERRUPTED
