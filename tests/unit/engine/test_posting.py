@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from modelyard.decision import Answer, Decision, Event, Fact, Manifest, Platform, Room
 from modelyard.engine import loop
 from modelyard.engine.loop import Engine
@@ -48,14 +50,32 @@ def decide(*_: Any) -> Decision:
     return Decision(status={"phase": "Pending"}, events=(Event("Pending", "made"),))
 
 
-async def test_a_burst_posts_few_events_at_once_and_all_in_the_end() -> None:
-    api = SlowEvents()
+def story(api: SlowEvents) -> Engine:
     room = Room("FineTuneJob", "finetunejobs", namespaced=True, needs=lambda *_: (), decide=decide)
-    engine = Engine([room], World(kube=api, facts=NoFacts(), platform=Platform()))
-    for i in range(20):
+    return Engine([room], World(kube=api, facts=NoFacts(), platform=Platform()))
+
+
+async def passes(engine: Engine, number: int) -> None:
+    for i in range(number):
         meta = {"name": f"job-{i}", "namespace": "team", "uid": f"job-{i}", "resourceVersion": "1"}
         engine.world.cache.put({"apiVersion": "modelyard.dev/v1alpha1", "kind": "FineTuneJob", "metadata": meta})
         await engine.run_pass(("FineTuneJob", "team", f"job-{i}"))
+
+
+async def test_a_burst_posts_few_events_at_once_and_all_in_the_end() -> None:
+    engine = story(api := SlowEvents())
+    await passes(engine, 20)
+    engine.queue.caught_up.set()
     await engine.close()
     assert api.posted == 20
     assert api.most <= loop.POSTERS
+
+
+async def test_events_let_waiting_passes_go_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "STORY_LAG", 0.5)
+    engine = story(api := SlowEvents())
+    await passes(engine, 3)
+    await asyncio.sleep(0.2)
+    assert api.posted == 0
+    await engine.close()
+    assert api.posted == 3 and not engine.queue.caught_up.is_set()

@@ -13,11 +13,11 @@ from modelyard.engine.world import World
 log = logging.getLogger(__name__)
 
 
-async def post_events(world: World, obj: Manifest, events: tuple[Event, ...]) -> None:
-    """Post core/v1 Events; failures are logged only."""
+async def post_events(world: World, obj: Manifest, events: tuple[Event, ...], at: datetime) -> None:
+    """Post core/v1 Events of that moment; failures are logged only."""
     for event in events:
         try:
-            await world.kube.create(manifest(obj, event, world.now()))
+            await world.kube.create(manifest(obj, event, at))
         except KubeError as fault:
             log.debug("event %s not posted: %s", event.reason, fault)
 

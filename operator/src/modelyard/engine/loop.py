@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -24,7 +25,9 @@ STALE: dict[int, float] = {HTTPStatus.CONFLICT: 0.05, HTTPStatus.NOT_FOUND: 1.0}
 """Refusals that a cache behind the API server brings, and how soon (s) to try again."""
 FENCED_PAUSE = 1.0
 POSTERS = 2
-"""Events posted at once: the story may lag behind a burst, Jobs may not."""
+"""Events posted at once."""
+STORY_LAG = 15.0
+"""Seconds for which events let passes go before them: the story may lag behind a burst, Jobs may not."""
 
 
 class Engine:
@@ -125,8 +128,11 @@ class Engine:
         task.add_done_callback(self._posting.discard)
 
     async def _post_in_turn(self, obj: Manifest, events: tuple[Event, ...]) -> None:
+        at = self.world.now()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.queue.caught_up.wait(), STORY_LAG)
         async with self._posters:
-            await post_events(self.world, obj, events)
+            await post_events(self.world, obj, events, at)
 
     def _forget(self, key: Key) -> None:
         self.queue.forget(key)

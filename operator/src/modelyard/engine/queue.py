@@ -33,6 +33,9 @@ class WorkQueue:
         self._failures: dict[Key, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self.caught_up = asyncio.Event()
+        """Set while no key waits for a free worker."""
+        self.caught_up.set()
         self.beat = 0.0
         """Loop time of the last sign of life."""
 
@@ -43,6 +46,7 @@ class WorkQueue:
         elif key not in self._queued:
             self._queued.add(key)
             self._ready.put_nowait(key)
+            self.caught_up.clear()
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Look at this key later; the earliest of several times counts."""
@@ -96,6 +100,8 @@ class WorkQueue:
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
+            if self._ready.empty():
+                self.caught_up.set()
             self._queued.discard(key)
             self._running.add(key)
             self._idle.clear()
