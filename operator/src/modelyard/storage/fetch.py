@@ -15,7 +15,7 @@ from modelyard.api.run import FileEntry, Manifest, digest_of
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.store import Store
 
-PART = 64 << 20
+PART = 32 << 20
 """Bytes that one request asks for: larger files come in parts side by side."""
 THREADS = 8
 LONGEST_MANIFEST = 4 * 1024 * 1024
@@ -62,6 +62,8 @@ def fetch_verified(
     for entry in files:
         check_path(entry.path, allowed)
     places = [Place(layout.file_key(prefix, found, e.path), target / e.path, e) for e in files]
+    for folder in {place.path.parent for place in places}:
+        folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="fetch") as pool:
         try:
             _fetch_all(pool, store, bucket, places)
@@ -110,7 +112,6 @@ def _begin(pool: Executor, store: Store, bucket: str, place: Place) -> list[Futu
         raise _missing(bucket, place)
     if there.size != size:
         raise _differs(bucket, place, there.size, "unknown")
-    place.path.parent.mkdir(parents=True, exist_ok=True)
     with place.path.open("wb") as stream:
         stream.truncate(size)
     return [pool.submit(_fetch_part, store, bucket, place, at, min(PART, size - at)) for at in range(0, size, PART)]
@@ -137,7 +138,6 @@ def _hashed(path: Path, arriving: Iterable[Future[int]]) -> str:
 
 
 def _fetch_whole(store: Store, bucket: str, place: Place) -> None:
-    place.path.parent.mkdir(parents=True, exist_ok=True)
     try:
         size, sha = _write(place.path, store.chunks(bucket, place.key), place.entry.size)
     except Missing as fault:

@@ -18,7 +18,8 @@ from modelyard.storage.errors import StoreError
 log = logging.getLogger(__name__)
 FactFunction = Callable[[Mapping[str, str]], Awaitable[Any]]
 BRIEF_AGE = 2.0
-LIMIT = 5000
+LIMIT = 1000
+"""Answers kept at most, a few KB each: with more objects than that some are asked again."""
 Asked = tuple[str, tuple[tuple[str, str], ...]]
 
 
