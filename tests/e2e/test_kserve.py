@@ -6,7 +6,6 @@ served and its controller runs) and `stop` (neither): so the same tests run agai
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shlex
@@ -19,8 +18,8 @@ from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from examples.demo.shell import run
-from modelyard.api import layout
 from tests.e2e.runs import wait_for
+from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.yard import Manifest, Yard, dataset
 from tests.e2e.yard import deployment as a_deployment
 from tests.stubtrainer.behaviour import Behaviour
@@ -118,18 +117,8 @@ def test_deleted_by_hand_it_comes_back(yard: Yard) -> None:
 
 
 def test_a_flipped_byte_is_never_served(cluster: Cluster, yard: Yard) -> None:
-    version = yard.get("modelversion", "tiny-2") or {}
-    _, prefix = layout.split_uri(version["spec"]["uri"])
-    key = layout.file_key(prefix, version["spec"]["digest"], "model.onnx")
-    with install.store_client(cluster) as (client, _):
-        whole = bytearray(client.get_object(bucket_name=install.BUCKET, object_name=key).read())
-        whole[len(whole) // 2] ^= 1
-        client.put_object(bucket_name=install.BUCKET, object_name=key, data=io.BytesIO(bytes(whole)), length=len(whole))
-    yard.apply(deployment("tampered", "tiny", version=2))
-    message = yard.wait_reason("modeldeployment", "tampered", "ArtifactsCorrupt", 120)
-    assert "model.onnx" in message
-    assert not (yard.get("modeldeployment", "tampered") or {})["status"].get("serving")
-    yard.delete("modeldeployment", "tampered")
+    with flipped_byte(cluster, yard.get("modelversion", "tiny-2") or {}):
+        never_serves(yard, deployment("tampered", "tiny", version=2))
 
 
 def test_the_spec_moves_the_backend(yard: Yard) -> None:

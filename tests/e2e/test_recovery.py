@@ -5,7 +5,6 @@ Not about training, so the stub trainer runs: its checkpoints, store calls and e
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
 from modelyard.api import layout
 from tests.e2e.runs import step_of
+from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.yard import Manifest, Yard, dataset, deployment
 from tests.localcluster import cluster as parts
 from tests.stubtrainer.behaviour import Behaviour
@@ -81,20 +81,12 @@ def repaired() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("repaired")
-def test_api_server_killed_in_mid_run(yard: Yard) -> None:
-    job = start(yard, "headless")
-    parts.stop_component("kube-apiserver", hard=True)
+@pytest.mark.parametrize(("component", "name"), [("kube-apiserver", "headless"), ("kubelet", "unwatched")])
+def test_a_component_killed_in_mid_run(yard: Yard, component: str, name: str) -> None:
+    job = start(yard, name)
+    parts.stop_component(component, hard=True)
     time.sleep(10)
-    parts.start_component("kube-apiserver")
-    finish(yard, job)
-
-
-@pytest.mark.usefixtures("repaired")
-def test_kubelet_killed_in_mid_run(yard: Yard) -> None:
-    job = start(yard, "unwatched")
-    parts.stop_component("kubelet", hard=True)
-    time.sleep(10)
-    parts.start_component("kubelet")
+    parts.start_component(component)
     finish(yard, job)
 
 
@@ -119,20 +111,8 @@ def test_children_deleted_by_hand_are_back_within_ten_seconds(yard: Yard, served
 
 
 def test_a_flipped_byte_is_never_served(cluster: Cluster, yard: Yard, served: str) -> None:
-    version = yard.get("modelversion", f"{served}-1") or {}
-    _, prefix = layout.split_uri(version["spec"]["uri"])
-    key = layout.file_key(prefix, version["spec"]["digest"], "model.onnx")
-    with install.store_client(cluster) as (client, _):
-        whole = bytearray(client.get_object(bucket_name=install.BUCKET, object_name=key).read())
-        whole[len(whole) // 2] ^= 1
-        client.put_object(bucket_name=install.BUCKET, object_name=key, data=io.BytesIO(bytes(whole)), length=len(whole))
-        yard.apply(deployment("tampered", served, version=1))
-        message = yard.wait_reason("modeldeployment", "tampered", "ArtifactsCorrupt", 120)
-        assert "model.onnx" in message
-        assert not (yard.get("modeldeployment", "tampered") or {})["status"].get("serving")
-        whole[len(whole) // 2] ^= 1
-        client.put_object(bucket_name=install.BUCKET, object_name=key, data=io.BytesIO(bytes(whole)), length=len(whole))
-    yard.delete("modeldeployment", "tampered")
+    with flipped_byte(cluster, yard.get("modelversion", f"{served}-1") or {}):
+        never_serves(yard, deployment("tampered", served, version=1))
 
 
 def test_store_gone_for_half_a_minute(cluster: Cluster, yard: Yard) -> None:
