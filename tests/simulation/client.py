@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -68,7 +68,11 @@ class Client:
         self, kind: str, selector: str = "", namespace: str = "", limit: int = 500, fields: str = ""
     ) -> list[Manifest]:
         """All objects of a kind; like the real server without kind and apiVersion in the items. No Event is kept."""
-        return await self._read(lambda: [_item(obj) for obj in self._api.all(kind) if selects(selector, obj)])
+        return await self._read(lambda: _listed(self._api, kind, selector))
+
+    async def serves(self, kinds: Iterable[str]) -> bool:
+        """True if all of these kinds are served."""
+        return await self._read(lambda: self._api.absent.isdisjoint(kinds))
 
     async def create(self, manifest: Manifest) -> Manifest:
         """POST."""
@@ -171,6 +175,11 @@ def selects(selector: str, obj: Manifest) -> bool:
         if name not in labels or (equals and labels[name] != value):
             return False
     return True
+
+
+def _listed(api: FakeApi, kind: str, selector: str) -> list[Manifest]:
+    api.must_serve(kind)
+    return [_item(obj) for obj in api.all(kind) if selects(selector, obj)]
 
 
 def _item(obj: Manifest) -> Manifest:

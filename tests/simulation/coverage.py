@@ -28,7 +28,7 @@ REASONS = {
     "Unschedulable OutOfMemory TrainerFailed LossNotANumber ExportDiffers StoreUnavailable",
     "ModelVersion": "Verified ArtifactsCorrupt InUse StoreUnavailable",
     "ModelDeployment": "WaitingForVersion RollingOut Serving WaitingForPod LoadFailed PredictionFailed SecretMissing "
-    "NoPassedVersion VersionNotFound ChildRefused ArtifactsCorrupt",
+    "NoPassedVersion VersionNotFound ChildRefused ArtifactsCorrupt KServeMissing",
 }
 
 

@@ -38,6 +38,8 @@ class FakeApi:
         self._applied: dict[tuple[str, Key], Manifest] = {}
         self._revision = 1000
         self._uids = 0
+        self.absent: frozenset[str] = frozenset()
+        """Kinds that are not served now."""
         self.leader = ("", 0.0)
         """Who holds the Lease, and since when."""
         self.watchers: list[Watcher] = []
@@ -64,6 +66,22 @@ class FakeApi:
         found = self.look(kind, namespace, name)
         return None if found is None else shown(found)
 
+    def take_away(self, *kinds: str) -> None:
+        """Delete the definition of these kinds, and with it every object of them."""
+        for kind in kinds:
+            for obj in self.all(kind):
+                self.delete(*key_of(obj), "", "user")
+        self.absent |= {*kinds}
+
+    def bring_back(self, *kinds: str) -> None:
+        """Serve these kinds again."""
+        self.absent -= {*kinds}
+
+    def must_serve(self, kind: str) -> None:
+        """404 for a kind that is not served."""
+        if kind in self.absent:
+            raise KubeError(HTTPStatus.NOT_FOUND, "the server could not find the requested resource", "NotFound")
+
     def put_lease(self, manifest: Manifest) -> Manifest:
         """A Lease as it is wanted; nobody watches or audits Leases."""
         self._revision += 1
@@ -85,6 +103,7 @@ class FakeApi:
         """POST."""
         if manifest["kind"] == "Event":
             return clone(manifest)
+        self.must_serve(manifest["kind"])
         obj = clone(manifest)
         if self.look(*key_of(obj)) is not None:
             raise KubeError(HTTPStatus.CONFLICT, f"{key_of(obj)} already exists", "AlreadyExists")

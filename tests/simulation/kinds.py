@@ -61,13 +61,24 @@ SHORT = (
     Kind("servers", "serving", {}, actions=(2, 6), bad_servers=1.0),
     Kind("user", "training", {}, actions=(4, 9)),
     Kind("owner", "serving", {}, actions=(4, 9)),
+    Kind("kserve", "serving", {}, ("kserve_goes",), actions=(2, 5), kserve=True),
 )  # fmt: skip
-ALL_TROUBLES = ("store_outage", "restart", "two_operators", "watch_replay", "watch_gone", "cut_off", "clock_jump")
+ALL_TROUBLES = (
+    "store_outage",
+    "restart",
+    "two_operators",
+    "watch_replay",
+    "watch_gone",
+    "cut_off",
+    "clock_jump",
+    "kserve_goes",
+)
 
 
 def kind_of(seed: int) -> Kind:
     """One life in 20 is calm, two in 20 are long and have everything, the others are short; half of all have KServe."""
-    return replace(_kind(seed), kserve=seed // 20 % 2 == 1)
+    kind = _kind(seed)
+    return replace(kind, kserve=kind.kserve or seed // 20 % 2 == 1)
 
 
 def _kind(seed: int) -> Kind:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from modelyard.api.progress import TrainerStatus
 from modelyard.engine.endpoint.callers import Caller
+from modelyard.engine.kserve import KINDS as KSERVE
 from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
 from tests.simulation.chances import Chances
@@ -86,6 +87,8 @@ class Life:
 
     def _make_world(self) -> None:
         self.api, self.store = FakeApi(), FakeStore()
+        if not self.kind.kserve:
+            self.api.take_away(*KSERVE)
         self.kubelet = FakeKubelet(self.api, self.store, self.fates, self.story)
         self.kubelet.posted = self._post
         self.servers = FakeServers(self.api, self.store, self.fates, self.story)
@@ -103,7 +106,7 @@ class Life:
             self.faults,
             self.chances,
             self.story,
-            self.kind.kserve,
+            "kserve_goes" in self.kind.troubles,
             self.kind.misses_events,
         )
 
@@ -136,6 +139,8 @@ class Life:
         self.story.tell("peace")
         self.faults.stop()
         clock.shift(0.0)
+        if self.kind.kserve:
+            self.api.bring_back(*KSERVE)
         while len(self.operators) > 1:
             self.stop_operator(self.operators[-1])
         self._replace_ended()

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import traceback
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from kubernetes.aio.leaderelection import leaderelection
 
-from modelyard.decision import Platform
+from modelyard.decision import Offer, Platform
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
+from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
@@ -43,6 +44,25 @@ SPINNING = 200
 """So many passes of one object within a minute are a fault."""
 
 
+NO_OFFER = Offer(lambda platform: (), lambda servers: set())
+
+
+class Leads:
+    """The fence of one who is alone."""
+
+    held = True
+
+
+class WatchedAnyway:
+    """The simulated watch shows KServe's kinds whenever they are served."""
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def stop(self) -> None:
+        """Nothing to do."""
+
+
 @dataclass
 class Outside:
     """All that an operator's process meets."""
@@ -53,8 +73,8 @@ class Outside:
     faults: Faults
     chances: Chances
     story: Story
-    kserve: bool = False
-    """True where KServe runs the servers, unless a ModelDeployment says otherwise."""
+    kserve_moves: bool = False
+    """True where KServe's API comes and goes."""
     misses_events: bool = False
     """Where no event is lost, nobody may depend on a resync."""
 
@@ -78,9 +98,9 @@ class Operator:
         cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube)}
         functions = self.questions.facts(world.servers.prediction, progress=self.board.progress, **cluster)
         facts = Facts(functions, clock.seconds)
-        platform, now = replace(PLATFORM, kserve=world.kserve), steady(clock.wall, clock.seconds)
-        seen = World(kube=self.client, facts=facts, platform=platform, now=now)
+        seen = World(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
         self.engine = Engine(ROOMS, seen, fence=self.fence)
+        self.kserve = KServe(self.engine, kube, NO_OFFER, self.fence or Leads(), WatchedAnyway)
         self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
         self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
         self._task = asyncio.create_task(self._run())
@@ -119,11 +139,15 @@ class Operator:
         if self.fence is not None:
             await self.fence.wait()
             await self._first_listing()
-        resyncing = asyncio.create_task(self._resync_forever())
+        await self.kserve.first_look()
+        beside = [asyncio.create_task(self._resync_forever())]
+        if self._outside.kserve_moves:
+            beside.append(asyncio.create_task(self.kserve.run()))
         try:
             await self.engine.queue.run()
         finally:
-            resyncing.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _first_listing(self) -> None:
         while True:

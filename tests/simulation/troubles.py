@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from modelyard.engine.kserve import KINDS as KSERVE
 from tests.simulation import clock
 
 if TYPE_CHECKING:
@@ -81,6 +82,17 @@ class Troubles:
         life.start_operator()
         await asyncio.sleep(self._rng.uniform(5.0, 60.0))
         old.client.cut_off = False
+
+    async def kserve_goes(self) -> None:
+        """KServe is removed, its API and every InferenceService with it, and comes back later."""
+        life = self._life
+        if not life.kind.kserve:
+            return
+        life.story.tell("KServe is removed")
+        life.api.take_away(*KSERVE)
+        await asyncio.sleep(self._rng.uniform(1.0, 90.0))
+        life.story.tell("KServe is back")
+        life.api.bring_back(*KSERVE)
 
     async def clock_jump(self) -> None:
         """The operators' wall clock is set, and maybe set right again."""
