@@ -36,7 +36,9 @@ class Budget:
 
 
 def _limit(writes: list[str]) -> int:
-    return LIMIT + QUEUED * sum("Queued" in line for line in writes)
+    reasons = [line.split()[-1] for line in writes if line.startswith("status FineTuneJob")]
+    entries = sum(now == names.QUEUED != before for before, now in zip(["", *reasons], reasons, strict=False))
+    return LIMIT + QUEUED * entries
 
 
 def _run_of(obj: Manifest) -> str:

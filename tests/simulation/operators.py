@@ -23,7 +23,7 @@ from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
-from modelyard.engine.resync import resync
+from modelyard.engine.resync import SOON, mend, resync
 from modelyard.engine.world import World, steady
 from modelyard.lifecycle import ROOMS
 from tests.simulation import clock
@@ -162,6 +162,9 @@ class Operator:
             self.watch.close()
 
     async def _resync_forever(self) -> None:
+        await asyncio.sleep(SOON if self._outside.misses_events else NEVER)
+        with contextlib.suppress(KubeError):
+            await mend(self.engine, cast(Kube, self.client))
         while True:
             await asyncio.sleep(self._resync_every)
             with contextlib.suppress(KubeError):

@@ -86,8 +86,6 @@ class Troubles:
     async def kserve_goes(self) -> None:
         """KServe is removed, its API and every InferenceService with it, and comes back later."""
         life = self._life
-        if not life.kind.kserve:
-            return
         life.story.tell("KServe is removed")
         life.api.take_away(*KSERVE)
         await asyncio.sleep(self._rng.uniform(1.0, 90.0))

@@ -74,7 +74,7 @@ def test_left_out_by_name(
     assert set(run.figures["left_out"]) == found
     assert type(run.model).__module__.startswith("transformers.models.bert")
     for path in run.base.glob("*.json"):
-        assert "evil" not in path.read_text().replace(str(canary), "") or spoil is template_with_code, torch_zip
+        assert "evil" not in path.read_text().replace(str(canary), "") or spoil is template_with_code
 
 
 def test_lists_that_honest_models_have_are_no_reason(base_folder: Path, tmp_path: Path) -> None:

@@ -119,6 +119,16 @@ def test_old_answers_are_forgotten_beyond_the_limit() -> None:
     assert lived(Source(), script) == LIMIT
 
 
+def test_beyond_the_limit_the_oldest_go_not_the_short_ones() -> None:
+    async def script(facts: Facts) -> None:
+        await asyncio.gather(*(facts.ask(Fact.of("f", n=str(n), max_age=600.0)) for n in range(LIMIT + 10)))
+        for _ in range(5):
+            await facts.ask(Fact.of("f", n="short", max_age=30.0))
+
+    lived(source := Source(), script)
+    assert len(source.asked) == LIMIT + 11
+
+
 def test_an_answer_of_no_use_any_more_is_forgotten() -> None:
     async def script(facts: Facts) -> list[int]:
         kept = []

@@ -14,7 +14,8 @@ from modelyard.decision import Child, Decision, Fact, Manifest, Observed, Ref, R
 from modelyard.engine.facts import Facts
 from modelyard.engine.kube import Kube
 from modelyard.engine.loop import Engine
-from modelyard.engine.resync import resync
+from modelyard.engine.queue import WorkQueue
+from modelyard.engine.resync import mend, resync
 from modelyard.engine.world import World
 from tests.simulation import clock, wishes
 from tests.simulation.chances import Chances
@@ -92,6 +93,22 @@ def test_what_a_resync_finds_gone_is_forgotten_and_its_askers_are_woken() -> Non
         await resync(engine, cast(Kube, engine.world.kube))
         assert engine.world.cache.get(*KEY) is None
         assert engine.queue.depth == 2
+
+    lived(script)
+
+
+def test_mending_wakes_whom_news_concern_and_nobody_else() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        asker = ("TrainingProfile", "", "asker")
+        engine.queue = WorkQueue(engine.run_pass)
+        assert await mend(engine, cast(Kube, engine.world.kube)) == 0
+        assert engine.queue.depth == 0
+        engine.world.index.remember(asker, [Ref(KEY[0], KEY[2])])
+        api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
+        assert await mend(engine, cast(Kube, engine.world.kube)) == 1
+        assert engine.queue._queued == {KEY, asker}
+        known = engine.world.cache.get(*KEY)
+        assert known is not None and known["spec"]["retries"] == 5
 
     lived(script)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
 from modelyard.engine.cache import Key
 from modelyard.engine.queue import WorkQueue
@@ -174,3 +175,51 @@ def test_a_pass_under_way_ends_when_the_queue_is_stopped() -> None:
 
     clock.run(play())
     assert ended == [A]
+
+
+def test_it_has_caught_up_while_no_key_waits_for_a_worker() -> None:
+    seen = []
+
+    async def script(queue: WorkQueue) -> None:
+        seen.append(queue.caught_up.is_set())
+        queue.add(A)
+        queue.add(B)
+        for _ in range(2):
+            await asyncio.sleep(0.6)
+            seen.append(queue.caught_up.is_set())
+
+    lived(Recorder(takes=1.0), script, workers=1)
+    assert seen == [True, False, True]
+
+
+def test_a_stopped_queue_keeps_nobody_waiting() -> None:
+    async def play() -> bool:
+        queue = WorkQueue(Recorder(takes=100.0), workers=1)
+        task = asyncio.create_task(queue.run())
+        await asyncio.sleep(0)
+        queue.add(A)
+        queue.add(B)
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return queue.caught_up.is_set()
+
+    assert clock.run(play())
+
+
+def test_pauses_of_no_time_on_the_operators_own_loop() -> None:
+    """Where such a timer is another object than others."""
+
+    async def play() -> list[float]:
+        work = Recorder()
+        queue = WorkQueue(work)
+        task = asyncio.create_task(queue.run())
+        await asyncio.sleep(0)
+        for _ in range(2):
+            queue.add_after(A, 0.0)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        return work.times()
+
+    assert len(uvloop.run(play())) == 1

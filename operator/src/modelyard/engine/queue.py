@@ -29,7 +29,7 @@ class WorkQueue:
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._timers: dict[Key, tuple[float, asyncio.TimerHandle]] = {}
         self._failures: dict[Key, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,12 +51,13 @@ class WorkQueue:
     def add_after(self, key: Key, seconds: float) -> None:
         """Look at this key later; the earliest of several times counts."""
         loop = asyncio.get_running_loop()
-        due, set_before = loop.time() + seconds, self._timers.get(key)
-        if set_before is not None:
-            if set_before.when() <= due:
+        due = loop.time() + seconds
+        if key in self._timers:
+            before, timer = self._timers[key]
+            if before <= due:
                 return
-            set_before.cancel()
-        self._timers[key] = loop.call_at(due, self._ring, key)
+            timer.cancel()
+        self._timers[key] = due, loop.call_at(due, self._ring, key)
 
     def _ring(self, key: Key) -> None:
         del self._timers[key]
@@ -65,7 +66,7 @@ class WorkQueue:
     def forget(self, key: Key) -> None:
         """Drop timers and failures of a key that is gone."""
         if key in self._timers:
-            self._timers.pop(key).cancel()
+            self._timers.pop(key)[1].cancel()
         self._failures.pop(key, None)
 
     @property
@@ -80,7 +81,8 @@ class WorkQueue:
             await self._beat()
         finally:
             await self._drain(5.0)
-            for timer in self._timers.values():
+            self.caught_up.set()  # whoever lets passes go first need not wait for those that never come
+            for _, timer in self._timers.values():
                 timer.cancel()
             for task in tasks:
                 task.cancel()

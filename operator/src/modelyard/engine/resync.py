@@ -51,14 +51,15 @@ async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
     """Mend, and look at every object again; gives how many objects the watches had missed."""
     mended = await mend(engine, kube, echo)
     engine.add_all()
-    metrics.RESYNCS.inc()
     return mended
 
 
 async def mend(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
     """List every kind and wake those whom news concern; gives how many objects the watches had missed."""
     kserve = KSERVE_KINDS if engine.world.platform.kserve else ()
-    return sum([await resync_kind(engine, kube, kind, echo) for kind in (*engine.rooms, *CHILD_KINDS, *kserve)])
+    mended = [await resync_kind(engine, kube, kind, echo) for kind in (*engine.rooms, *CHILD_KINDS, *kserve)]
+    metrics.RESYNCS.inc()
+    return sum(mended)
 
 
 async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None = None) -> int:

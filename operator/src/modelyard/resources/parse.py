@@ -10,11 +10,13 @@ from modelyard import names
 from modelyard.api.common import ApiModel, CommonStatus
 from modelyard.decision import Manifest
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.remembered import remembered
+from modelyard.resources.remembered import remember
 
 M = TypeVar("M", bound=ApiModel)
 S = TypeVar("S", bound=ApiModel)
 T = TypeVar("T", bound=CommonStatus)
+PARSED = 512
+"""Specs and statuses kept: a ModelDeployment looks at those of all versions of its model, several times a pass."""
 
 
 def spec_of(model: type[S], obj: Manifest) -> S | Verdict:
@@ -33,7 +35,7 @@ def status_of(model: type[T], obj: Manifest) -> T:
         return model()
 
 
-@remembered
+@remember(PARSED)
 def _parsed(data: dict[str, Any], model: type[M]) -> M:
     return model.model_validate(data)
 

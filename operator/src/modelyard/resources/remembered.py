@@ -14,22 +14,30 @@ KEPT = 128
 BY_IDENTITY = (BaseModel, dict)
 
 
-def remembered(function: F) -> F:
+def remember(most: int) -> Callable[[F], F]:
     """Remember by the identity of the first argument, of models and of dictionaries, and by the value of all others.
 
-    They are values: whoever changes one in place gets the old result. Exceptions are not kept. One thread only.
+    They are values: whoever changes one in place gets the old result. The `most` newest results are kept, exceptions
+    are not. One thread only.
     """
-    kept: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
 
-    @wraps(function)
-    def ask(*args: Any) -> Any:
-        key = (id(args[0]), *[id(arg) if isinstance(arg, BY_IDENTITY) else arg for arg in args[1:]])
-        found = kept.get(key)
-        if found is None:
-            # The arguments are kept too, so that no other object can take their place in memory.
-            found = kept[key] = args, function(*args)
-            if len(kept) > KEPT:
-                del kept[next(iter(kept))]
-        return found[1]
+    def remembering(function: F) -> F:
+        kept: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
 
-    return cast(F, ask)
+        @wraps(function)
+        def ask(*args: Any) -> Any:
+            key = (id(args[0]), *[id(arg) if isinstance(arg, BY_IDENTITY) else arg for arg in args[1:]])
+            found = kept.get(key)
+            if found is None:
+                # The arguments are kept too, so that no other object can take their place in memory.
+                found = kept[key] = args, function(*args)
+                if len(kept) > most:
+                    del kept[next(iter(kept))]
+            return found[1]
+
+        return cast(F, ask)
+
+    return remembering
+
+
+remembered = remember(KEPT)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -175,6 +176,33 @@ def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     assert w.status["candidate"] == 8
     w.turn(1)
     assert (w.status["failed"], w.status.get("doubtedAt")) == (8, None)
+
+
+def restarted(w: World) -> None:
+    w.children[("Deployment", "reviews-v8")]["status"] = {}
+
+
+def of_another_spec(w: World) -> None:
+    w.obj["metadata"]["generation"] += 1
+
+
+def without_store(w: World) -> None:
+    w.manifest = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
+
+
+@pytest.mark.parametrize("end", [restarted, of_another_spec, without_store])
+def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[World], None]) -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.turn(5)
+    first, before = w.status["doubtedAt"], w.manifest
+    end(w)
+    w.turn(50)
+    w.manifest = before
+    w.up(8)
+    w.turn(50)
+    assert w.status["candidate"] == 8 and w.status["doubtedAt"] > first
 
 
 def test_without_a_sample_nothing_moves() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 FactFunction = Callable[[Mapping[str, str]], Awaitable[Any]]
 BRIEF_AGE = 2.0
 LIMIT = 1000
-"""Answers kept at most, a few KB each: with more objects than that some are asked again."""
+"""Answers kept at most, a few KB each; the oldest go first."""
 Asked = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -51,7 +50,6 @@ class Facts:
     def __init__(self, functions: Mapping[str, FactFunction], clock: Callable[[], float] = time.monotonic) -> None:
         self._functions, self._clock = functions, clock
         self._known: dict[Asked, Known] = {}
-        self._ends: list[tuple[float, Asked]] = []
         self._under_way: dict[Asked, asyncio.Future[Answer]] = {}
 
     async def ask(self, fact: Fact) -> Answer:
@@ -79,13 +77,11 @@ class Facts:
         return answer
 
     def _remember(self, asked: Asked, known: Known) -> None:
-        """For as long as its asker may ask again, at most LIMIT answers; those that end first go first."""
+        """In the order of asking; what is of no use any more goes, and what is beyond LIMIT."""
+        self._known.pop(asked, None)
         self._known[asked] = known
-        heapq.heappush(self._ends, (known.end, asked))
-        while self._ends and (self._ends[0][0] < known.at or len(self._known) > LIMIT):
-            end, ended = heapq.heappop(self._ends)
-            if ended in self._known and self._known[ended].end == end:
-                del self._known[ended]
+        while self._known[oldest := next(iter(self._known))].end < known.at or len(self._known) > LIMIT:
+            del self._known[oldest]
 
 
 async def _answer(function: FactFunction, args: Mapping[str, str]) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import Any
 
 from modelyard import names
@@ -11,7 +11,6 @@ from modelyard.api.finetunejob import BasePin
 from modelyard.decision import Fact
 from modelyard.resources import limits
 from modelyard.resources.finetunejob.case import Case
-from modelyard.resources.remembered import remembered
 from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
 
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
@@ -42,21 +41,16 @@ def pin_base(case: Case) -> BasePin | Wait:
         return stuck(answer.reason, f"spec.from.base: {uri}: {answer.message}", HUMAN_PAUSE)
     if answer.failed:
         return unanswered(answer, f"spec.from.base {uri}")
-    return _pin(answer.value, uri)
+    return _fault(uri, _paths(answer.value)) or BasePin(uri=uri, digest=answer.value["digest"])
 
 
 def _paths(listing: dict[str, Any] | None) -> list[str]:
     return [str(path) for path, _ in (listing or {}).get("files", [])]
 
 
-@remembered
-def _pin(listing: dict[str, Any], uri: str) -> BasePin | Wait:
-    return _fault(uri, _paths(listing)) or BasePin(uri=uri, digest=listing["digest"])
-
-
 def _fault(uri: str, paths: list[str]) -> Wait | None:
-    suffixes = {PurePosixPath(path).suffix.lower() for path in paths}
-    unsafe = sorted(path for path in paths if PurePosixPath(path).suffix.lower() in UNSAFE)
+    suffixes = {splitext(path)[1].lower() for path in paths}
+    unsafe = sorted(path for path in paths if splitext(path)[1].lower() in UNSAFE)
     if ".safetensors" not in suffixes and unsafe:
         text = (
             f"spec.from.base: {uri} has only pickled weights ({', '.join(unsafe[:3])}), which can run code when they "

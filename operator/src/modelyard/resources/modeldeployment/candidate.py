@@ -143,10 +143,11 @@ def _refused(s: Situation, number: int) -> Fault | None:
 def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -> Judgement:
     published = s.observed.fact(manifest_fact(version))
     if published is None or (published.failed and published.reason != names.CORRUPT):
-        return _unknown_sample(version, published, doubted)
+        return _unknown_sample(version, published)
     sample = _sample(published)
     if not sample:
-        text = f"the manifest of version {version.number} is gone, another or without sample: make a new version"
+        cause = published.message or f"the manifest of version {version.number} is gone or names no sample"
+        text = f"{cause}: make a new version"
         return _doubt(names.CORRUPT, names.CORRUPT, text, doubted, now)
     wrong = _wrong(version, s.observed.fact(prediction_fact(s, version, sample)))
     if wrong is None:
@@ -165,12 +166,12 @@ def _doubt(reason: str, at_first: str, text: str, doubted: str | None, now: date
     return Judgement("waiting", at_first, text, doubted_at=since)
 
 
-def _unknown_sample(version: Version, answer: Answer | None, doubted: str | None) -> Judgement:
+def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
+    """Nobody asks the candidate meanwhile, so an older doubt ends."""
     if answer is None:
-        text = f"version {version.number} is available; its sample is read"
-        return Judgement("waiting", names.ROLLING_OUT, text, doubted_at=doubted)
+        return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available; its sample is read")
     text = f"the sample of version {version.number} cannot be read: {answer.message}"
-    return Judgement("waiting", answer.reason, text, doubted_at=doubted)
+    return Judgement("waiting", answer.reason, text)
 
 
 def _wrong(version: Version, answer: Answer | None) -> str | None:
