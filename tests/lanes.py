@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error)")
+COUNTS = re.compile(r"(\d+) (passed|failed|xfailed|skipped|error)")
 
 
 @dataclass
@@ -122,9 +122,13 @@ def summary(results: list[Result]) -> tuple[str, int]:
     for result in sorted(results, key=lambda r: -r.seconds):
         counted = ", ".join(f"{n} {word}" for word, n in result.counts.items())
         lines.append(f"{result.seconds:7.0f} s  {'ok  ' if result.code == 0 else 'FAIL'}  {result.lane:12} {counted}")
-    total = {word: sum(r.counts.get(word, 0) for r in results) for word in ("passed", "failed", "skipped", "error")}
+    total = {
+        word: sum(r.counts.get(word, 0) for r in results)
+        for word in ("passed", "failed", "skipped", "xfailed", "error")
+    }
     broken = total["failed"] + total["error"] + sum(1 for r in results if r.code and not r.counts.get("failed"))
-    lines.append(f"{total['passed']} passed, {broken} failed, {total['skipped']} skipped")
+    xfailed = f", {total['xfailed']} xfailed" if total["xfailed"] else ""
+    lines.append(f"{total['passed']} passed, {broken} failed, {total['skipped']} skipped{xfailed}")
     return "\n".join(lines), 1 if broken else 0
 
 
@@ -133,7 +137,9 @@ def write_table(table: str) -> None:
     model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory = int(next(line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))) // 2**20
     machine = f"{os.cpu_count()} cores ({model}), {memory} GiB, kernel {os.uname().release}"
-    text = f"# Last `make test-full`\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}.\n\n```\n{table}\n```\n"
+    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {machine}"
+    text = f"# Last `make test-full`\n\n{when}.\n\n```\n{table}\n```\n"
     Path("docs/test-full.md").write_text(text)
 
 
