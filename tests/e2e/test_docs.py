@@ -53,6 +53,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Namespace, keys, data and base model that the pages speak of; the default profile's image is the stub."""
+    forget(cluster, NAMESPACE)
     install.prepare_namespace(cluster, NAMESPACE)
     patch_default_profile(cluster, image("stubtrainer"))
     labelled = [{"text": row["text"], "sentiment": row["label"]} for row in rows(900)]
@@ -110,6 +111,13 @@ def exchange(cluster: Cluster, wanted: dict[tuple[str, str], bytes]) -> dict[tup
                 before[bucket, key] = client.get_object(bucket_name=bucket, object_name=key).read()
             install.put(client, bucket, key, content)
     return before
+
+
+def forget(cluster: Cluster, namespace: str) -> None:
+    """Nothing of an earlier walk is in the store: the pages name versions by their numbers."""
+    with install.store_client(cluster) as (client, _):
+        for found in client.list_objects(install.BUCKET, prefix=f"ns/{namespace}/", recursive=True):
+            client.remove_object(install.BUCKET, str(found.object_name))
 
 
 walked: list[str] = []
