@@ -48,8 +48,9 @@ async def measure(quick: bool) -> Figure:
             Row("operator: CPU per run", cpu / runs * 1000, "ms"),
         ],
         [
-            "What the operator remembers for a while is bounded (128 results per function, the ends of 1,000 "
-            "objects, 1,000 answers) and full after some hundred runs; a leak is what grows after that.",
+            "What the operator remembers for a while is bounded (512 specs and statuses, 128 results per other "
+            "function, the ends of 1,000 objects, 1,000 answers) and full after some hundred runs; a leak is what "
+            "grows after that.",
             "Real API server and store. Kubelet, Job controller and trainer are played by the benchmark, which "
             "publishes with the project's own code: a thousand real pods would take hours on two cores.",
         ],

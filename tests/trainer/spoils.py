@@ -61,6 +61,12 @@ def with_header(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length :])
 
 
+def with_header_length(folder: Path, length: int) -> None:
+    """The weights with a header that says it is so many bytes long."""
+    path = folder / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + path.read_bytes()[8:])
+
+
 def first_tensor(header: dict[str, Any], **fields: Any) -> dict[str, Any]:
     name = next(key for key in header if key != "__metadata__")
     return {**header, name: {**header[name], **fields}}
@@ -95,13 +101,11 @@ def pickle_as_tokenizer(folder: Path, canary: Path) -> None:
 
 
 def huge_header(folder: Path, canary: Path) -> None:
-    raw = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 63) + raw[8:])
+    with_header_length(folder, 1 << 63)
 
 
 def header_longer_than_the_file(folder: Path, canary: Path) -> None:
-    raw = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw[8:])
+    with_header_length(folder, (folder / "model.safetensors").stat().st_size)
 
 
 def header_is_no_json(folder: Path, canary: Path) -> None:

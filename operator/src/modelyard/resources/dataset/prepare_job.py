@@ -48,46 +48,33 @@ def job_name(obj: Manifest, spec: DatasetSpec) -> str:
 
 def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observed: Observed) -> RunPlan:
     """The Job as it would be made now."""
-    meta, queue = obj["metadata"], queue_of(obj, profile)
-    return _plan(
-        spec, profile, observed.platform, own_image_of(profile, observed), meta["namespace"], meta["name"], queue
-    )
-
-
-@remembered
-def _plan(
-    spec: DatasetSpec,
-    profile: TrainingProfileSpec,
-    platform: Platform,
-    image: str,
-    namespace: str,
-    owner: str,
-    queue: str,
-) -> RunPlan:
-    run = prepare_id(spec)
-    name = names.child_name(owner, f"prepare-{run}")
+    platform, name = observed.platform, job_name(obj, spec)
     return RunPlan(
         name=name,
-        run=run,
-        config=PrepareConfig(
-            name=owner,
-            prefix=layout.dataset_prefix(namespace, owner, run),
-            store=store_of(platform),
-            task=spec.task,
-            source=spec.source,
-            steps=spec.prepare,
-        ),
-        image=image,
+        run=prepare_id(spec),
+        config=_config(obj, spec, platform),
+        image=own_image_of(profile, observed),
         store_secret=profile.store.secret or "",
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,
-        queue=queue,
+        queue=queue_of(obj, profile),
         retries=profile.retries,
-        endpoint=endpoint_of(platform, namespace, name),
+        endpoint=endpoint_of(platform, obj["metadata"]["namespace"], name),
         endpoint_ca=platform.endpoint_ca,
         grace=seconds(profile.grace_period),
         node_selector=profile.node_selector,
         tolerations=[toleration.dump() for toleration in profile.tolerations],
+    )
+
+
+def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConfig:
+    return PrepareConfig(
+        name=obj["metadata"]["name"],
+        prefix=prefix(obj, spec),
+        store=store_of(platform),
+        task=spec.task,
+        source=spec.source,
+        steps=spec.prepare,
     )
 
 
