@@ -58,7 +58,7 @@ class Loop(Trainer):  # type: ignore[misc]
     """The Trainer; its own samplers draw from the global state, which a resumed run cannot repeat."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(preprocess_logits_for_metrics=_logits, **settings)
         # Classifiers take the mean over a batch and ignore the count of items: accumulation must divide itself.
         self.model_accepts_loss_kwargs = False
 
@@ -70,3 +70,8 @@ class Loop(Trainer):  # type: ignore[misc]
         """Draws nothing from the global state: a run that is resumed at the end of an epoch evaluates no more."""
         with torch.random.fork_rng():
             return super().evaluate(*args, **settings)
+
+
+def _logits(outputs: Any, _: Any) -> Any:
+    """Models with an encoder and a decoder answer more than logits, which come first."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
