@@ -116,6 +116,7 @@ def _trainer_speed(run: TrainRun) -> float:
     """The trainer's own loop with its own arguments and callbacks; the evaluation at the end is not timed."""
     from transformers import TrainerCallback
 
+    from modelyard_trainer.best import Best
     from modelyard_trainer.checkpoints import Keeper, Place
     from modelyard_trainer.history import History
     from modelyard_trainer.stages import train
@@ -130,7 +131,8 @@ def _trainer_speed(run: TrainRun) -> float:
 
     run.model, clock = _model(), Clock()
     history = History(run.folder("history"), lambda path, name: None, [])
-    loop = train._loop(run, Keeper(Place(run.store, "none", "none/"), 1), history)
+    keeper, best = Keeper(Place(run.store, "none", "none/"), 1), Best(run.folder("best"))
+    loop = train._loop(run, train._callbacks(run, keeper, best, history))
     loop.add_callback(clock)
     loop.train()
     history.close()
@@ -171,12 +173,10 @@ _PARTS = {"trainer": _trainer_speed, "plain": _plain_speed}
 
 def _order(run: TrainRun) -> list[int]:
     """The order that the trainer's sampler gives in its first epoch."""
-    import torch
-    from transformers.trainer_pt_utils import get_length_grouped_indices
+    from modelyard_trainer.loop import EncodedRows, batch_order
 
-    generator = torch.Generator().manual_seed(run.config.train.seed)
-    lengths = [len(row) for row in run.encoded["train"]]
-    return list(get_length_grouped_indices(lengths, BATCH, generator=generator))
+    lengths = EncodedRows(run.encoded["train"], []).lengths
+    return list(batch_order(lengths, BATCH, run.config.train.seed, 0))
 
 
 def _batches(run: TrainRun) -> Any:

@@ -7,9 +7,11 @@ import os
 import random
 import signal
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from safetensors.numpy import load
 
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, TrainConfig
@@ -30,14 +32,22 @@ SOME, ALL = 1, 5
 
 
 class Trained:
-    """How a run ended: validation loss, last training loss and steps."""
+    """How a run ended: validation loss, last training loss, steps, the best of them, and the published weights."""
 
     def __init__(self, yard: Yard, config: TrainConfig) -> None:
         text = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode()
         lines = [json.loads(line) for line in text.splitlines()]
         self.validation = [line["validation_loss"] for line in lines if "validation_loss" in line][-1]
         self.loss = [line["loss"] for line in lines if "loss" in line][-1]
-        self.steps = yard.report(config).train["steps"]
+        report = yard.report(config)
+        self.steps, self.best = report.train["steps"], report.train["best_step"]
+        self.evaluations, self.reported_loss = report.train["evaluations"], report.train["loss"]
+        version = layout.version_prefix(config.prefix)
+        self.weights = load(yard.store.get(BUCKET, yard.file_key(version, "model.safetensors")))
+
+    def differs_by(self, other: Trained) -> float:
+        """Largest difference of a published weight."""
+        return max(float(abs(value - other.weights[name]).max()) for name, value in self.weights.items())
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +65,13 @@ def make_config(yard: Yard, base: dict[str, str], dataset: dict[str, str], run: 
     return yard.train_config(run, base, dataset, export=["safetensors"], checkpointEvery=0, **KINDS[kind])
 
 
-def in_child(yard: Yard, config: TrainConfig, step: int = 0, word: str = "SIGKILL") -> int:
-    """The pod's program in a forked process, which gets a signal at a step; gives its wait status."""
+def in_child(
+    yard: Yard, config: TrainConfig, step: int = 0, word: str = "SIGKILL", strike: Callable[..., None] | None = None
+) -> int:
+    """The pod's program in a forked process, which gets a signal at a step; gives its wait status.
+
+    `strike` gets the run's progress, the step and the signal, and sees to it that it comes.
+    """
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -67,7 +82,7 @@ def in_child(yard: Yard, config: TrainConfig, step: int = 0, word: str = "SIGKIL
             stop.install(lambda: None)
             run = make_run(config, yard.work / f"{config.run}-{os.getpid()}", stop)
             if step:
-                _strike(run.progress, step, signal.Signals[word])
+                (strike or _strike)(run.progress, step, signal.Signals[word])
             code = int(pipeline.execute(run)[0])
     except BaseException:
         traceback.print_exc()
@@ -110,3 +125,58 @@ def test_the_loss_is_as_if_nothing_had_happened(
         assert found.steps == expected.steps
         assert abs(found.validation - expected.validation) < 1e-3, (step, found.validation, expected.validation)
         assert abs(found.loss - expected.loss) < 1e-3, (step, found.loss, expected.loss)
+        assert (found.best, found.evaluations) == (expected.best, expected.evaluations)
+        assert found.differs_by(expected) < 1e-3
+
+
+def _strike_in_evaluation(progress: Any, at: int, number: signal.Signals) -> None:
+    """Send ourselves a signal amid the evaluation after that step."""
+    from modelyard_trainer.callbacks import Choosing
+
+    look = Choosing.on_prediction_step
+
+    def struck(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == at:
+            os.kill(os.getpid(), number)
+        look(self, args, state, control, **others)
+
+    Choosing.on_prediction_step = struck  # type: ignore[method-assign]
+
+
+def _strike_after_training(progress: Any, at: int, number: signal.Signals) -> None:
+    """Send ourselves a signal when the test rows are about to be measured."""
+    update = progress.update
+
+    def struck(**changes: Any) -> None:
+        update(**changes)
+        if changes.get("stage") == "evaluate":
+            os.kill(os.getpid(), number)
+
+    progress.update = struck
+
+
+LATE = {
+    "the epoch's evaluation": (_strike_in_evaluation, 1),
+    "the last evaluation": (_strike_in_evaluation, 2),
+    "after training": (_strike_after_training, 2),
+}
+
+
+@pytest.mark.parametrize("word", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("moment", LATE)
+def test_the_best_weights_are_as_if_nothing_had_happened(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], undisturbed: dict[str, Trained], moment: str, word: str
+) -> None:
+    strike, epoch = LATE[moment]
+    expected = undisturbed["full"]
+    step = expected.steps * epoch // EPOCHS
+    config = make_config(yard, base, dataset, f"late-{word}-{list(LATE).index(moment)}".lower(), "full")
+    ended = os.waitstatus_to_exitcode(in_child(yard, config, step, word, strike))
+    assert ended == (-signal.SIGKILL if word == "SIGKILL" else ExitCode.INTERRUPTED)
+    if word == "SIGTERM" and strike is _strike_in_evaluation:
+        assert max(yard.checkpoints(config)) == step
+    assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
+    found = Trained(yard, config)
+    assert (found.steps, found.best, found.evaluations) == (expected.steps, expected.best, expected.evaluations)
+    assert found.reported_loss == pytest.approx(expected.reported_loss, abs=1e-4)
+    assert found.differs_by(expected) < 1e-4

@@ -49,6 +49,10 @@ RECONCILING: Final = "Reconciling"  # present only while True
 STALLED: Final = "Stalled"  # present only while True: a human is needed
 VERIFIED: Final = "Verified"  # of a ModelVersion
 
+# What a run noticed about itself: condition types of a FineTuneJob, present only while True, and their reasons.
+NOTHING_LEARNED: Final = "NothingLearned"  # no better than always naming the commonest class
+RATE_LOWERED: Final = "LearningRateLowered"  # training diverged and started again, once
+
 # Reasons: stable words, the message has the details. Progress first, then faults.
 PENDING: Final = "Pending"
 PREPARING: Final = "Preparing"

@@ -1,10 +1,12 @@
-"""What happens between steps: reporting, the guard against NaN, checkpoints and the end asked for by SIGTERM."""
+"""What happens between steps: reporting, divergence, the best model, checkpoints, and the end that SIGTERM asks for."""
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ from transformers import TrainerCallback
 
 from modelyard.api.run import ExitCode
 from modelyard_trainer import machine
-from modelyard_trainer.checkpoints import Keeper
+from modelyard_trainer.best import Best, evaluations, without_progress
+from modelyard_trainer.checkpoints import LOWERED, Keeper
+from modelyard_trainer.diverging import Diverged, divergence
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.history import History
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.stopping import Stop
 
 log = logging.getLogger(__name__)
 LOGGED = {
@@ -29,13 +34,22 @@ LOGGED = {
 
 
 class Guard(TrainerCallback):  # type: ignore[misc]
-    """Ends the run at the first loss that is not a number; logs come before checkpoints, so none is saved after it."""
+    """Ends training that goes wrong; logs come before checkpoints, so none is saved after it.
 
-    def __init__(self, learning_rate: float) -> None:
+    Diverged where a lower rate is still to be tried, else NOT_A_NUMBER at the first loss that is not a number.
+    """
+
+    def __init__(self, learning_rate: float, classes: int, lowered: bool) -> None:
         self._learning_rate = learning_rate
+        self._classes = classes
+        self._lowered = lowered
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
         """Look at the losses."""
+        if not self._lowered:
+            seen = divergence(state.log_history, self._classes, args.warmup_steps, state.max_steps)
+            if seen:
+                raise Diverged(seen)
         for name in ("loss", "eval_loss"):
             if not math.isfinite(logs.get(name, 0.0)):
                 what = f"the {LOGGED[name]} is {logs[name]} at step {state.global_step}"
@@ -84,12 +98,59 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
             log.info("step %d of %d: %s", state.global_step, state.max_steps, values)
 
 
+class Choosing(TrainerCallback):  # type: ignore[misc]
+    """Evaluates at the end of each epoch, before that step's checkpoint; keeps the best weights; stops early."""
+
+    def __init__(self, best: Best, patience: int | None, stop: Stop) -> None:
+        self._best = best
+        self._patience = patience
+        self._stop = stop
+        self._evaluate: Callable[[], Any] = dict
+
+    def attach(self, loop: Any) -> None:
+        """Evaluations that an earlier pod had no time for are made by this loop."""
+        self._evaluate = loop.evaluate
+        loop.add_callback(self)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Make up for the evaluation that the checkpoint is owed."""
+        if state.global_step and self._is_due(state):
+            self._evaluate()
+        control.should_training_stop = self.exhausted(state)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Evaluate after the last step of an epoch; a pod that has to go leaves it to the next one."""
+        if self._is_due(state) and not self._stop.requested:
+            control.should_evaluate = control.should_log = True
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any, **others: Any) -> None:
+        """Keep the best weights; stop once nothing has become better for long enough."""
+        if max(evaluations(state.log_history)).step == state.global_step:
+            self._best.keep(model)
+        if self.exhausted(state):
+            control.should_training_stop = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """End an evaluation that the pod has no time for."""
+        self._stop.check()
+
+    def exhausted(self, state: Any) -> bool:
+        """True once the last `patience` evaluations brought nothing better."""
+        return self._patience is not None and without_progress(state.log_history) >= self._patience
+
+    def _is_due(self, state: Any) -> bool:
+        epoch = state.max_steps // state.num_train_epochs
+        made = evaluations(state.log_history)
+        return state.global_step % epoch == 0 and (not made or made[-1].step < state.global_step)
+
+
 class Checkpointing(TrainerCallback):  # type: ignore[misc]
     """Saves every `every` seconds, and once more when the pod is asked to stop."""
 
-    def __init__(self, run: TrainRun, keeper: Keeper) -> None:
+    def __init__(self, run: TrainRun, keeper: Keeper, best: Best) -> None:
         self._run = run
         self._keeper = keeper
+        self._best = best
         self._last = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -104,14 +165,14 @@ class Checkpointing(TrainerCallback):  # type: ignore[misc]
         if stop:
             control.should_training_stop = True
 
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """End an evaluation that the pod has no time for."""
-        self._run.stop.check()
-
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Upload what the Trainer wrote to the disk."""
+        """Upload what the Trainer wrote to the disk, and the best weights so far with it."""
         self._last = time.monotonic()
-        self._keeper.submit(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._best.join(folder)
+        if self._run.lowered:
+            (folder / LOWERED).write_text(json.dumps(self._run.lowered))
+        self._keeper.submit(folder, state.global_step)
 
     def _due(self, last_step: bool) -> bool:
         every = min(60, self._run.config.checkpoint_every) if last_step else self._run.config.checkpoint_every

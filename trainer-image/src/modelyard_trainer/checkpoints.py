@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from modelyard.api import layout
 from modelyard.storage.errors import Corrupt, StoreError
@@ -21,6 +21,8 @@ SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".pt", ".pth")
 """The .pt and .pth files are loaded as plain tensors only, and come from the run's own prefix."""
 UNWANTED = ("training_args.bin",)
 STATE = "trainer_state.json"
+LOWERED = "lowered.json"
+"""Beside it, where the run diverged at first: how its rate was lowered."""
 
 
 class Found(NamedTuple):
@@ -69,6 +71,12 @@ def newest(place: Place, work: Path) -> Found | None:
             shutil.rmtree(folder, ignore_errors=True)
             place.remove(step)
     return None
+
+
+def lowered_before(found: Found | None) -> dict[str, Any] | None:
+    """How the run that a checkpoint is of lowered its rate, None if it did not."""
+    path = found and found.folder / LOWERED
+    return dict(json.loads(path.read_text())) if path and path.exists() else None
 
 
 def _check_state(folder: Path, step: int) -> None:

@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
+from modelyard_trainer.errors import Interrupted
+
 
 class EncodedRows(Dataset):  # type: ignore[misc]
     """Token ids and class number per row."""
@@ -20,6 +22,12 @@ class EncodedRows(Dataset):  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens per row."""
+        lengths: np.ndarray = np.array([len(row) for row in self._rows])
+        return lengths
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {"input_ids": self._rows[index], "labels": self._targets[index]}
@@ -38,40 +46,60 @@ class Collate:
         return {**inputs, "labels": torch.tensor([row["labels"] for row in rows])}
 
 
-class SeededByEpoch(Sampler):  # type: ignore[misc]
-    """Another sampler's order, drawn from seed and epoch alone."""
+POOL = 50
+"""Batches among whose rows those of similar length are put together."""
 
-    def __init__(self, inner: Any, seed: int, epoch: Callable[[], int]) -> None:
-        self._inner = inner
+
+def batch_order(lengths: np.ndarray, size: int, seed: int, epoch: int) -> np.ndarray:
+    """Row numbers of one epoch: batches of `size` rows of similar length, the batches themselves in random order.
+
+    The order follows from seed and epoch alone, each pair with an order of its own. Rows that fill no batch come last.
+    """
+    chance = np.random.default_rng([seed, epoch])
+    rows = chance.permutation(len(lengths))
+    whole = len(rows) - len(rows) % size
+    pools = [rows[at : min(at + POOL * size, whole)] for at in range(0, whole, POOL * size)]
+    alike = [pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, size) for pool in pools]
+    batches = chance.permutation(np.concatenate(alike)) if alike else rows[:0]
+    order: np.ndarray = np.concatenate([batches.reshape(-1), rows[whole:]])
+    return order
+
+
+class BatchesByLength(Sampler):  # type: ignore[misc]
+    """Rows in the order of the epoch that `epoch` tells."""
+
+    def __init__(self, lengths: np.ndarray, size: int, seed: int, epoch: Callable[[], int]) -> None:
+        self._lengths = lengths
+        self._size = size
         self._seed = seed
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._inner)
+        return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        self._inner.generator = torch.Generator().manual_seed(self._seed + self._epoch())
-        return iter(self._inner)
+        return iter(batch_order(self._lengths, self._size, self._seed, self._epoch()).tolist())
 
 
 class Loop(Trainer):  # type: ignore[misc]
     """The Trainer; its own samplers draw from the global state, which a resumed run cannot repeat."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(preprocess_logits_for_metrics=_logits, **settings)
+        super().__init__(**settings)
         # Classifiers take the mean over a batch and ignore the count of items: accumulation must divide itself.
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        inner = super()._get_train_sampler(train_dataset)
-        return SeededByEpoch(inner, self.args.seed, lambda: int(self.state.epoch or 0))
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        size = self.args.train_batch_size
+        return BatchesByLength(rows.lengths, size, self.args.seed, lambda: int(self.state.epoch or 0))
 
     def evaluate(self, *args: Any, **settings: Any) -> Any:
-        """Draws nothing from the global state: a run that is resumed at the end of an epoch evaluates no more."""
-        with torch.random.fork_rng():
-            return super().evaluate(*args, **settings)
-
-
-def _logits(outputs: Any, _: Any) -> Any:
-    """Models with an encoder and a decoder answer more than logits, which come first."""
-    return outputs[0] if isinstance(outputs, tuple) else outputs
+        """Draws nothing from the global state, and is owed by the checkpoint of a pod that has no time for it."""
+        try:
+            with torch.random.fork_rng():
+                return super().evaluate(*args, **settings)
+        except Interrupted:
+            self._save_checkpoint(self.model, trial=None)
+            self.callback_handler.on_save(self.args, self.state, self.control)
+            raise

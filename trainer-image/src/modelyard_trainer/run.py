@@ -94,12 +94,12 @@ class TrainRun(Run):
     tokenizer: Tokenizer = field(init=False)
     encoded: dict[str, list[np.ndarray]] = field(init=False)
     """Token ids per side and row."""
-    max_length: int = 0
-    """Tokens per row; longer rows are cut."""
     pad_id: int = 0
     model: Any = None
     fresh: list[str] = field(default_factory=list)
     """Modules that the base model did not bring: they are trained fully whatever the method."""
+    lowered: dict[str, Any] | None = None
+    """How the rate was lowered after the run diverged at its start; None for nearly every run."""
     test_logits: np.ndarray = field(init=False)
     keeper: Keeper | None = None
     """May still be uploading the last checkpoint while later stages run."""

@@ -76,6 +76,14 @@ class Method(ApiModel):
     )
 
 
+class EarlyStopping(ApiModel):
+    """When training ends before its last epoch."""
+
+    patience: int = Field(
+        ge=1, le=100, description="Epochs in a row without a better result on the validation rows that end training."
+    )
+
+
 class Train(ApiModel):
     """Hyper-parameters."""
 
@@ -92,6 +100,11 @@ class Train(ApiModel):
     warmup: float = Field(default=0.06, ge=0, lt=1, description="Share of the steps that warm up linearly.")
     max_length: int = Field(default=128, ge=8, le=8192, description="Tokens per row; longer rows are cut.")
     seed: int = Field(default=7, ge=0, le=2147483647, description="Seed of initialisation, order and dropout.")
+    early_stopping: EarlyStopping | None = Field(
+        default=None,
+        description="End training once it brings nothing better. Whether set or not, the version gets the weights of "
+        "the epoch with the best macro F1 on the validation rows.",
+    )
 
 
 class Requirement(ApiModel):

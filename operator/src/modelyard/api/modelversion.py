@@ -43,6 +43,13 @@ class Metrics(ApiModel):
     )
 
 
+class RunWarning(ApiModel):
+    """What the run noticed about its result and a person should know, beside the gate's verdict."""
+
+    reason: str = Field(max_length=64, description="Stable word, for example NothingLearned.")
+    message: str = Field(max_length=1024, description="What was seen and what to try.")
+
+
 class ModelVersionSpec(ApiModel):
     """The version; immutable but for deletionPolicy."""
 
@@ -63,6 +70,7 @@ class ModelVersionSpec(ApiModel):
                     "lineage",
                     "metrics",
                     "size",
+                    "warnings",
                 )
             )
         )
@@ -78,6 +86,9 @@ class ModelVersionSpec(ApiModel):
     )
     lineage: Lineage
     metrics: Metrics
+    warnings: list[RunWarning] = Field(
+        default_factory=list, max_length=16, description="What the run noticed about its result."
+    )
     deletion_policy: Literal["retain", "delete"] = Field(
         default="retain",
         description="delete: the artifacts go with this object, once nothing serves it; in force as soon as the "

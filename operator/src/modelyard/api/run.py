@@ -13,7 +13,7 @@ from modelyard import names
 from modelyard.api.common import ApiModel, StatusModel, Task
 from modelyard.api.dataset import Source, Step
 from modelyard.api.finetunejob import Method, Train
-from modelyard.api.modelversion import Metrics
+from modelyard.api.modelversion import Metrics, RunWarning
 
 CONFIG_PATH = "/etc/modelyard/run.json"
 """Where the pod finds its RunConfig; the environment variable MODELYARD_CONFIG names another path."""
@@ -222,6 +222,7 @@ class ModelInfo(StatusModel):
     base: str
     image: str
     sample: str = Field(description="One real input; a server that answers it is alive.")
+    warnings: list[RunWarning] = Field(default_factory=list, description="What the run noticed about its result.")
 
 
 def digest_of(data: bytes) -> str:

@@ -41,6 +41,22 @@ def test_a_verified_result_becomes_a_version() -> None:
     assert len(yard.named("Job")) == 1
 
 
+def test_what_the_run_noticed_is_a_condition_of_that_name() -> None:
+    yard = training()
+    yard.publish()
+    noticed = {"reason": names.NOTHING_LEARNED, "message": "one class for all rows"}
+    for fact in ("manifest", "verified"):
+        yard.facts[fact]["manifest"]["info"]["warnings"] = [noticed]
+    yard.pod(lambda pod: pod.exited(0))
+    yard.job(Job.succeeded)
+    yard.settle()
+    assert version(yard)["spec"]["warnings"] == [noticed]
+    held = {condition["type"]: condition for condition in yard.status["conditions"]}
+    assert held[names.NOTHING_LEARNED]["status"] == "True"
+    assert held[names.NOTHING_LEARNED]["message"] == "one class for all rows"
+    assert (yard.reason, yard.ready["status"]) == (names.SUCCEEDED, "True")
+
+
 def test_the_run_has_succeeded_only_once_the_version_stands() -> None:
     yard = training()
     yard.publish()

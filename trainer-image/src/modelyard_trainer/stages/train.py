@@ -15,11 +15,14 @@ import numpy as np
 from modelyard.api import layout
 from modelyard.storage.errors import Missing
 from modelyard_trainer import machine
-from modelyard_trainer.checkpoints import Found, Keeper, Place, newest
+from modelyard_trainer.best import Best, evaluations
+from modelyard_trainer.checkpoints import Found, Keeper, Place, lowered_before, newest, remove_all
+from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
 from modelyard_trainer.history import History, lines_until
 from modelyard_trainer.methods import method_named
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.stages import adapt, load
 from modelyard_trainer.tasks import task_named
 
 log = logging.getLogger(__name__)
@@ -28,17 +31,48 @@ LOGGINGS = 50
 
 
 def execute(run: TrainRun) -> None:
-    """Leave run.model trained; Interrupted if the pod was asked to stop, NOT_A_NUMBER if training diverged."""
+    """Leave run.model with the best weights that training came by; Interrupted if the pod was asked to stop.
+
+    A run that diverges at its start goes back to it once, at a lower rate; NOT_A_NUMBER if that does not help.
+    """
     place = Place(run.store, run.bucket, run.config.prefix)
     keeper = run.keeper = Keeper(place, run.config.checkpoint_keep)
     found = newest(place, run.folder("resume"))
+    run.lowered = lowered_before(found)
+    try:
+        _train(run, keeper, found)
+    except Diverged as fault:
+        keeper.wait()
+        remove_all(place)
+        _lower(run, str(fault))
+        _train(run, keeper, None)
+
+
+def _lower(run: TrainRun, seen: str) -> None:
+    """Back to the start: the same weights, the same order of rows, a lower rate."""
+    rate = _learning_rate(run)
+    run.lowered = {"from": rate, "to": rate / LOWER_BY, "seen": seen}
+    log.warning("training diverged (%s): it starts again at the rate %g", seen, rate / LOWER_BY)
+    run.model = None
+    load.load_model(run)
+    adapt.execute(run)
+
+
+def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
+    from modelyard_trainer.callbacks import Choosing
+
     run.figures["resumed_from"] = found.step if found else 0
     run.progress.update(resumed_from=run.figures["resumed_from"])
+    best = Best(run.folder("best-lowered" if run.lowered else "best"))
+    choosing = Choosing(best, _patience(run), run.stop)
     history = _history(run, found)
     try:
-        loop = _loop(run, keeper, history)
-        _train(run, loop, found)
-        if loop.state.global_step < loop.state.max_steps:
+        if found:
+            best.take_over(found.folder)
+        loop = _loop(run, _callbacks(run, keeper, best, history))
+        choosing.attach(loop)
+        _run(run, loop, found)
+        if loop.state.global_step < loop.state.max_steps and not choosing.exhausted(loop.state):
             raise Interrupted
     except Interrupted:
         keeper.wait()  # the last checkpoint is on its way, and its upload ends with the process
@@ -46,54 +80,76 @@ def execute(run: TrainRun) -> None:
     finally:
         history.close()
     run.model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
+    best.restore(run.model)
 
 
-def _train(run: TrainRun, loop: Any, found: Found | None) -> None:
+def _run(run: TrainRun, loop: Any, found: Found | None) -> None:
     started = time.monotonic()
     run.stop.graceful = True
     try:
         run.stop.check()
-        result = loop.train(resume_from_checkpoint=str(found.folder) if found else None)
+        loop.train(resume_from_checkpoint=str(found.folder) if found else None)
     except RuntimeError as fault:
         raise out_of_memory(fault) or fault from fault
     finally:
         run.stop.graceful = False
-    steps = loop.state.global_step - (found.step if found else 0)
-    _figures(run, loop, steps, time.monotonic() - started, result.training_loss)
+    _figures(run, loop, loop.state.global_step - (found.step if found else 0), time.monotonic() - started)
 
 
-def _figures(run: TrainRun, loop: Any, steps: int, seconds: float, loss: float) -> None:
-    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs * steps / loop.state.max_steps
+def _figures(run: TrainRun, loop: Any, steps: int, seconds: float) -> None:
+    """`steps` and `seconds` are this pod's; the loss is the last one that was logged, by whichever pod."""
+    state = loop.state
+    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs * steps / state.max_steps
+    losses = [line["loss"] for line in state.log_history if "loss" in line]
     run.figures |= {
-        "steps": loop.state.max_steps,
+        "steps": state.global_step,
         "tokens": round(tokens),
-        "tokens_per_second": round(tokens / seconds, 1),
-        "loss": round(loss, 6) if math.isfinite(loss) else None,
+        "tokens_per_second": round(tokens / seconds, 1) if steps else None,
+        "loss": round(losses[-1], 6) if losses and math.isfinite(losses[-1]) else None,
         "device": str(loop.args.device),
         "precision": "bf16" if loop.args.bf16 else "fp32",
         "threads": machine.set_threads(),
         "learning_rate": loop.args.learning_rate,
     }
-    for line in loop.state.log_history:
-        if "eval_macro_f1" in line:
-            run.figures["validation_macro_f1"] = line["eval_macro_f1"]
+    if run.lowered:
+        run.figures["diverged"] = run.lowered
+    made = evaluations(state.log_history)
+    if made:
+        run.figures |= {"best_step": max(made).step, "validation_macro_f1": max(made).metric, "evaluations": len(made)}
 
 
-def _loop(run: TrainRun, keeper: Keeper, history: History) -> Any:
+def _patience(run: TrainRun) -> int | None:
+    early = run.config.train.early_stopping
+    return early.patience if early else None
+
+
+def _learning_rate(run: TrainRun) -> float:
+    if run.lowered:
+        return float(run.lowered["to"])
+    return run.config.train.learning_rate or method_named(run.config.method.type).LEARNING_RATE
+
+
+def _callbacks(run: TrainRun, keeper: Keeper, best: Best, history: History) -> list[Any]:
+    from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
+
+    guard = Guard(_learning_rate(run), len(run.labels), run.lowered is not None)
+    return [guard, Reporting(run, history), Checkpointing(run, keeper, best)]
+
+
+def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
     from transformers import PrinterCallback
 
-    from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
     from modelyard_trainer.loop import Collate, EncodedRows, Loop
 
-    task, settings = task_named(run.config.task), _arguments(run)
+    task = task_named(run.config.task)
     loop = Loop(
         model=run.model,
-        args=settings,
+        args=_arguments(run),
         train_dataset=EncodedRows(run.encoded["train"], run.targets("train")),
         eval_dataset=EncodedRows(run.encoded["validation"], run.targets("validation")),
         data_collator=Collate(functools.partial(task.pad, pad_id=run.pad_id)),
         compute_metrics=functools.partial(_validation, run),
-        callbacks=[Guard(settings.learning_rate), Reporting(run, history), Checkpointing(run, keeper)],
+        callbacks=callbacks,
     )
     loop.remove_callback(PrinterCallback)
     return loop
@@ -111,16 +167,15 @@ def _arguments(run: TrainRun) -> Any:
         per_device_train_batch_size=train.batch_size,
         per_device_eval_batch_size=max(train.batch_size, 64),
         gradient_accumulation_steps=train.gradient_accumulation,
-        learning_rate=train.learning_rate or method_named(run.config.method.type).LEARNING_RATE,
+        learning_rate=_learning_rate(run),
         weight_decay=train.weight_decay,
         warmup_steps=math.ceil(steps * train.warmup),
         seed=train.seed,
-        train_sampling_strategy="group_by_length",
         logging_steps=max(1, steps // train.epochs // LOGGINGS),
         logging_first_step=True,
         logging_nan_inf_filter=False,
-        eval_strategy="epoch",
-        save_strategy="no",
+        eval_strategy="no",  # Choosing evaluates
+        save_strategy="no",  # Checkpointing saves
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -8,6 +8,7 @@ from datetime import datetime
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus, Progress, Run
+from modelyard.api.modelversion import RunWarning
 from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.parse import status_of
@@ -84,3 +85,5 @@ class Answer:
     version: str | None = None
     gate: str | None = None
     metric: str | None = None
+    warnings: tuple[RunWarning, ...] = ()
+    """What the run noticed about its result: a condition each."""

@@ -48,13 +48,14 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
     status, spec = case.status, _spec_of(version)
     gate, metric = status.gate, status.metric
     verdict = _without_version(case, name)
+    warnings = tuple(spec.warnings) if spec else ()
     if spec is not None:
         judged = judge(case.spec.evaluate.gate, spec.metrics, spec.formats)
         gate, metric = judged.gate, f"macro_f1 {spec.metrics.macro_f1:.3f}"
         verdict = _judged(run, name, metric, judged.gate == "passed", judged.message)
     return Answer(
         run, verdict, "Succeeded", run_job.kept(job_name(run)), resumes=resumes,
-        progress=_done(status.progress), version=name, gate=gate, metric=metric,
+        progress=_done(status.progress), version=name, gate=gate, metric=metric, warnings=warnings,
     )  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from modelyard.api.finetunejob import FineTuneJobStatus, Run
+from modelyard.api.modelversion import RunWarning
 from modelyard.decision import Decision, Manifest, Observed
 from modelyard.resources.conditions import Verdict, conditions, events
 from modelyard.resources.finetunejob import resumed
@@ -19,7 +21,7 @@ from modelyard.resources.waiting import Wait, pause
 def decision(case: Case, answer: Answer, now: datetime) -> Decision:
     """The whole status, and the children with the inline dataset among them."""
     fields = {
-        **_common(case.obj, answer.verdict, answer.phase, now),
+        **_common(case.obj, answer.verdict, answer.phase, now, answer.warnings),
         "run": _stamped(answer.run, now),
         "progress": answer.progress,
         "resumes": answer.resumes,
@@ -46,10 +48,13 @@ def invalid(obj: Manifest, verdict: Verdict, observed: Observed, now: datetime) 
     )
 
 
-def _common(obj: Manifest, verdict: Verdict, phase: str, now: datetime) -> dict[str, Any]:
+def _common(
+    obj: Manifest, verdict: Verdict, phase: str, now: datetime, warnings: Sequence[RunWarning] = ()
+) -> dict[str, Any]:
+    noticed = [{"type": w.reason, "status": "True", "reason": w.reason, "message": w.message} for w in warnings]
     return {
         "observedGeneration": obj["metadata"].get("generation", 0),
-        "conditions": conditions(obj, verdict, now),
+        "conditions": conditions(obj, verdict, now, *noticed),
         "phase": phase,
     }
 

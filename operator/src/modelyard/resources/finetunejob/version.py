@@ -119,6 +119,7 @@ def _version_spec(case: Case, info: ModelInfo, value: dict[str, Any], uri: str, 
             "formats": info.formats,
             "lineage": lineage,
             "metrics": info.metrics,
+            "warnings": info.warnings,
         }
     )
 

@@ -1,0 +1,146 @@
+"""What a run learns: the order of its rows, the best weights it came by, and a rate that was too high."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, Manifest, ModelInfo, RunReport, TrainConfig
+from modelyard.storage.fetch import fetch_verified
+from modelyard_trainer.data.rows import read_rows
+from modelyard_trainer.loop import batch_order
+from modelyard_trainer.predict import torch_logits
+from modelyard_trainer.tasks import text_classification as task
+from tests.trainer.yard import BUCKET, Yard
+
+TRAIN = {"epochs": 4, "learningRate": 2e-2, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+
+
+def lengths(count: int) -> np.ndarray:
+    found: np.ndarray = np.random.default_rng(1).integers(4, 200, count)
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 1000, 5003])
+def test_each_row_comes_once_an_epoch(count: int) -> None:
+    order = batch_order(lengths(count), 32, 7, 0)
+    assert sorted(order.tolist()) == list(range(count))
+
+
+def test_batches_hold_similar_lengths_in_no_order_of_length() -> None:
+    rows = lengths(6400)
+    means = rows[batch_order(rows, 32, 7, 0)].reshape(-1, 32)
+    spread = np.ptp(means, axis=1).mean()
+    assert spread < 0.1 * np.ptp(rows)
+    assert abs(np.corrcoef(np.arange(len(means)), means.mean(axis=1))[0, 1]) < 0.2
+    steps = np.diff(means.mean(axis=1))
+    assert abs(np.mean(np.sign(steps))) < 0.2  # neither rises nor falls for long
+
+
+def test_seeds_and_epochs_have_orders_of_their_own() -> None:
+    rows = lengths(640)
+    found = {tuple(batch_order(rows, 32, seed, epoch)) for seed in (7, 8, 9) for epoch in (0, 1, 2)}
+    assert len(found) == 9
+    assert tuple(batch_order(rows, 32, 8, 1)) in found
+
+
+def finished(yard: Yard, config: TrainConfig) -> RunReport:
+    code, outcome = yard.run(config)
+    assert code == ExitCode.PUBLISHED, outcome.message
+    return yard.report(config)
+
+
+def validated(yard: Yard, config: TrainConfig) -> dict[int, float]:
+    """Macro F1 on the validation rows per step, as the history has it."""
+    text = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode()
+    lines = [json.loads(line) for line in text.splitlines()]
+    return {line["step"]: line["validation_macro_f1"] for line in lines if "validation_macro_f1" in line}
+
+
+def info_of(yard: Yard, config: TrainConfig) -> ModelInfo:
+    key = layout.manifest_key(layout.version_prefix(config.prefix))
+    return ModelInfo.model_validate(Manifest.model_validate_json(yard.store.get(BUCKET, key)).info)
+
+
+def validation_logits(yard: Yard, config: TrainConfig, folder: Path) -> np.ndarray:
+    """Of the published model, in the order of the rows."""
+    from transformers import AutoModelForSequenceClassification
+
+    fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
+    fetch_verified(yard.store, BUCKET, config.dataset.prefix, folder / "data")
+    texts = [row.text for row in read_rows(folder / "data/validation.jsonl")]
+    tokenizer = task.load_tokenizer(folder / "version", config.train.max_length)
+    encoded = [np.asarray(ids) for ids in task.token_ids(tokenizer, texts)]
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
+    return torch_logits(model, encoded, functools.partial(task.pad, pad_id=0))
+
+
+@pytest.mark.parametrize("method", [{"type": "full"}, {"type": "lora", "rank": 4}])
+def test_the_best_epoch_is_published(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path, method: dict[str, Any], monkeypatch: Any
+) -> None:
+    """Whatever the later epochs make of it: each validation after the first is told to be worse than it."""
+    from modelyard_trainer.stages import train
+
+    answers: list[np.ndarray] = []
+
+    def falling(run: Any, found: Any) -> dict[str, float]:
+        answers.append(np.asarray(found.predictions))
+        return {"macro_f1": 1 - len(answers) / 10, "accuracy": 0.5}
+
+    monkeypatch.setattr(train, "_validation", falling)
+    settings = {**TRAIN, "epochs": 3, "learningRate": 2e-3 if method["type"] == "full" else 5e-3}
+    config = yard.train_config(f"best-{method['type']}", base, dataset, method=method, train=settings)
+    report = finished(yard, config)
+    assert report.train["best_step"] == report.train["steps"] // 3
+    assert report.train["evaluations"] == 3
+    published = validation_logits(yard, config, tmp_path)
+    assert np.abs(published - answers[0]).max() < 1e-4
+    assert np.abs(published - answers[-1]).max() > 0.1
+
+
+def test_training_ends_once_nothing_becomes_better(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    settings = {**TRAIN, "epochs": 30, "learningRate": 5e-3, "earlyStopping": {"patience": 2}}
+    config = yard.train_config("early", base, dataset, method={"type": "full"}, train=settings, export=["safetensors"])
+    report = finished(yard, config)
+    found = validated(yard, config)
+    assert len(found) < 30
+    assert report.train["steps"] == max(found)
+    assert list(found.values())[-3] == max(found.values())
+
+
+def test_a_rate_that_is_too_high_is_lowered_once(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    settings = {**TRAIN, "learningRate": 5e-2}
+    config = yard.train_config("lowered", base, dataset, train=settings, checkpointEvery=0, export=["safetensors"])
+    report = finished(yard, config)
+    assert report.train["diverged"]["from"] == 5e-2
+    assert report.train["learning_rate"] == report.train["diverged"]["to"] == 1e-2
+    assert report.metrics is not None
+    assert report.metrics.macro_f1 > 0.9
+    warnings = {warning.reason: warning.message for warning in info_of(yard, config).warnings}
+    assert set(warnings) == {names.RATE_LOWERED}
+    assert "0.01 in place of 0.05" in warnings[names.RATE_LOWERED]
+
+
+def test_a_run_that_learned_nothing_says_so(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    settings = {**TRAIN, "epochs": 2, "learningRate": 1.0}
+    config = yard.train_config("nothing", base, dataset, train=settings, export=["safetensors"])
+    report = finished(yard, config)
+    assert report.metrics is not None
+    assert report.metrics.macro_f1 <= report.baselines["majority"]
+    warnings = {warning.reason: warning.message for warning in info_of(yard, config).warnings}
+    assert set(warnings) == {names.NOTHING_LEARNED, names.RATE_LOWERED}
+    assert "spec.train.learningRate" in warnings[names.NOTHING_LEARNED]
+
+
+def test_a_run_that_learned_warns_of_nothing(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    config = yard.train_config("quiet", base, dataset, train={**TRAIN, "learningRate": 1e-3}, export=["safetensors"])
+    finished(yard, config)
+    assert info_of(yard, config).warnings == []
