@@ -30,6 +30,8 @@ class FakeKubelet:
         self.pods_of_run: dict[str, int] = {}
         self.ends: set[tuple[str, str]] = set()
         """(run, reason of a pod's failure)."""
+        self.deaths: dict[str, list[tuple[int, str]]] = {}
+        """Run -> exit code and words of its pods, in their order."""
         self.posted: Callable[[Caller, TrainerStatus], None] = lambda caller, status: None
         """Takes what pods post to the endpoint."""
         api.watchers.append(self._on_change)
@@ -180,6 +182,7 @@ class JobPlayer:
         left_alone = self._job() is not None and not self._suspended()
         await self._remove(pod)
         self._pods.remove(pod)
+        self._in.deaths.setdefault(self._run, []).append((143, ""))
         if left_alone:
             self._in.ends.add((self._run, names.DISRUPTED))
             self._counts["failed"] += 1
@@ -194,7 +197,8 @@ class JobPlayer:
             results.publish(config, self._in.store, self._in.fates.rng("result", pod))
             code, end = (0, "published") if end != "killed-after-publish" else (code, end)
         self._in.story.tell("kubelet: pod %s ends: %s (%d)", pod, end, code)
-        outcome = Outcome(outcome="published" if code == 0 else "failed", reason="", message="")
+        self._in.deaths.setdefault(self._run, []).append((code, fate.words))
+        outcome = Outcome(outcome="published" if code == 0 else "failed", message=fate.words if code else "")
         self._set_pod(pod, podstatus.ended(end, code, outcome.model_dump_json(by_alias=True)))
         if code:
             self._in.ends.add((self._run, reason_of(fate, code)))

@@ -42,6 +42,8 @@ class PodFate:
     exit_code: int
     lag: float
     """Seconds until the Job controller writes down what happened."""
+    words: str
+    """What the program says at its end."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Fates:
             end=end,
             exit_code=int(_exit_code(end, rng)),
             lag=rng.uniform(0.05, 2.0),
+            words=rng.choice(("boom", "bang")),
         )
 
     def server(self, name: str, version: str) -> ServerFate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ def _dataset(life: Life, obj: Manifest) -> Iterator[str]:
     ends |= _unseen(ready(obj))
     if held and ready(obj)["status"] != "True" and reason not in ends:
         yield f"Dataset {name} has rows in the store, but says {reason}; its pods ended with {ends}"
+    yield from _repeats(life, status.get("prepareId") or "", ready(obj))
     if not held and ready(obj)["status"] == "False" and reason not in ends:
         yield f"Dataset {name} says {reason}, its pods ended with {ends}"
 
@@ -105,8 +107,16 @@ def _job(life: Life, obj: Manifest) -> Iterator[str]:
         ends = life.kubelet.reasons(run["id"])
         if run["failure"]["reason"] not in {*ends, *_later_harm(life), *_unseen(run["failure"])}:
             yield f"FineTuneJob {name} failed with {run['failure']}, its pods ended with {ends}"
+        yield from _repeats(life, run["id"], run["failure"])
     elif not obj["spec"].get("suspend") and not _waits_for_twin(life, obj, run):
         yield f"FineTuneJob {name} is still {run['state']}: {ready(obj)}"
+
+
+def _repeats(life: Life, run: str, failure: dict[str, Any]) -> Iterator[str]:
+    """What is told to have failed twice in the same way did so."""
+    deaths = life.kubelet.deaths.get(run, [])
+    if "twice in a row" in failure["message"] and not any(map(operator.eq, deaths, deaths[1:])):
+        yield f"run {run} failed with {failure}, its pods ended with {deaths}"
 
 
 def _unseen(failure: dict[str, Any]) -> set[str]:

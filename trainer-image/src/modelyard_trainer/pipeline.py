@@ -90,7 +90,8 @@ def _failed(run: Run, fault: Exception) -> End:
         log.exception("stage %s failed", run.stage, exc_info=fault)
     else:
         log.error("stage %s failed: %s", run.stage, known.message)
-    return known.code, Outcome(outcome="failed", reason=known.reason, message=known.message, stage=run.stage)
+    step = run.progress.report.step
+    return known.code, Outcome(outcome="failed", reason=known.reason, message=known.message, stage=run.stage, step=step)
 
 
 def _of_output(known: TrainerError) -> TrainerError:

@@ -251,7 +251,7 @@ class FineTuneJobStatus(CommonStatus):
 
     run: Run | None = None
     progress: Progress | None = None
-    resumes: int = Field(default=0, description="How often the run went on in a new pod.")
+    resumes: int = Field(default=0, description="How often a new pod took the run up.")
     version: str | None = Field(default=None, description="ModelVersion that the current run made.")
     gate: Literal["passed", "failed", "unjudged"] | None = Field(
         default=None, description="Verdict of evaluate.gate on that version."

@@ -150,6 +150,7 @@ class Outcome(StatusModel):
     reason: str = ""
     message: str = Field(default="", description="Cause, field and remedy.")
     stage: str = ""
+    step: int = Field(default=0, description="Optimizer steps of the run that were done.")
     digest: str = Field(default="", description="sha256:... of the published manifest.")
 
 

@@ -96,6 +96,12 @@ def is_disrupted(pod: Manifest) -> bool:
     return _condition(pod, "DisruptionTarget", "True") is not None
 
 
+def failed_container(pod: Manifest) -> dict[str, Any] | None:
+    """The first container that ended with an exit code other than 0, and stayed so."""
+    states = ((container, container.get("state", {}).get("terminated")) for container in _containers(pod))
+    return next((container for container, ended in states if ended and ended.get("exitCode", 0)), None)
+
+
 def outcome(message: str) -> Outcome | None:
     """What our own programs leave as termination message; None for anything else."""
     try:

@@ -53,5 +53,5 @@ def waits_in_queue(job: Manifest | None, observed: Observed, *, ran: bool) -> Wa
     answer = observed.fact(queue_fact(job))
     told = f": {answer.value}" if answer is not None and answer.value else ""
     where = f"waits in queue {queue} until Kueue starts Job {name}"
-    text = f"Kueue took the pods back: the run {where}, and goes on from its last checkpoint" if ran else where
+    text = f"Kueue took the pods back: the run {where}, and goes on from its newest checkpoint" if ran else where
     return moving(names.QUEUED, f"{text}{told}; kubectl describe localqueue {queue} shows the queue", ASK_EVERY)

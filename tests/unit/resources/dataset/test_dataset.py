@@ -152,6 +152,16 @@ def test_a_failed_try_is_told_while_the_next_one_goes_on() -> None:
     assert "exit code 1: boom" in yard.message
 
 
+def test_the_same_failure_twice_in_a_row_ends_the_preparation() -> None:
+    yard = started()
+    for number in (1, 2):
+        yard.pod(lambda pod: pod.told(1, names.TRAINER_FAILED, "KeyError: 'label'"), number)
+        yard.settle()
+    assert (yard.reason, yard.stalled) == (names.TRAINER_FAILED, True)
+    assert "KeyError" in yard.message and "the same failure twice in a row" in yard.message
+    assert yard.job()["spec"]["suspend"] is True
+
+
 def test_success_without_rows_is_a_failure() -> None:
     yard = started()
     yard.job(Job.succeeded)

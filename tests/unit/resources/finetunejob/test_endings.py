@@ -325,7 +325,13 @@ def test_a_pod_that_fails_is_told_while_the_next_one_goes_on() -> None:
     yard.pod(lambda pod: pod.exited(1, "boom"))
     yard.settle()
     assert (yard.reason, yard.stalled, yard.run["state"]) == (names.TRAINING, False, "Running")
-    assert "goes on from the last checkpoint" in yard.message and "boom" in yard.message
+    assert "a new pod starts over" in yard.message and "boom" in yard.message
+    yard.pod(Pod.running, 2)
+    yard.facts["progress"] = {"run": yard.run["id"], "pod": "p", "stage": "train", "step": 10, "steps": 20}
+    yard.settle()
+    yard.pod(lambda pod: pod.exited(1, "bang"), 2)
+    yard.settle()
+    assert "goes on from the newest checkpoint, or from the start if none was saved" in yard.message
 
 
 @pytest.mark.parametrize("stay", [True, False])

@@ -58,7 +58,7 @@ def test_unsuspended_evicted_and_resumed_it_goes_on_without_a_failure() -> None:
     yard.pods.clear()
     yard.settle()
     assert (yard.reason, yard.run["state"], yard.run["disruptions"]) == (names.QUEUED, "Running", 0)
-    assert "took the pods back" in yard.message and "last checkpoint" in yard.message
+    assert "took the pods back" in yard.message and "newest checkpoint" in yard.message
     assert (wanted_suspend(yard), len(yard.named("Job"))) == (None, 1)
     kueue(yard, suspend=False)
     yard.pod(Pod.running, 2)

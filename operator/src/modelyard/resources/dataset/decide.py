@@ -19,6 +19,7 @@ from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.refusals import refusal_needs, refused_pods
+from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
 
@@ -92,7 +93,8 @@ def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:
 
 def _fatal(obj: Manifest, spec: DatasetSpec, observed: Observed, pods: tuple[Manifest, ...]) -> Fault | None:
     """Ends the preparation although the Job would try again."""
-    return jobs.fatal(pods, _hints(spec)) or disruptions.worn_out(obj, spec, observed)
+    hints = _hints(spec)
+    return jobs.fatal(pods, hints) or disruptions.worn_out(obj, spec, observed) or repeated(pods, hints)
 
 
 def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:

@@ -9,6 +9,7 @@ from modelyard.decision import Manifest
 from modelyard.resources import disruptions, jobs
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.pods import Fault, has_started
+from modelyard.resources.repeated import repeated
 
 
 def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]:
@@ -29,4 +30,9 @@ def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]
 def fatal(case: Case, run: Run, pods: Sequence[Manifest]) -> Fault | None:
     """Why the run ends although its Job would try again."""
     allowed = run.disruptions if run.pinned is None else run.pinned.disruptions
-    return jobs.fatal(pods, case.hints) or disruptions.worn_out(run.disruptions, allowed, "the run")
+    steps = case.status.progress.step if case.status.progress else 0
+    return (
+        jobs.fatal(pods, case.hints)
+        or disruptions.worn_out(run.disruptions, allowed, "the run")
+        or repeated(pods, case.hints, steps=steps)
+    )

@@ -146,9 +146,9 @@ def _watched(case: Case, now: Situation) -> Wait:
 
 
 def _between_pods(now: Situation, case: Case) -> str:
-    ended = jobs.last_fault(now.pods, case.hints)
-    if ended is None:
-        return "a new pod goes on from the last checkpoint"
-    if ended.final:
+    ended, progress = jobs.last_fault(now.pods, case.hints), case.status.progress
+    if ended is not None and ended.final:
         return f"the last pod ended: {ended.message}"
-    return f"a new pod goes on from the last checkpoint; the one before ended: {ended.message}"
+    done = progress is not None and progress.step > 0
+    begin = "goes on from the newest checkpoint, or from the start if none was saved" if done else "starts over"
+    return f"a new pod {begin}" if ended is None else f"a new pod {begin}; the one before ended: {ended.message}"
