@@ -85,7 +85,7 @@ class Loop(Trainer):  # type: ignore[misc]
     """The Trainer; its own samplers draw from the global state, which a resumed run cannot repeat."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(preprocess_logits_for_metrics=_logits, **settings)
         # Classifiers take the mean over a batch and ignore the count of items: accumulation must divide itself.
         self.model_accepts_loss_kwargs = False
 
@@ -103,3 +103,8 @@ class Loop(Trainer):  # type: ignore[misc]
             self._save_checkpoint(self.model, trial=None)
             self.callback_handler.on_save(self.args, self.state, self.control)
             raise
+
+
+def _logits(outputs: Any, _: Any) -> Any:
+    """Models with an encoder and a decoder answer more than logits, which come first."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs

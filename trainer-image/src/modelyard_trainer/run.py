@@ -94,6 +94,8 @@ class TrainRun(Run):
     tokenizer: Tokenizer = field(init=False)
     encoded: dict[str, list[np.ndarray]] = field(init=False)
     """Token ids per side and row."""
+    max_length: int = 0
+    """Tokens per row; longer rows are cut."""
     pad_id: int = 0
     model: Any = None
     fresh: list[str] = field(default_factory=list)

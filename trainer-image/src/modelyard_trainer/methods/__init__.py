@@ -13,8 +13,8 @@ class MethodModule(Protocol):
 
     LEARNING_RATE: float
 
-    def adapt(self, model: Any, method: Method, fresh: list[str]) -> Any:
-        """The model with what is trained."""
+    def adapt(self, model: Any, method: Method, fresh: list[str], task: str) -> Any:
+        """The model with what is trained; `fresh` modules are trained fully, `task` is peft's word for the task."""
 
     def finish(self, model: Any) -> Any:
         """The plain model after training."""

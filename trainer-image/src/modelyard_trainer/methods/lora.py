@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from modelyard.api.finetunejob import Method
@@ -10,30 +11,27 @@ from modelyard_trainer.errors import bad_config
 LEARNING_RATE = 3e-3
 """Peak rate where the user gives none."""
 RANK = 8
+ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+"""Paths of layers inside an attention block: its projections, whatever they are called."""
 
 
-def adapt(model: Any, method: Method, fresh: list[str]) -> Any:
+def adapt(model: Any, method: Method, fresh: list[str], task: str) -> Any:
     """The model with adapters; modules that the base did not bring (the classifier) are trained fully."""
     from peft import LoraConfig, get_peft_model
 
     rank = method.rank or RANK
     whole = _whole_modules(model, fresh)
+    targets, transposed = _targets(model, method, whole)
     config = LoraConfig(
-        task_type="SEQ_CLS",
+        task_type=task,
         r=rank,
         lora_alpha=method.alpha or 2 * rank,
         lora_dropout=method.dropout or 0.0,
-        target_modules=_targets(model, method, whole),
+        target_modules=targets,
         modules_to_save=whole,
+        fan_in_fan_out=transposed,
     )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as fault:
-        kind = model.config.model_type
-        raise bad_config(
-            f"spec.method.targets '{method.targets or 'all-linear'}' found no layers in a base model of type "
-            f"'{kind}' ({fault}): set spec.method.targets to all-linear, or spec.method.type to full"
-        ) from fault
+    return get_peft_model(model, config)
 
 
 def finish(model: Any) -> Any:
@@ -41,14 +39,23 @@ def finish(model: Any) -> Any:
     return model.merge_and_unload()
 
 
-def _targets(model: Any, method: Method, whole: list[str]) -> list[str] | None:
-    """Names of the layers to adapt; None lets peft take the attention layers it knows for the model's type."""
-    if method.targets == "attention":
-        return None
+def _targets(model: Any, method: Method, whole: list[str]) -> tuple[list[str], bool]:
+    """Names of the layers to adapt, and whether they keep their weights transposed, as GPT-2 does."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
-    layers = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
-    return [name for name in layers if not any(name == top or name.startswith(f"{top}.") for top in whole)]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)}
+    found = [name for name in layers if not any(name == top or name.startswith(f"{top}.") for top in whole)]
+    if method.targets == "attention":
+        found = [name for name in found if ATTENTION.search(name)]
+    if not found:
+        asked, other = method.targets or "all-linear", "spec.method.type to full"
+        remedy = f"spec.method.targets to all-linear, or {other}" if method.targets == "attention" else other
+        raise bad_config(
+            f"spec.method.targets '{asked}' finds no layers in a base model of type '{model.config.model_type}': "
+            f"set {remedy}"
+        )
+    return found, any(isinstance(layers[name], Conv1D) for name in found)
 
 
 def _whole_modules(model: Any, fresh: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 
 from modelyard_trainer.methods import method_named
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import task_named
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +14,9 @@ log = logging.getLogger(__name__)
 def execute(run: TrainRun) -> None:
     """Leave run.model with the weights that the method trains."""
     settings = run.config.method
-    run.model = method_named(settings.type).adapt(run.model, settings, run.fresh)
+    run.model = method_named(settings.type).adapt(
+        run.model, settings, run.fresh, task_named(run.config.task).ADAPTER_TASK
+    )
     trained = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
     run.figures["method"] = settings.type
     run.figures["trainable_parameters"] = trained

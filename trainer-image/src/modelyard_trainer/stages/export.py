@@ -7,14 +7,13 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modelyard.api.modelversion import Metrics
 from modelyard.api.run import ExitCode, ModelInfo, Outcome
-from modelyard_trainer import machine
 from modelyard_trainer.errors import TrainerError
+from modelyard_trainer.onnx_model import onnx_runner, write_onnx
 from modelyard_trainer.predict import in_batches, torch_logits
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Publication, TrainRun
@@ -25,8 +24,6 @@ log = logging.getLogger(__name__)
 COMPARED_ROWS = 1000
 ABSURD = 1.0
 """Logit difference that no rounding explains; smaller ones are the gate's to judge."""
-EXTERNAL_FROM = 1_500_000_000
-"""Bytes of weights from which they leave the ONNX file, which cannot exceed 2 GB."""
 SAMPLE_CHARACTERS = 1000
 
 
@@ -39,7 +36,7 @@ def execute(run: TrainRun) -> None:
         model.config.save_pretrained(folder)
     _save_tokenizer(run, folder)
     if "onnx" in run.config.export:
-        _export_onnx(model, folder / "model.onnx")
+        write_onnx(model, folder / "model.onnx")
         _compare(run, folder / "model.onnx")
     metrics = _metrics(run)
     report = report_of(run, Outcome(outcome="published"))
@@ -50,41 +47,13 @@ def execute(run: TrainRun) -> None:
 def _save_tokenizer(run: TrainRun, folder: Path) -> None:
     """tokenizer.json with the length and padding of training, and what other libraries read beside it."""
     run.tokenizer.save(str(folder / "tokenizer.json"))
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    filler = {"pad_token": run.tokenizer.id_to_token(run.pad_id)}
+    more = {"tokenizer_config.json": {**filler, "model_max_length": run.max_length}, "special_tokens_map.json": filler}
+    for name, settings in more.items():
         path = run.base / name
         if path.exists():
-            content = json.loads(path.read_text())
-            if name == "tokenizer_config.json":
-                content["model_max_length"] = run.config.train.max_length
+            content = {**json.loads(path.read_text()), **settings}
             (folder / name).write_text(json.dumps(content, indent=1))
-
-
-def _export_onnx(model: Any, path: Path) -> None:
-    """Inputs input_ids and attention_mask (rows, tokens), output logits (rows, classes); any number of both."""
-    import torch
-
-    class Logits(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-
-    example = torch.ones((2, 8), dtype=torch.int64)
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    torch.onnx.export(
-        Logits().eval(),
-        (example, example.clone()),
-        str(path),
-        dynamo=True,
-        input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
-        dynamic_shapes={"input_ids": free, "attention_mask": free},
-        external_data=size > EXTERNAL_FROM,
-        verbose=False,
-    )
 
 
 def _compare(run: TrainRun, path: Path) -> None:
@@ -92,7 +61,7 @@ def _compare(run: TrainRun, path: Path) -> None:
     pad = functools.partial(task.pad, pad_id=run.pad_id)
     on_gpu = str(run.figures.get("device", "cpu")) != "cpu"
     expected = torch_logits(run.model, rows, pad) if on_gpu else run.test_logits[: len(rows)]
-    found = in_batches(rows, pad, _onnx_runner(path))
+    found = in_batches(rows, pad, onnx_runner(path))
     difference = float(np.abs(found - expected).max())
     log.info("largest logit difference between torch and ONNX on %d rows: %.3g", len(rows), difference)
     if not math.isfinite(difference) or difference > ABSURD:
@@ -104,16 +73,6 @@ def _compare(run: TrainRun, path: Path) -> None:
     run.figures["export_compared_rows"] = len(rows)
     if run.metrics is not None:
         run.metrics = run.metrics.model_copy(update={"export_difference": difference})
-
-
-def _onnx_runner(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = machine.set_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(["logits"], batch)[0]
 
 
 def _metrics(run: TrainRun) -> Metrics:
@@ -129,7 +88,7 @@ def _info(run: TrainRun, metrics: Metrics) -> ModelInfo:
         run=config.run,
         model=config.model,
         labels=run.labels,
-        max_length=config.train.max_length,
+        max_length=run.max_length,
         formats=list(config.export),
         metrics=metrics,
         dataset=config.dataset.digest,

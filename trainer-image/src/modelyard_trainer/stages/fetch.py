@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from modelyard import names
 from modelyard.api import layout
+from modelyard.api.base_folder import fault_of
 from modelyard.api.run import DatasetInfo, ExitCode, Manifest, listing_digest
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import fetch_verified
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 WANTED = (".safetensors", ".json")
 NAMED = 100
 """Files at most that a report names."""
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".npy", ".joblib")
 
 
 def execute(run: TrainRun) -> None:
@@ -100,17 +100,10 @@ def _check_digest(run: TrainRun, uri: str, prefix: str, files: list[Entry]) -> N
 
 
 def _check_safe(uri: str, prefix: str, files: list[Entry]) -> None:
-    paths = [entry.key.removeprefix(prefix) for entry in files]
-    for name in ("config.json", "tokenizer.json"):
-        if name not in paths:
-            raise bad_base(f"spec.from.base is {uri}, but there is no {name}: it is needed beside *.safetensors")
-    if not any(_is_wanted(path) and path.endswith(".safetensors") for path in paths):
-        pickles = ", ".join(path for path in paths if path.endswith(PICKLES)) or "none"
-        raise bad_base(
-            f"spec.from.base is {uri}, but there are no *.safetensors (other weights: {pickles}); files that can run "
-            "code when loaded are refused: save the model with safetensors and upload that",
-            names.BASE_UNSAFE,
-        )
+    found = fault_of(uri, [entry.key.removeprefix(prefix) for entry in files])
+    if found is not None:
+        reason, message = found
+        raise bad_base(message, reason)
 
 
 def _is_wanted(path: str) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class TaskModule(Protocol):
     """What every file of this folder offers."""
 
+    ADAPTER_TASK: str
+
     def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer:
         """The folder's tokenizer, cutting at max_length tokens."""
 
@@ -40,6 +42,9 @@ class TaskModule(Protocol):
 
     def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
         """Quality of logits against class numbers."""
+
+    def check_kind(self, config: Any) -> None:
+        """Refuse a base of a kind that cannot be adapted to the task."""
 
     def load_model(self, folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:
         """A torch model and the names of weights that start untrained."""

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.api.modelversion import ClassMetrics, Metrics
+from modelyard_trainer.errors import bad_base
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+ADAPTER_TASK = "SEQ_CLS"
+"""What peft calls this task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,31 @@ class Prediction:
 
 
 def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
-    """The folder's tokenizer.json, cutting at max_length tokens; padding is left to `pad`."""
+    """The folder's tokenizer.json, cutting at max_length tokens; padding is left to `pad`.
+
+    What looks like a special token in a text ("</s>", "[SEP]") is text like any other.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    _break_up_pieces(tokenizer)
     tokenizer.enable_truncation(max_length)
     return tokenizer
+
+
+def _break_up_pieces(tokenizer: Tokenizer) -> None:
+    """Sentencepiece lists special tokens among its pieces, so a text could still spell them: put a space inside."""
+    from tokenizers import normalizers
+
+    special = [
+        (number, token.content) for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
+    ]
+    spelt = [text for number, text in special if number in tokenizer.encode(text, add_special_tokens=False).ids]
+    if spelt:
+        before = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        broken = [normalizers.Replace(text, f"{text[:1]} {text[1:]}") for text in spelt]
+        tokenizer.normalizer = normalizers.Sequence([*before, *broken])
 
 
 def token_ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
@@ -46,13 +69,13 @@ def token_ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]:
-    """int64 arrays input_ids and attention_mask of shape (rows, longest row)."""
-    longest = max((len(row) for row in rows), default=0)
+    """int64 arrays input_ids and attention_mask of shape (rows, longest row); a row of no tokens reads one pad."""
+    longest = max((len(row) for row in rows), default=1) or 1
     ids: np.ndarray = np.full((len(rows), longest), pad_id, dtype=np.int64)
     mask: np.ndarray = np.zeros((len(rows), longest), dtype=np.int64)
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row
-        mask[index, : len(row)] = 1
+        mask[index, : len(row) or 1] = 1
     return {"input_ids": ids, "attention_mask": mask}
 
 
@@ -95,6 +118,18 @@ def measure(logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
         accuracy=_round(_ratio(int(np.trace(table)), int(table.sum()))),
         per_class=classes,
     )
+
+
+def check_kind(config: Any) -> None:
+    """BASE_INVALID for a type of model that the library has no text classifier for."""
+    from transformers import __version__
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
+
+    if config.model_type not in CLASSIFIERS:
+        raise bad_base(
+            f"spec.from.base is a model of type '{config.model_type}', of which transformers {__version__} makes no "
+            "text classifier: choose a text model, such as bert, roberta, deberta-v2, modernbert, gpt2, llama or qwen2"
+        )
 
 
 def load_model(folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:

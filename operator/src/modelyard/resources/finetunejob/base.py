@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from posixpath import splitext
 from typing import Any
 
 from modelyard import names
 from modelyard.api import layout
+from modelyard.api.base_folder import fault_of
 from modelyard.api.finetunejob import BasePin
 from modelyard.decision import Fact
 from modelyard.resources import limits
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, unanswered
-
-UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
-NEEDED = ("config.json", "tokenizer.json")
 
 
 def listing_fact(case: Case) -> Fact:
@@ -49,18 +46,5 @@ def _paths(listing: dict[str, Any] | None) -> list[str]:
 
 
 def _fault(uri: str, paths: list[str]) -> Wait | None:
-    suffixes = {splitext(path)[1].lower() for path in paths}
-    unsafe = sorted(path for path in paths if splitext(path)[1].lower() in UNSAFE)
-    if ".safetensors" not in suffixes and unsafe:
-        text = (
-            f"spec.from.base: {uri} has only pickled weights ({', '.join(unsafe[:3])}), which can run code when they "
-            "are loaded; save them as safetensors (model.save_pretrained(folder, safe_serialization=True))"
-        )
-        return stuck(names.BASE_UNSAFE, text, HUMAN_PAUSE)
-    missing = [name for name in NEEDED if name not in paths]
-    if ".safetensors" not in suffixes:
-        missing.append("*.safetensors")
-    if missing:
-        text = f"spec.from.base: {uri} lacks {', '.join(missing)}; upload the whole model folder"
-        return stuck(names.BASE_INVALID, text, HUMAN_PAUSE)
-    return None
+    found = fault_of(uri, paths)
+    return None if found is None else stuck(*found, HUMAN_PAUSE)

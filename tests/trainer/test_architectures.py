@@ -1,0 +1,91 @@
+"""Tiny bases of many architectures, each from its folder through training to what the server answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.api import layout
+from modelyard.api.run import ExitCode, TrainConfig
+from modelyard.storage.fetch import fetch_verified
+from modelyard_server.load import load
+from modelyard_trainer.tasks.text_classification import load_tokenizer, softmax, token_ids
+from modelyard_trainer.trial import EXPORTS
+from tests.trainer.architectures import ARCHITECTURES, write
+from tests.trainer.yard import BUCKET, Yard
+
+CHEAP = {"gpt2-lora", "bart-full", "llama-3-lora", "xlm-roberta-full", "deberta-v2-lora"}
+CASES = [
+    pytest.param(name, method, id=f"{name}-{method}", marks=[] if f"{name}-{method}" in CHEAP else [pytest.mark.full])
+    for name in ARCHITECTURES
+    for method in ("full", "lora")
+]
+DECODERS = ("gpt2", "llama", "llama-3", "mistral", "qwen2", "opt", "gpt_neox")
+"""They read the last token of a row."""
+TRAIN = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "maxLength": 32, "precision": "fp32"}
+TEXTS = [
+    "great lovely day", "great lovely day !", "", "!", "a </s> b", "[SEP] [CLS] [PAD] <s> <pad> <|endoftext|>",
+    "thing1 thing2 awful", "</s>", "the very dull place and the sad day " * 9, "<mask>[MASK]<unk>[UNK]", "日本 ПРИВЕТ",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def few(yard: Yard) -> dict[str, str]:
+    return yard.prepared("few", 120)
+
+
+def trained(yard: Yard, name: str, method: dict[str, Any], rows: dict[str, str], folder: Path) -> TrainConfig:
+    """A run of a tiny base that was published."""
+    label = f"{name}-{'-'.join(map(str, method.values()))}".replace("_", "-")
+    pin = yard.put_folder(f"base/{label}/", write(ARCHITECTURES[name], folder))
+    config = yard.train_config(f"arch-{label}", pin, rows, method=method, train=TRAIN)
+    code, outcome = yard.run(config)
+    assert code == ExitCode.PUBLISHED, outcome.message
+    return config
+
+
+@pytest.mark.parametrize(("name", "method"), CASES)
+def test_trains_and_is_served(yard: Yard, few: dict[str, str], name: str, method: str, tmp_path: Path) -> None:
+    config = trained(yard, name, {"type": method}, few, tmp_path / "base")
+    report = yard.report(config)
+    assert report.train["loss"] is not None
+    if method == "lora":
+        assert 0 < report.train["trainable_parameters"] < report.train["parameters"]
+    version = tmp_path / "version"
+    manifest = fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), version)
+    (version / layout.MANIFEST).write_bytes(manifest.to_bytes())
+    served, alone = answers(version, TEXTS), [answers(version, [text]) for text in TEXTS]
+    assert np.allclose(served, usual_answers(version), atol=1e-4)
+    assert np.allclose(served, np.concatenate(alone), atol=1e-4)
+    if name in DECODERS:
+        assert np.abs(served[0] - served[1]).max() > 1e-5, "a ! at the end changes nothing"
+
+
+def answers(folder: Path, texts: list[str]) -> np.ndarray:
+    """Probabilities as a server loads and answers them, all texts in one batch."""
+    loaded = load(folder)
+    inputs = loaded.task.pad(loaded.task.token_ids(loaded.tokenizer, texts), loaded.pad_id)
+    wanted = {tensor.name for tensor in loaded.session.get_inputs()}
+    logits: np.ndarray = loaded.session.run(None, {name: inputs[name] for name in wanted})[0]
+    return softmax(logits)
+
+
+def usual_answers(folder: Path) -> np.ndarray:
+    """Probabilities of the published torch model, each text alone and never padded."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder).eval(), load_tokenizer(folder, 32)
+    found = []
+    for ids in token_ids(tokenizer, TEXTS):
+        row = torch.tensor([ids or [model.config.get_text_config().pad_token_id]])
+        with torch.no_grad():
+            found.append(model(input_ids=row, attention_mask=torch.ones_like(row)).logits[0].numpy())
+    return softmax(np.array(found))
+
+
+def test_every_type_that_is_not_tried_before_training_is_tried_here() -> None:
+    assert {architecture.type for architecture in ARCHITECTURES.values()} >= EXPORTS
