@@ -19,6 +19,7 @@ def test_grpc(server: Server) -> None:
     with grpc_stub(server) as stub:
         answer = stub.ModelInfer(request, timeout=10)
         metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name="reviews"), timeout=10)
+        assert list(stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=10).extensions) == ["binary_tensor_data"]
         assert stub.ServerReady(pb.ServerReadyRequest(), timeout=10).ready
         assert stub.ModelReady(pb.ModelReadyRequest(name="reviews"), timeout=10).ready
     assert (answer.model_name, answer.model_version, answer.outputs[0].name) == ("reviews", "7", "label")
@@ -26,6 +27,7 @@ def test_grpc(server: Server) -> None:
         b"positive",
         b"negative",
     ]
+    assert (list(metadata.versions), metadata.platform) == (["7"], "onnxruntime_onnx")
     assert [(tensor.name, tensor.datatype) for tensor in metadata.inputs] == [("text", "BYTES")]
 
 
@@ -75,6 +77,21 @@ OTHER_FAULTS: dict[str, tuple[str, Any, grpc.StatusCode]] = {
     "another model": (
         "ModelInfer",
         lambda: pb.ModelInferRequest(model_name="other", inputs=[grpc_tensor(b"a")]),
+        grpc.StatusCode.NOT_FOUND,
+    ),
+    "another version": (
+        "ModelInfer",
+        lambda: pb.ModelInferRequest(model_name="reviews", model_version="6", inputs=[grpc_tensor(b"a")]),
+        grpc.StatusCode.NOT_FOUND,
+    ),
+    "another version's health": (
+        "ModelReady",
+        lambda: pb.ModelReadyRequest(name="reviews", version="6"),
+        grpc.StatusCode.NOT_FOUND,
+    ),
+    "another version's metadata": (
+        "ModelMetadata",
+        lambda: pb.ModelMetadataRequest(name="reviews", version="6"),
         grpc.StatusCode.NOT_FOUND,
     ),
     "another model's health": ("ModelReady", lambda: pb.ModelReadyRequest(name="other"), grpc.StatusCode.NOT_FOUND),

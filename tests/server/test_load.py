@@ -10,8 +10,8 @@ import pytest
 from modelyard.api.run import ExitCode
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.publish import describe
+from modelyard_server.classifier import Classifier
 from modelyard_server.load import load
-from modelyard_server.predict import Classifier
 from modelyard_trainer.tasks import TASKS
 from tests.server.conftest import Server, complete
 from tests.server.version import INFO, LABELS, WORDS, write_version

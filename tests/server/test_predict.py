@@ -105,7 +105,7 @@ def test_bad_v1_requests(server: Server, body: Any, message: str) -> None:
 
 
 V2_FAULTS: list[tuple[Any, str]] = [
-    (b"{", "not valid"),
+    (b"{", "not JSON.*Content-Type header is application/json"),
     (b"[" * 100_000, ""),
     ({}, "inputs"),
     ([], "not valid"),
@@ -130,7 +130,7 @@ V2_FAULTS: list[tuple[Any, str]] = [
     (v2_body("a", data=[["a"], "b"], shape=[2]), ""),
     (v2_body("a", data="a"), "not valid"),
     ({**v2_body("a"), "outputs": [{"name": "logits"}]}, "no output 'logits'"),
-    (b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["\\ud800"]}]}', "Unicode"),
+    (b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["\\ud800"]}]}', "Unicode|surrogate"),
 ]
 
 
@@ -153,6 +153,37 @@ def test_other_content_types(server: Server) -> None:
     for kind in ("application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"):
         assert server.send("/v1/models/reviews:predict", body, {"content-type": kind}).code == 200
     refused(server.send("/v1/models/reviews:predict", b"a=b", {"content-type": "text/plain"}), "not JSON")
+
+
+@pytest.mark.parametrize("kind", ["", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"])
+def test_v2_as_json_needs_no_content_type(server: Server, kind: str) -> None:
+    """An empty one is as none: `curl -d` sends another than JSON."""
+    answer = server.send("/v2/models/reviews/infer", v2_body("good"), {"content-type": kind})
+    assert (answer.code, answer.body["outputs"][0]["data"]) == (200, ["positive"])
+    refused(
+        server.send("/v2/models/reviews/infer", b"\x01\x02", {"content-type": kind}),
+        rf"Content-Type header is {kind or 'none'}: send application/json.*Inference-Header-Content-Length",
+    )
+
+
+def test_what_the_server_says_of_itself_is_true(server: Server) -> None:
+    assert server.get("/v2").body["extensions"] == ["binary_tensor_data"]
+    of_model, of_version = server.get("/v2/models/reviews"), server.get("/v2/models/reviews/versions/7")
+    assert (of_model.code, of_version.code) == (200, 200)
+    assert of_model.body == of_version.body
+    assert (of_model.body["versions"], of_model.body["platform"]) == (["7"], "onnxruntime_onnx")
+    assert [tensor["name"] for tensor in of_model.body["outputs"]] == ["label", "score", "scores"]
+
+
+def test_a_version_is_asked_by_its_number(server: Server) -> None:
+    assert server.get("/v2/models/reviews/versions/7/ready").body == {"name": "reviews", "ready": True}
+    answer = server.send("/v2/models/reviews/versions/7/infer", v2_body("good"))
+    assert (answer.code, answer.body["model_version"]) == (200, "7")
+    for path, body in (("", None), ("/ready", None), ("/infer", v2_body("good"))):
+        other = server.send(f"/v2/models/reviews/versions/6{path}", body)
+        assert other.code == 404
+        assert other.body["error"] == "version '6' of 'reviews' is not served here, only '7'"
+    assert server.send("/v2/models/other/versions/7/infer", v2_body("good")).code == 404
 
 
 def refused(answer: Answer, message: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 
+from modelyard.api.dataset import Clean
+from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.tasks import task_named
-from modelyard_trainer.tasks.text_classification import decode, measure, pad
+from modelyard_trainer.tasks.text_classification import decode, measure, pad, parse, texts_of
 
 
 def test_metrics_are_those_of_scikit_learn() -> None:
@@ -49,3 +52,41 @@ def test_pad_masks_what_it_fills() -> None:
 
 def test_labels_are_in_a_fixed_order() -> None:
     assert task_named("text-classification").labels_of(["b", "a", "b"]) == ["a", "b"]
+
+
+def test_a_text_of_no_tokens_is_still_a_row() -> None:
+    found = pad([[], [5, 6]], 9)
+    assert found["input_ids"].tolist() == [[9, 9], [5, 6]]
+    assert found["attention_mask"].tolist() == [[1, 0], [1, 1]]
+    assert pad([[]], 9)["input_ids"].shape == (1, 1)
+
+
+@pytest.mark.parametrize("instance", ["tea", b"tea", {"text": "tea", "id": 5}, {"text": b"tea"}])
+def test_instances_that_hold_a_text(instance: Any) -> None:
+    assert parse(instance) == "tea"
+
+
+@pytest.mark.parametrize(
+    ("instance", "told"),
+    [
+        ({}, "has no 'text'"),
+        ({"text": None}, "must be a string, not NoneType"),
+        (["tea"], "must be a string, not list"),
+        (5, "must be a string, not int"),
+        (b"\xff", "not valid Unicode"),
+        ("\ud800", "not valid Unicode"),
+        ({"text": {"text": "tea"}}, "must be a string, not dict"),
+    ],
+)
+def test_instances_that_hold_none(instance: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse(instance)
+
+
+def test_requests_are_prepared_as_rows_are() -> None:
+    steps = [Clean(normalize="nfkc")]
+    wide = " " + "tea".translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+    assert texts_of([{"text": f"{wide}\n"}, "tea"], steps) == ["tea", "tea"]
+    assert texts_of([wide], []) == [wide]
+    once = prepared("\u3000\ufb01ne e\u0301 ", steps)
+    assert prepared(once, steps) == once == "fine é"

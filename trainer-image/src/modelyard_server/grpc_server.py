@@ -13,6 +13,7 @@ from grpc import StatusCode, aio
 from kserve import InferRequest
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotLive, ServerNotReady
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
@@ -20,12 +21,16 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.utils.utils import to_headers
 
 from modelyard_server import metrics
-from modelyard_server.protocol import callers_fault, check_datatype
+from modelyard_server.line import BusyError
+from modelyard_server.predict import Asked, ServedModel
+from modelyard_server.protocol import Question, asked_by, callers_fault, check_datatype, v2_answer
+from modelyard_server.routes import check_version
 
 log = logging.getLogger("modelyard_server")
 INFER = "/ModelInfer"
 GRACE_SECONDS = 10.0
 STATUSES: tuple[tuple[type[Exception], StatusCode], ...] = (
+    (BusyError, StatusCode.RESOURCE_EXHAUSTED),
     (InvalidInput, StatusCode.INVALID_ARGUMENT),
     (ModelNotFound, StatusCode.NOT_FOUND),
     (NotImplementedError, StatusCode.UNIMPLEMENTED),
@@ -40,14 +45,33 @@ class StrictServicer(InferenceServicer):  # type: ignore[misc]
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802  the name that the protocol gives
         """One prediction."""
+        model: ServedModel = self._data_plane.get_model_from_registry(request.model_name)
+        check_version(model, request.model_version)
+
+        def write(question: Question, found: list[Any]) -> Any:
+            return callers_fault(v2_answer(found, model.labels, question.request, model.version).to_grpc)
+
+        asked = Asked(request.ByteSize(), lambda: self._read(request), write)
+        answer, _ = await self._data_plane.infer(
+            request=asked, headers=to_headers(context), model_name=request.model_name
+        )
+        return answer
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Metadata of the served version."""
+        check_version(self._data_plane.get_model_from_registry(request.name), request.version)
+        return pb.ModelMetadataResponse(**await self._data_plane.model_metadata(request.name))
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Whether the served version is ready."""
+        check_version(self._data_plane.get_model_from_registry(request.name), request.version)
+        return await super().ModelReady(request, context)
+
+    def _read(self, request: Any) -> Question:
         self.validate_grpc_request(request)
         for tensor in request.inputs:
             check_datatype(tensor.name, tensor.datatype)
-        wanted = callers_fault(InferRequest.from_grpc, request)
-        answer, _ = await self._data_plane.infer(
-            request=wanted, headers=to_headers(context), model_name=request.model_name
-        )
-        return answer.to_grpc()
+        return asked_by(callers_fault(InferRequest.from_grpc, request))
 
 
 class Statuses(ExceptionToStatusInterceptor):  # type: ignore[misc]

@@ -33,6 +33,11 @@ def load(folder: Path) -> Loaded:
     manifest = read_manifest(folder)
     info = check_served(manifest)
     check_files(folder, manifest)
+    return opened(folder, info)
+
+
+def opened(folder: Path, info: ModelInfo) -> Loaded:
+    """Load the files of a folder, published or about to be; ValueError or RuntimeError if they cannot be served."""
     if info.task not in TASKS:
         raise ValueError(f"this image serves {', '.join(TASKS)}, not the task {info.task!r}: use a newer image")
     task = TASKS[info.task]

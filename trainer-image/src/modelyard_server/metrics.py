@@ -14,6 +14,8 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 ROWS = Counter("modelyard_server_rows_total", "Rows that were predicted")
+REFUSED = Counter("modelyard_server_refused_total", "Prediction requests refused because too many were waiting")
+WAITING = Gauge("modelyard_server_waiting_requests", "Prediction requests that wait for a thread")
 MODEL = Gauge("modelyard_server_model_info", "Always 1; the labels name what is served", ["model", "version", "run"])
 START_SECONDS = Gauge("modelyard_server_start_seconds", "Time from the start of the process to ready")
 

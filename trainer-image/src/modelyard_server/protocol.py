@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InferenceError, InvalidInput
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.rest.v2_datamodels import InferenceRequest
+from pydantic import ValidationError
 
-from modelyard_trainer.tasks.text_classification import Prediction
+from modelyard_trainer.tasks.text_classification import Prediction, parse
 
 TENSOR = "text"
 OUTPUTS = ("label", "score", "scores")
 V1_FORM = '{"instances": [{"text": "..."}, ...]}'
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, struct.error)
+JSON_LENGTH = "inference-header-content-length"
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError, struct.error)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that was read: its instances, not looked at yet, and what its answer must know of it."""
+
+    instances: list[Any]
+    request: InferRequest | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it goes over the wire."""
+
+    content: bytes
+    headers: dict[str, str]
 
 
 def callers_fault(call: Callable[..., T], *more: Any, **named: Any) -> T:
@@ -33,50 +54,74 @@ def callers_fault(call: Callable[..., T], *more: Any, **named: Any) -> T:
         raise InvalidInput(f"the request cannot be read: {type(fault).__name__}: {fault}") from fault
 
 
-def texts_of(payload: Any, max_rows: int) -> list[str]:
-    """The texts of a V1 body or a V2 request, at most `max_rows`."""
-    texts = _of_tensor(payload) if isinstance(payload, InferRequest) else _of_instances(payload)
-    if not texts:
+def checked(instances: list[Any], max_rows: int) -> list[Any]:
+    """The instances; InvalidInput names the first row that is none, or that there are none or too many."""
+    if not instances:
         raise InvalidInput("the request has no rows: send at least one text")
-    if len(texts) > max_rows:
-        raise InvalidInput(f"the request has {len(texts)} rows: send at most {max_rows} at once")
-    return [_checked(text, row) for row, text in enumerate(texts)]
+    if len(instances) > max_rows:
+        raise InvalidInput(f"the request has {len(instances)} rows: send at most {max_rows} at once")
+    for row, instance in enumerate(instances):
+        try:
+            parse(instance)
+        except ValueError as fault:
+            raise InvalidInput(f"the text of row {row} {fault}") from fault
+    return instances
 
 
-def _of_instances(payload: Any) -> list[Any]:
+def read_v1(plane: DataPlane, body: bytes, headers: dict[str, str]) -> Question:
+    """A V1 body, plain or as a CloudEvent."""
+    payload, attributes = plane.decode(body=body, headers=headers)
     if isinstance(payload, bytes):
-        payload = _parsed(payload)
+        payload = _parsed(payload, headers)
     if not isinstance(payload, dict):
         raise InvalidInput(f"the body must be a JSON object, {V1_FORM}")
     if "instances" not in payload:
         raise InvalidInput(f"the body has no 'instances': send {V1_FORM}")
     if not isinstance(payload["instances"], list):
         raise InvalidInput(f"'instances' must be a list: send {V1_FORM}")
-    return [_of_instance(instance, row) for row, instance in enumerate(payload["instances"])]
+    return Question(payload["instances"], attributes=attributes)
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as fault:
-        raise InvalidInput(f"the body is not JSON: {fault}") from fault
+def read_v2(plane: DataPlane, model: str, body: bytes, headers: dict[str, str]) -> Question:
+    """A V2 body: JSON, whatever its Content-Type, or JSON with binary tensors behind it if a header tells where."""
+    whole: Any = body
+    if JSON_LENGTH not in headers:
+        try:
+            whole = InferenceRequest.model_validate(_parsed(body, headers))
+        except ValidationError as fault:
+            raise InvalidInput(f"the request is not valid: {said(fault.errors())}") from fault
+    request, _ = plane.decode(whole, headers, protocol_version="v2", model_name=model)
+    return asked_by(request)
 
 
-def _of_instance(instance: Any, row: int) -> Any:
-    if not isinstance(instance, dict):
-        return instance
-    if TENSOR not in instance:
-        raise InvalidInput(f"row {row} has no 'text'")
-    return instance[TENSOR]
-
-
-def _of_tensor(request: InferRequest) -> list[Any]:
+def asked_by(request: InferRequest) -> Question:
+    """A V2 request, of REST or gRPC."""
+    for wanted in request.request_outputs or []:
+        if wanted.name not in OUTPUTS:
+            raise InvalidInput(f"there is no output {wanted.name!r}, only {', '.join(OUTPUTS)}")
     names = [tensor.name for tensor in request.inputs]
     if names != [TENSOR]:
         raise InvalidInput(f"expected exactly one input tensor, 'text', but got {names}")
     tensor = request.inputs[0]
     check_datatype(tensor.name, tensor.datatype)
-    return [value for value in _array(tensor).flat]
+    return Question([value for value in _array(tensor).flat], request)
+
+
+def said(errors: Any) -> str:
+    """The first errors of a validation in one line."""
+    return "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:5])
+
+
+def _parsed(body: bytes, headers: dict[str, str]) -> Any:
+    """JSON; the message names the headers that decide how a body is read."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as fault:
+        kind = headers.get("content-type") or "none"
+        raise InvalidInput(
+            f"the body is not JSON: {fault}. Its Content-Type header is {kind}: send application/json, or for binary "
+            "tensors application/octet-stream and the header Inference-Header-Content-Length"
+        ) from fault
 
 
 def check_datatype(name: str, datatype: str) -> None:
@@ -86,7 +131,7 @@ def check_datatype(name: str, datatype: str) -> None:
 
 
 def _array(tensor: InferInput) -> Any:
-    shape = [int(size) for size in tensor.shape]
+    shape = callers_fault(lambda: [int(size) for size in tensor.shape])
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise InvalidInput(f"the tensor 'text' must have shape [rows] or [rows, 1], not {shape}")
     try:
@@ -95,28 +140,37 @@ def _array(tensor: InferInput) -> Any:
         raise InvalidInput(f"the data of tensor 'text' does not fit its shape {shape}: {fault}") from fault
 
 
-def _checked(text: Any, row: int) -> str:
-    try:
-        if isinstance(text, bytes):
-            return text.decode()
-        if isinstance(text, str):
-            text.encode()
-            return text
-    except UnicodeError as fault:
-        raise InvalidInput(f"the text of row {row} is not valid Unicode: {fault}") from fault
-    raise InvalidInput(f"the text of row {row} must be a string, not {type(text).__name__}")
+def write_v1(plane: DataPlane, model: str, version: str, headers: dict[str, str]) -> Writer:
+    """Writes {"predictions": [{"label", "score", "scores"}, ...], "version"}."""
+
+    def write(question: Question, found: list[Prediction]) -> Reply:
+        rows = [{"label": row.label, "score": row.score, "scores": row.scores} for row in found]
+        answer = {"predictions": rows, "version": version}
+        content, more = plane.encode(model, answer, headers, question.attributes)
+        return _reply(content, more)
+
+    return write
 
 
-def check_outputs(request: InferRequest) -> None:
-    """InvalidInput if a V2 request asks for a tensor that there is not."""
-    for wanted in request.request_outputs or []:
-        if wanted.name not in OUTPUTS:
-            raise InvalidInput(f"there is no output {wanted.name!r}, only {', '.join(OUTPUTS)}")
+def write_v2(plane: DataPlane, labels: list[str], version: str, headers: dict[str, str]) -> Writer:
+    """Writes the tensors that the request asked for, as JSON or binary."""
+
+    def write(question: Question, found: list[Prediction]) -> Reply:
+        answer = callers_fault(v2_answer, found, labels, question.request, version)
+        content, more = plane.encode(answer.model_name, answer, headers, {})
+        return _reply(content, more)
+
+    return write
 
 
-def v1_answer(found: list[Prediction], version: str) -> dict[str, Any]:
-    """Body of a V1 answer."""
-    return {"predictions": [asdict(row) for row in found], "version": version}
+Writer = Callable[[Question, list[Prediction]], Reply]
+
+
+def _reply(content: Any, headers: dict[str, str]) -> Reply:
+    kind = "application/octet-stream" if isinstance(content, bytes) and JSON_LENGTH in headers else "application/json"
+    data = content if isinstance(content, bytes) else orjson.dumps(content)
+    kept = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+    return Reply(data, {"content-type": kind, **kept})
 
 
 def v2_answer(found: list[Prediction], labels: list[str], request: InferRequest, version: str) -> InferResponse:

@@ -22,13 +22,18 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from modelyard_server import grpc_server, metrics
+from modelyard_server.classifier import Classifier
+from modelyard_server.line import BusyError, Line
 from modelyard_server.load import Loaded
 from modelyard_server.middleware import Gate
-from modelyard_server.predict import Classifier, ServedModel
-from modelyard_server.protocol import callers_fault
+from modelyard_server.predict import ServedModel
+from modelyard_server.protocol import callers_fault, said
+from modelyard_server.routes import Routes, busy
 from modelyard_trainer.machine import cpu_limit, seconds_running
 
 log = logging.getLogger("modelyard_server")
+BODIES = 8
+"""Bodies of the largest size that may wait at once: they lie in memory."""
 CALLERS_FAULTS = (InvalidInput, ModelNotFound, NotImplementedError)
 
 
@@ -42,6 +47,7 @@ class Settings:
     grpc_port: int = 8081
     max_rows: int = 256
     max_body: int = 8 << 20
+    max_waiting: int = 100
     drain_seconds: float = 5.0
 
 
@@ -49,6 +55,16 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     """Every malformed request is the caller's fault; not ready any more once the server is asked to end."""
 
     draining = False
+    version = ""
+
+    def metadata(self) -> dict[str, Any]:
+        """What the server can do: versions are served by other pods, so there is no repository to load from."""
+        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """Of the one version that is served."""
+        told = await super().model_metadata(model_name)
+        return {**told, "platform": "onnxruntime_onnx", "versions": [self.version]}
 
     def decode(self, body: Any, headers: Any, *more: Any, **named: Any) -> Any:
         """The request; InvalidInput for anything that is none."""
@@ -79,16 +95,19 @@ def run(settings: Settings, loaded: Loaded) -> None:
     """Serve until SIGTERM; ValueError if the version cannot answer its own sample."""
     classifier = Classifier(loaded)
     classifier.check()
-    model = ServedModel(settings.model, settings.version, classifier, settings.max_rows, threads=cpu_limit())
+    line = Line(cpu_limit(), settings.max_waiting, BODIES * settings.max_body)
+    model = ServedModel(settings.model, settings.version, classifier, settings.max_rows, line)
     server = ModelServer(
         http_port=settings.http_port,
         enable_grpc=False,  # ours runs beside it, see grpc_server
         enable_latency_logging=False,
     )
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
+    server.dataplane.version = settings.version
     server.model_repository_extension = FixedRepository(server.registered_models)
     _quiet()
     _dress(settings, server, loaded)
+    Routes(server.dataplane, model).add_to(app)
     server.start([model])
 
 
@@ -96,6 +115,7 @@ def _dress(settings: Settings, server: ModelServer, loaded: Loaded) -> None:
     metrics.MODEL.labels(settings.model, settings.version, loaded.info.run).set(1)
     app.add_middleware(Gate, max_body=settings.max_body, version=settings.version)
     app.add_exception_handler(RequestValidationError, _unprocessable)
+    app.add_exception_handler(BusyError, busy)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.router.lifespan_context = _lifespan(settings, server)
 
@@ -130,8 +150,7 @@ def _drain_on_sigterm(seconds: float, plane: StrictDataPlane) -> None:
 
 def _unprocessable(_: Any, fault: Exception) -> JSONResponse:
     errors = fault.errors() if isinstance(fault, RequestValidationError) else []
-    where = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:5]]
-    return JSONResponse({"error": f"the request is not valid: {'; '.join(where)}"}, status_code=400)
+    return JSONResponse({"error": f"the request is not valid: {said(errors)}"}, status_code=400)
 
 
 def _refused(_: Any, fault: Exception) -> JSONResponse:
@@ -160,5 +179,6 @@ def settings_from_environment(http_port: int, grpc_port: int) -> Settings:
         grpc_port=grpc_port,
         max_rows=int(os.environ.get("MODELYARD_MAX_ROWS") or Settings.max_rows),
         max_body=int(os.environ.get("MODELYARD_MAX_BODY_BYTES") or Settings.max_body),
+        max_waiting=int(os.environ.get("MODELYARD_MAX_WAITING") or Settings.max_waiting),
         drain_seconds=float(os.environ.get("MODELYARD_DRAIN_SECONDS") or Settings.drain_seconds),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelyard.api import layout
+from modelyard.api.dataset import Clean
 from modelyard.api.modelversion import Metrics
 from modelyard.api.run import PrepareConfig, TrainConfig
 from modelyard.storage.store import Store
@@ -90,6 +91,8 @@ class TrainRun(Run):
     config: TrainConfig
     base: Path = field(init=False)
     rows: Sides = field(init=False)
+    prepare: list[Clean] = field(init=False)
+    """How the rows' texts were prepared, and texts of requests will be."""
     labels: list[str] = field(init=False)
     tokenizer: Tokenizer = field(init=False)
     encoded: dict[str, list[np.ndarray]] = field(init=False)

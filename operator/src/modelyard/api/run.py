@@ -11,7 +11,7 @@ from pydantic import Field
 
 from modelyard import names
 from modelyard.api.common import ApiModel, StatusModel, Task
-from modelyard.api.dataset import Source, Step
+from modelyard.api.dataset import Clean, Source, Step
 from modelyard.api.finetunejob import Method, Train
 from modelyard.api.modelversion import Metrics, RunWarning
 
@@ -207,6 +207,7 @@ class DatasetInfo(StatusModel):
     rows: dict[str, int]
     classes: dict[str, int]
     removed: dict[str, int]
+    prepare: list[Clean] = Field(default_factory=list, description="How each text was prepared, in order.")
 
 
 class ModelInfo(StatusModel):
@@ -222,6 +223,10 @@ class ModelInfo(StatusModel):
     dataset: str
     base: str
     image: str
+    prepare: list[Clean] = Field(
+        default_factory=list,
+        description="How the text of a request is prepared before the tokenizer gets it, in order.",
+    )
     sample: str = Field(description="One real input; a server that answers it is alive.")
     warnings: list[RunWarning] = Field(default_factory=list, description="What the run noticed about its result.")
 

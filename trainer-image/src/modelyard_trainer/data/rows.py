@@ -7,7 +7,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SIDES = ("train", "validation", "test")
 
@@ -18,6 +18,10 @@ class Row(NamedTuple):
     text: str
     label: str
     group: str = ""
+
+    def instance(self) -> dict[str, Any]:
+        """What a request would hold to ask for this row's class."""
+        return {"text": self.text}
 
 
 Sides = dict[str, list[Row]]

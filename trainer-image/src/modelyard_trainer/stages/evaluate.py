@@ -13,6 +13,7 @@ from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.methods import method_named
 from modelyard_trainer.predict import torch_logits
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.served import COMPARED_ROWS, check_merged
 from modelyard_trainer.tasks import task_named
 
 log = logging.getLogger(__name__)
@@ -21,15 +22,17 @@ log = logging.getLogger(__name__)
 def execute(run: TrainRun) -> None:
     """Leave run.model merged, run.test_logits, run.metrics and run.baselines."""
     task = task_named(run.config.task)
+    pad = functools.partial(task.pad, pad_id=run.pad_id)
+    trained = torch_logits(run.model, run.encoded["test"][:COMPARED_ROWS], pad)
     plain = run.model if run.part else method_named(run.config.method.type).finish(run.model)
     run.model = plain.float().eval()
-    pad = functools.partial(task.pad, pad_id=run.pad_id)
     run.test_logits = torch_logits(run.model, run.encoded["test"], pad)
     if not np.isfinite(run.test_logits).all():
         raise TrainerError(
             ExitCode.NOT_A_NUMBER,
             "the trained model answers NaN or infinity on test rows: lower spec.train.learningRate",
         )
+    run.figures["merge_difference"] = check_merged(trained, run.test_logits[: len(trained)])
     run.metrics = task.measure(run.test_logits, run.targets("test"), run.labels)
     run.baselines = baselines(task, run.rows, run.labels)
     run.figures["evaluated"] = "merged torch model in fp32 on the test rows"

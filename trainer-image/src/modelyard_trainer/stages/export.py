@@ -1,29 +1,21 @@
-"""Writes the version's folder: safetensors, ONNX compared with torch, tokenizer and report."""
+"""Writes the version's folder: safetensors, ONNX answered by the server's code, tokenizer and report."""
 
 from __future__ import annotations
 
 import functools
 import json
-import logging
-import math
 from pathlib import Path
 
-import numpy as np
-
 from modelyard.api.modelversion import Metrics
-from modelyard.api.run import ExitCode, ModelInfo, Outcome
-from modelyard_trainer.errors import TrainerError
-from modelyard_trainer.onnx_model import onnx_runner, write_onnx
-from modelyard_trainer.predict import in_batches, torch_logits
+from modelyard.api.run import ModelInfo, Outcome
+from modelyard_trainer.onnx_model import write_onnx
+from modelyard_trainer.predict import torch_logits
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Publication, TrainRun
+from modelyard_trainer.served import COMPARED_ROWS, compare
 from modelyard_trainer.tasks import task_named
 from modelyard_trainer.warnings import warnings_of
 
-log = logging.getLogger(__name__)
-COMPARED_ROWS = 1000
-ABSURD = 1.0
-"""Logit difference that no rounding explains; smaller ones are the gate's to judge."""
 SAMPLE_CHARACTERS = 1000
 
 
@@ -37,7 +29,7 @@ def execute(run: TrainRun) -> None:
     _save_tokenizer(run, folder)
     if "onnx" in run.config.export:
         write_onnx(model, folder / "model.onnx")
-        _compare(run, folder / "model.onnx")
+        _compare(run)
     metrics = _metrics(run)
     report = report_of(run, Outcome(outcome="published"))
     (folder / "report.json").write_text(json.dumps(report.dump(), indent=1))
@@ -56,23 +48,16 @@ def _save_tokenizer(run: TrainRun, folder: Path) -> None:
             (folder / name).write_text(json.dumps(content, indent=1))
 
 
-def _compare(run: TrainRun, path: Path) -> None:
+def _compare(run: TrainRun) -> None:
+    """Leave metrics.export_difference, measured by the server's own code on the first test rows."""
     task, rows = task_named(run.config.task), run.encoded["test"][:COMPARED_ROWS]
-    pad = functools.partial(task.pad, pad_id=run.pad_id)
     on_gpu = str(run.figures.get("device", "cpu")) != "cpu"
+    pad = functools.partial(task.pad, pad_id=run.pad_id)
     expected = torch_logits(run.model, rows, pad) if on_gpu else run.test_logits[: len(rows)]
-    found = in_batches(rows, pad, onnx_runner(path))
-    difference = float(np.abs(found - expected).max())
-    log.info("largest logit difference between torch and ONNX on %d rows: %.3g", len(rows), difference)
-    if not math.isfinite(difference) or difference > ABSURD:
-        raise TrainerError(
-            ExitCode.EXPORT_DIFFERS,
-            f"the ONNX model's logits differ from torch's by {difference:.3g} on {len(rows)} test rows: "
-            "set spec.export to [safetensors], or choose another spec.from.base",
-        )
+    metrics = _metrics(run)
+    difference = compare(run, _info(run, metrics), expected)
     run.figures["export_compared_rows"] = len(rows)
-    if run.metrics is not None:
-        run.metrics = run.metrics.model_copy(update={"export_difference": difference})
+    run.metrics = metrics.model_copy(update={"export_difference": difference})
 
 
 def _metrics(run: TrainRun) -> Metrics:
@@ -94,6 +79,7 @@ def _info(run: TrainRun, metrics: Metrics) -> ModelInfo:
         dataset=config.dataset.digest,
         base=config.base.digest,
         image=config.image,
+        prepare=run.prepare,
         sample=run.side("test")[0].text[:SAMPLE_CHARACTERS],
         warnings=warnings_of(run),
     )

@@ -40,14 +40,14 @@ def _fetch_rows(run: TrainRun) -> None:
     except Missing as fault:
         message = f"the prepared rows are gone ({fault.message}): raise spec.revision of the Dataset to prepare again"
         raise TrainerError(ExitCode.SOURCE_NOT_FOUND, message) from fault
-    _check_info(run, manifest)
+    run.prepare = _checked_info(run, manifest).prepare
     run.rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
     found = digest_of_rows(run.rows)
     if found != dataset.digest:
         raise Corrupt(f"the rows of {dataset.prefix} have digest {found}, the run was pinned to {dataset.digest}")
 
 
-def _check_info(run: TrainRun, manifest: Manifest) -> None:
+def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:
     wanted = run.config.dataset
     try:
         info = DatasetInfo.model_validate(manifest.info)
@@ -56,6 +56,7 @@ def _check_info(run: TrainRun, manifest: Manifest) -> None:
     missing = {f"{side}.jsonl" for side in SIDES} - {entry.path for entry in manifest.files}
     if info.digest != wanted.digest or missing:
         raise Corrupt(f"{wanted.prefix} holds {info.digest}, the run was pinned to {wanted.digest}; missing: {missing}")
+    return info
 
 
 def _fetch_base(run: TrainRun) -> None:

@@ -31,7 +31,7 @@ def execute(run: TrainRun) -> None:
     run.labels = task.labels_of([row.label for row in run.side("train")])
     run.max_length = length_of(run.config.train.max_length, limit_of(config))
     _load_tokenizer(run, config)
-    run.encoded = {side: _encode(run, [row.text for row in rows]) for side, rows in run.rows.items()}
+    run.encoded = {side: _encode(run, [row.instance() for row in rows]) for side, rows in run.rows.items()}
     load_model(run)
     if run.part != "publish":
         trial.execute(run)
@@ -48,9 +48,11 @@ def _load_tokenizer(run: TrainRun, config: Any) -> None:
     run.tokenizer = tokenizer
 
 
-def _encode(run: TrainRun, texts: list[str]) -> list[np.ndarray]:
-    task, parts = task_named(run.config.task), range(0, len(texts), CHUNK)
-    rows = (row for at in parts for row in task.token_ids(run.tokenizer, texts[at : at + CHUNK]))
+def _encode(run: TrainRun, instances: list[Any]) -> list[np.ndarray]:
+    """Token ids per row, read from what a request would hold."""
+    task, parts = task_named(run.config.task), range(0, len(instances), CHUNK)
+    texts = (task.texts_of(instances[at : at + CHUNK], run.prepare) for at in parts)
+    rows = (row for part in texts for row in task.token_ids(run.tokenizer, part))
     return [np.asarray(row, dtype=np.int32) for row in rows]
 
 

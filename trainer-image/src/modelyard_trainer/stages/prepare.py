@@ -32,6 +32,7 @@ def execute(run: PrepareRun) -> None:
         rows={side: len(rows) for side, rows in sides.items()},
         classes=dict(sorted(classes.items())),
         removed={reason: removed[reason] for reason in REASONS},
+        prepare=[step.clean for step in config.steps if step.clean],
     )
     log.info("rows %s, removed %s, %s", info.rows, info.removed, info.digest)
     run.publication = Publication(run.target, folder, "dataset", info.dump())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from modelyard.api.dataset import Clean
 from modelyard.api.modelversion import Metrics
 from modelyard_trainer.tasks import text_classification
 
@@ -21,6 +22,12 @@ class TaskModule(Protocol):
     """What every file of this folder offers."""
 
     ADAPTER_TASK: str
+
+    def parse(self, instance: Any) -> str:
+        """The text of one instance of a request; ValueError says what it is instead."""
+
+    def texts_of(self, instances: Sequence[Any], prepare: Sequence[Clean]) -> list[str]:
+        """The texts that the tokenizer gets, of rows and of requests."""
 
     def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer:
         """The folder's tokenizer, cutting at max_length tokens."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.api.dataset import Clean
 from modelyard.api.modelversion import ClassMetrics, Metrics
+from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.errors import bad_base
 
 if TYPE_CHECKING:
@@ -27,6 +29,26 @@ class Prediction:
     label: str
     score: float
     scores: dict[str, float]
+
+
+def parse(instance: Any) -> str:
+    """The text of one instance of a request: {"text": ...}, a string or its UTF-8 bytes; ValueError says what it is."""
+    if isinstance(instance, dict):
+        if "text" not in instance:
+            raise ValueError("has no 'text'")
+        instance = instance["text"]
+    try:
+        text = instance.decode() if isinstance(instance, bytes) else instance
+        if isinstance(text, str) and text.encode() is not None:
+            return text
+    except UnicodeError as fault:
+        raise ValueError(f"holds a text that is not valid Unicode: {fault}") from fault
+    raise ValueError(f"must be a string, not {type(instance).__name__}")
+
+
+def texts_of(instances: Sequence[Any], prepare: Sequence[Clean]) -> list[str]:
+    """The texts that the tokenizer gets; rows of training and requests go through here alike."""
+    return [prepared(parse(instance), prepare) for instance in instances]
 
 
 def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
@@ -169,7 +191,7 @@ def _class_metrics(table: np.ndarray, index: int) -> ClassMetrics:
 
 
 def _prediction(row: np.ndarray, labels: list[str]) -> Prediction:
-    scores = {label: float(score) for label, score in zip(labels, row, strict=True)}
+    scores = dict(zip(labels, row.tolist(), strict=True))
     best = labels[int(row.argmax())]
     return Prediction(best, scores[best], scores)
 

@@ -1,0 +1,165 @@
+"""Nothing is published that the server would answer otherwise than the trained model does."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.api import layout
+from modelyard.api.dataset import Clean
+from modelyard.api.run import ExitCode, Manifest, ModelInfo
+from modelyard.storage.fetch import fetch_verified
+from modelyard_server.classifier import Classifier
+from modelyard_server.load import Loaded, load, opened
+from modelyard_trainer import served
+from modelyard_trainer.command import make_run
+from modelyard_trainer.data.clean import prepared
+from modelyard_trainer.errors import TrainerError
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.served import WIDE, as_people_send, check_merged, compare
+from modelyard_trainer.stopping import Stop
+from tests.trainer.words import json_lines, rows
+from tests.trainer.yard import BUCKET, Yard, environment
+
+QUICK = {"epochs": 1, "learningRate": 1e-3, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+
+
+def a_wide_dataset(yard: Yard) -> dict[str, str]:
+    """Rows as a full-width keyboard writes them."""
+    wide = [{**row, "text": row["text"].translate(WIDE)} for row in rows(400)]
+    uri = yard.put("raw/wide.jsonl", json_lines(wide))
+    config = yard.prepare_config("wide", {"s3": {"uri": uri}})
+    assert yard.run(config)[0] == ExitCode.PUBLISHED
+    manifest = Manifest.model_validate_json(yard.store.get(BUCKET, layout.manifest_key(config.prefix)))
+    assert manifest.info["prepare"] == [{"minChars": 1, "normalize": "nfkc"}]
+    return {"prefix": config.prefix, "digest": manifest.info["digest"]}
+
+
+def test_a_version_prepares_requests_as_its_rows_were(yard: Yard, base: dict[str, str], tmp_path: Path) -> None:
+    config = yard.train_config("run-wide", base, a_wide_dataset(yard), train={**QUICK, "epochs": 2})
+    code, outcome = yard.run(config)
+    assert code == ExitCode.PUBLISHED, outcome
+    fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), tmp_path)
+    key = layout.manifest_key(layout.version_prefix(config.prefix))
+    (tmp_path / "manifest.json").write_bytes(yard.store.get(BUCKET, key))
+    text = "rude broken cold place"
+    wide, plain = Classifier(load(tmp_path)).predict([{"text": f" {text.translate(WIDE)}"}, text])
+    assert (wide.label, wide.scores) == ("bad", plain.scores)
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> TrainRun:
+    """A run whose version lies ready in its folder."""
+    config = yard.train_config("run-compared", base, dataset, train=QUICK)
+    with environment(yard.environment()):
+        run = make_run(config, tmp_path_factory.mktemp("compared"), Stop())
+    assert isinstance(run, TrainRun)
+    for stage in ("fetch", "load", "adapt", "train", "evaluate", "export"):
+        importlib.import_module(f"modelyard_trainer.stages.{stage}").execute(run)
+    run.progress.close()
+    return run
+
+
+def info_of(run: TrainRun) -> ModelInfo:
+    assert run.publication is not None
+    return ModelInfo.model_validate(run.publication.info)
+
+
+def test_what_is_ready_answers_as_it_was_trained(evaluated: TrainRun) -> None:
+    expected = evaluated.test_logits[: served.COMPARED_ROWS]
+    assert len(expected) > 50
+    assert compare(evaluated, info_of(evaluated), expected) < 1e-4
+    assert evaluated.figures["export_compared_rows"] == len(expected)
+
+
+class Shifted(Classifier):
+    def logits(self, ids: Sequence[Sequence[int]], wanted: Any = None) -> np.ndarray:
+        shifted: np.ndarray = super().logits(ids) + 3.0
+        return shifted
+
+
+class Turned(Classifier):
+    """Decodes another class than the likeliest."""
+
+    def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
+        return self._loaded.task.decode(-self.logits(self.read(instances)), self.info.labels)
+
+
+class Fragile(Classifier):
+    def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
+        if "</s>" in instances:
+            raise RuntimeError("all examples must have the same number of </s>")
+        return super().predict(instances)
+
+
+class Silent(Classifier):
+    def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
+        found = super().predict(instances)
+        return [row if instances != [""] else type(row)(row.label, np.nan, {"good": np.nan}) for row in found]
+
+
+SKEWS: list[tuple[type[Classifier], dict[str, Any], str]] = [
+    (Classifier, {"prepare": []}, r"reads \d+ of \d+ test rows otherwise than training did, for example '\\u3000"),
+    (Classifier, {"max_length": 4}, r"reads \d+ of \d+ test rows otherwise"),
+    (Shifted, {}, "logits differ from torch's by 3 on"),
+    (Classifier, {"labels": ["plain", "good", "bad"]}, "with another class than the trained model, for example"),
+    (Turned, {}, "with another class than the trained model"),
+    (Fragile, {}, "cannot answer the text '</s>', which a request may hold .all examples must have"),
+    (Silent, {}, "cannot answer the text '', which a request may hold .its scores are no numbers"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "told"), SKEWS, ids=range(len(SKEWS)))
+def test_a_planted_difference_is_found(
+    evaluated: TrainRun, monkeypatch: pytest.MonkeyPatch, kind: type[Classifier], changes: dict[str, Any], told: str
+) -> None:
+    monkeypatch.setattr(served, "Classifier", kind)
+    info = info_of(evaluated).model_copy(update=changes)
+    with pytest.raises(TrainerError, match=told) as found:
+        compare(evaluated, info, evaluated.test_logits[: served.COMPARED_ROWS])
+    assert found.value.code == ExitCode.EXPORT_DIFFERS
+
+
+def test_a_run_whose_server_would_read_otherwise_publishes_nothing(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(folder: Path, info: ModelInfo) -> Loaded:
+        return opened(folder, info.model_copy(update={"prepare": []}))
+
+    monkeypatch.setattr(served, "opened", forgetful)
+    config = yard.train_config("run-skewed", base, dataset, train=QUICK)
+    code, outcome = yard.run(config)
+    assert (code, outcome.reason, outcome.stage) == (ExitCode.EXPORT_DIFFERS, "ExportDiffers", "export"), outcome
+    assert "test rows otherwise than training did" in outcome.message
+    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+
+
+def test_a_merge_that_changes_the_answers_is_found() -> None:
+    trained: np.ndarray = np.zeros((4, 3))
+    assert check_merged(trained, trained + 1e-3) == pytest.approx(1e-3)
+    for wrong in (trained + 2.0, trained + np.nan):
+        with pytest.raises(TrainerError, match="merged model's logits differ"):
+            check_merged(trained, wrong)
+
+
+FORMS: list[tuple[str, Callable[[str], bool]]] = [
+    ("nfkc", lambda text: "fine".translate(WIDE) in text),
+    ("nfc", lambda text: "cafe\u0301" in text),
+    ("none", lambda text: text == " café is fine\n"),
+]
+
+
+@pytest.mark.parametrize(("form", "seen"), FORMS, ids=[form for form, _ in FORMS])
+def test_rows_are_sent_in_a_form_that_preparation_undoes(form: Any, seen: Callable[[str], bool]) -> None:
+    steps = [Clean(normalize=form)]
+    sent = as_people_send("café is fine", steps)
+    assert seen(sent)
+    assert prepared(sent, steps) == "café is fine"
+    assert as_people_send("café is fine", []) == "café is fine"
