@@ -1,0 +1,172 @@
+"""Learning rates per method over the sets of sets.py, with the trainer's own code; one line of JSON per run.
+
+python -m tests.study.rates --base FOLDER --out FILE [--part 0/2] choose|judge|schedule
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sklearn.model_selection import train_test_split
+
+from modelyard.api.run import TrainConfig
+from modelyard.storage.store import Store
+from modelyard_trainer import machine
+from modelyard_trainer.baselines import majority, word_counts
+from modelyard_trainer.best import Best
+from modelyard_trainer.checkpoints import Keeper, Place
+from modelyard_trainer.data.rows import Sides
+from modelyard_trainer.diverging import Diverged
+from modelyard_trainer.history import History
+from modelyard_trainer.methods import method_named
+from modelyard_trainer.predict import torch_logits
+from modelyard_trainer.progress import Progress
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.stages import adapt, load, train
+from modelyard_trainer.tasks import text_classification as task
+from tests.study.sets import CHOSEN_ON, JUDGED_ON, sample
+
+RATES = {"full": (1e-5, 5e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+"""Over two decades each."""
+STEPS, BATCH, TOKENS = 200, 32, 64
+SEEDS = (7, 8, 9)
+
+
+class Setting(NamedTuple):
+    """One run."""
+
+    set: str
+    method: str
+    rate: float
+    seed: int
+    steps: int = STEPS
+
+
+def settings(phase: str) -> Iterator[Setting]:
+    """`choose` with one seed on the sets whose validation rows choose, `judge` with three on the others."""
+    names, seeds = (CHOSEN_ON, SEEDS[:1]) if phase == "choose" else (JUDGED_ON, SEEDS)
+    for seed in seeds:
+        yield from (Setting(name, method, rate, seed) for name in names for method in RATES for rate in RATES[method])
+
+
+def splits(name: str) -> Sides:
+    """Eight of ten rows train, one validates, one tests; by class, the same for every seed of training."""
+    rows = sample(name)
+    kept, judging = train_test_split(rows, test_size=0.2, random_state=3, stratify=[row.label for row in rows])
+    labels = [row.label for row in judging]
+    can = min(labels.count(label) for label in set(labels)) > 1
+    validation, test = train_test_split(judging, test_size=0.5, random_state=3, stratify=labels if can else None)
+    return {"train": kept, "validation": validation, "test": test}
+
+
+def measure(setting: Setting, base: Path, folder: Path) -> dict[str, Any]:
+    """Macro F1 of the best epoch on validation and test rows."""
+    run = _prepared(setting, base, folder)
+    keeper, best = Keeper(Place(run.store, "none", "none/"), 1), Best(run.folder("best"))
+    history = History(run.folder("history"), lambda path, name: None, [])
+    from modelyard_trainer.callbacks import Choosing
+
+    choosing, began = Choosing(best, None, run.stop), time.monotonic()
+    loop = train._loop(run, train._callbacks(run, keeper, best, history))
+    choosing.attach(loop)
+    found: dict[str, Any] = {**setting._asdict(), "diverged": ""}
+    try:
+        loop.train()
+    except Diverged as fault:
+        return {**found, "diverged": str(fault), "validation": 0.0, "test": 0.0}
+    finally:
+        history.close()
+    model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
+    best.restore(model)
+    model = method_named(setting.method).finish(model).float()
+    scores = {side: _macro_f1(run, model, side) for side in ("validation", "test")}
+    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs
+    seconds = time.monotonic() - began
+    return {**found, **scores, "epochs": run.config.train.epochs, "seconds": round(seconds), "tokens": tokens}
+
+
+def baselines(name: str) -> dict[str, Any]:
+    """Macro F1 of TF-IDF with logistic regression, and of the commonest class, on the test rows."""
+    sides = splits(name)
+    guesses = {"tfidf": word_counts, "majority": majority}
+    found = {key: _f1_of(guess(sides["train"], sides["test"]), sides) for key, guess in guesses.items()}
+    return {"set": name, **found, "train": len(sides["train"]), "classes": len({row.label for row in sides["train"]})}
+
+
+def _f1_of(guesses: list[str], sides: Sides) -> float:
+    import numpy as np
+
+    labels = task.labels_of([row.label for row in sides["train"]])
+    logits = np.eye(len(labels))[[labels.index(guess) for guess in guesses]]
+    return task.measure(logits, [labels.index(row.label) for row in sides["test"]], labels).macro_f1
+
+
+def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
+    sides = splits(setting.set)
+    per_epoch = math.ceil(len(sides["train"]) / BATCH)
+    settings = {
+        "epochs": max(1, round(setting.steps / per_epoch)), "learningRate": setting.rate, "batchSize": BATCH,
+        "maxLength": TOKENS, "seed": setting.seed,
+    }  # fmt: skip
+    nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
+    config = {
+        "name": "study", "run": "study", "model": "study", "prefix": "study/", "task": "text-classification",
+        "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"}, "base": {"uri": "s3://none/", "digest": ""},
+        "dataset": {"prefix": "none/", "digest": ""}, "method": {"type": setting.method}, "train": settings,
+        "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
+    }  # fmt: skip
+    run = TrainRun(TrainConfig.model_validate(config), nowhere, nowhere, folder, Progress(lambda body: None))
+    run.base, run.rows = base, sides
+    load.execute(run)
+    adapt.execute(run)
+    return run
+
+
+def _macro_f1(run: TrainRun, model: Any, side: str) -> float:
+    logits = torch_logits(model, run.encoded[side], lambda rows: task.pad(rows, run.pad_id))
+    return task.measure(logits, run.targets(side), run.labels).macro_f1
+
+
+def main() -> None:
+    """Run what is not in the file yet."""
+    parser = argparse.ArgumentParser(prog="python -m tests.study.rates", description=__doc__)
+    parser.add_argument("--base", type=Path, required=True, help="folder of the base model")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="file of JSON lines; runs that it holds are not repeated"
+    )
+    parser.add_argument("--part", default="0/1", help="which part of the runs, for example 0/2")
+    parser.add_argument("phase", choices=("choose", "judge", "baselines"))
+    options = parser.parse_args()
+    machine.set_threads()
+    if options.phase == "baselines":
+        for name in (*CHOSEN_ON, *JUDGED_ON):
+            _write(options.out, baselines(name))
+        return
+    part, parts = map(int, options.part.split("/"))
+    for setting in list(settings(options.phase))[part::parts]:
+        if any(setting._asdict().items() <= line.items() for line in _lines(options.out)):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            _write(options.out, measure(setting, options.base, Path(folder)))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    line = json.dumps(values)
+    print(line, flush=True)
+    with path.open("a") as stream:
+        stream.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
