@@ -16,7 +16,7 @@ from examples.demo.shell import ROOT, cache_folder, run
 from tests.localcluster.images import image as image_reference
 
 NAMESPACE = "in-image-tests"
-TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-cov==7.*")
+TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-cov==7.*", "hypothesis==6.*")
 
 
 def main() -> int:
@@ -74,9 +74,9 @@ def pod_manifest(name: str, image: str, words: list[str]) -> dict[str, Any]:
 
 
 def _tools() -> Path:
-    """pytest and its plug-ins in a folder of their own; pure Python, so any image can import them."""
+    """pytest and what tests need beside it in a folder of their own; the images have the Python of the clone."""
     folder = cache_folder() / "in-image-pytest"
-    if not (folder / "pytest").exists():
+    if not all((folder / name).exists() for name in ("pytest", "hypothesis")):
         uv = next(cache_folder().glob("uv-*/bin/uv"), Path("uv"))
         run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder, *TOOLS])
     return folder

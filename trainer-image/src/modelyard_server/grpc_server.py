@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from grpc import StatusCode, aio
 from kserve import InferRequest
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotLive, ServerNotReady
@@ -74,8 +76,20 @@ class StrictServicer(InferenceServicer):  # type: ignore[misc]
         return asked_by(callers_fault(InferRequest.from_grpc, request))
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a request that is no message of its method's kind."""
+
+    told: str
+
+
 class Statuses(ExceptionToStatusInterceptor):  # type: ignore[misc]
     """Faults as gRPC statuses with a message for the caller; predictions are counted with the status they ended in."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The method's handler; bytes that it cannot read are its caller's fault too."""
+        handler = await super().intercept_service(continuation, handler_call_details)
+        return handler and handler._replace(request_deserializer=_readable(handler.request_deserializer))
 
     async def intercept(
         self, method: Callable[[Any, Any], Awaitable[Any]], request: Any, context: Any, method_name: str
@@ -83,6 +97,8 @@ class Statuses(ExceptionToStatusInterceptor):  # type: ignore[misc]
         """One call."""
         started, code = time.perf_counter(), StatusCode.CANCELLED
         try:
+            if isinstance(request, Unreadable):
+                raise InvalidInput(request.told)
             answer = await method(request, context)
             code = StatusCode.OK
             return answer
@@ -99,6 +115,16 @@ class Statuses(ExceptionToStatusInterceptor):  # type: ignore[misc]
         if code is StatusCode.INTERNAL:
             log.exception("%s failed", method_name)
         await context.abort(code, "internal error, see the server's log" if code is StatusCode.INTERNAL else str(ex))
+
+
+def _readable(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def message(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError as fault:
+            return Unreadable(f"the request cannot be read: {fault}")
+
+    return message
 
 
 def status_of(fault: Exception) -> StatusCode:
