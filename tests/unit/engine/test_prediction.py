@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
+from modelyard import names
 from modelyard.engine.facts import FactError
 from modelyard.engine.facts.prediction import MOST_BYTES, prediction
 
@@ -73,6 +74,18 @@ async def test_a_redirect_is_not_followed(serve: Serve) -> None:
 
     with pytest.raises(FactError, match="answered 307"):
         await ask(await serve(redirect))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(429, names.SERVER_BUSY), (400, names.PROBE_FAILED), (503, "PredictionFailed")]
+)
+async def test_busy_is_another_reason_than_wrong(serve: Serve, status: int, reason: str) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.json_response({"error": "100 requests are waiting"}, status=status, headers={"Retry-After": "1"})
+
+    with pytest.raises(FactError, match="100 requests are waiting") as refused:
+        await ask(await serve(refuse))
+    assert refused.value.reason == reason
 
 
 @pytest.mark.parametrize("body", ["nonsense", "[1]", "[" * 100_000, ""])

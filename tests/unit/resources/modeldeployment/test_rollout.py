@@ -205,6 +205,21 @@ def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[Wo
     assert w.status["candidate"] == 8 and w.status["doubtedAt"] > first
 
 
+def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.predictions["8"] = Answer(reason=names.SERVER_BUSY, message="100 requests are waiting already")
+    for _ in range(10):
+        w.turn(60)
+    assert (w.status["candidate"], w.traffic, "failed" in w.status) == (8, "7", False)
+    assert w.word(names.RECONCILING) == ("True", names.SERVER_BUSY)
+    assert "doubtedAt" not in w.status
+    w.answers(8)
+    w.turn(5)
+    assert w.traffic == "8"
+
+
 def test_without_a_sample_nothing_moves() -> None:
     w = live(manifest=Answer({"manifest": {"info": {"sample": "a fine film"}}}))
     w.turn()

@@ -32,7 +32,9 @@ async def prediction(args: Mapping[str, str]) -> dict[str, Any]:
             data = await _read(response.content)
             if response.status != HTTPStatus.OK:
                 told = data[:300].decode(errors="replace")
-                raise FactError(names.PROBE_FAILED, f"{url} answered {response.status}: {told}")
+                busy = response.status == HTTPStatus.TOO_MANY_REQUESTS
+                reason = names.SERVER_BUSY if busy else names.PROBE_FAILED
+                raise FactError(reason, f"{url} answered {response.status}: {told}")
             answer = json.loads(data)
     except (TimeoutError, aiohttp.ClientError, OSError) as fault:
         raise FactError(names.PROBE_FAILED, f"{url} gave no answer: {type(fault).__name__}: {fault}") from fault

@@ -149,7 +149,10 @@ def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -
         cause = published.message or f"the manifest of version {version.number} is gone or names no sample"
         text = f"{cause}: make a new version"
         return _doubt(names.CORRUPT, names.CORRUPT, text, doubted, now)
-    wrong = _wrong(version, s.observed.fact(prediction_fact(s, version, sample)))
+    answer = s.observed.fact(prediction_fact(s, version, sample))
+    if answer is not None and answer.reason == names.SERVER_BUSY:
+        return _busy(version, answer)
+    wrong = _wrong(version, answer)
     if wrong is None:
         return Judgement("passed", names.SERVING, f"version {version.number} answered as itself")
     if not wrong:
@@ -172,6 +175,12 @@ def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available; its sample is read")
     text = f"the sample of version {version.number} cannot be read: {answer.message}"
     return Judgement("waiting", answer.reason, text)
+
+
+def _busy(version: Version, answer: Answer) -> Judgement:
+    """Refused because of load is no wrong answer, and ends an older doubt: the server is up."""
+    text = f"version {version.number} is too busy to be tried and is asked again: {answer.message}"
+    return Judgement("waiting", names.SERVER_BUSY, text)
 
 
 def _wrong(version: Version, answer: Answer | None) -> str | None:
