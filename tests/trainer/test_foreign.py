@@ -87,6 +87,7 @@ def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
     assert not any(name.endswith(".bin") for name in names)
     info = ModelInfo.model_validate(manifest.info)
     assert info.labels == ["bad", "good", "plain"]
+    assert [step.normalize for step in info.prepare] == ["nfkc"], "its requests are cleaned as the rows it got were"
     assert info.metrics.export_difference is not None and info.metrics.export_difference < 1e-4
     report = trained.yard.report(trained.config)
     assert report.metrics is not None and report.metrics.macro_f1 > report.baselines["majority"] + 0.4
