@@ -39,11 +39,16 @@ def main() -> int:
     results = run_lanes(only, options.full)
     table, code = summary(results)
     for broken in (result for result in results if result.code):
-        print(f"\n==== {broken.lane} failed; its last lines ====\n{broken.last_lines}")
+        print(f"\n==== {broken.lane} failed{whose(broken)}; its last lines ====\n{broken.last_lines}")
     print("\n==== lanes, slowest first ====\n" + table)
     if options.full:
         write_table(table)
     return code
+
+
+def whose(broken: Result) -> str:
+    """Where a lane's failure comes from, as far as the lane itself does not say it test by test."""
+    return " (the cluster, not the product)" if broken.lane == "cluster-up" or not broken.seconds else ""
 
 
 def run_lanes(names: list[str], full: bool) -> list[Result]:

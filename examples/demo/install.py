@@ -124,6 +124,7 @@ def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> No
 def prepare_namespace(cluster: Cluster, namespace: str) -> None:
     """A team's namespace with the Secret that servers need."""
     cluster.ensure_namespace(namespace, restricted=True)
+    cluster.wait("serviceaccount/default", "create", namespace)  # no pod is made before it
     make_secret(cluster, namespace, "modelyard-store-read", key_of(cluster, "serving"))
 
 

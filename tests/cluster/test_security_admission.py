@@ -182,3 +182,33 @@ def test_what_the_page_says_to_type(installed: Installed) -> None:
         installed.admin.ok(*command.replace("modelyard-profiles-view", "yard-modelyard-profiles-view").split())
     assert installed.tenant("viewer", "team-a", "view").run("get", "trainingprofiles").returncode == 0
     installed.admin.ok("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_load(profile_))
+
+
+WINDOW = 5.0
+"""Seconds after a start in which objects are created; some servers find the kind of the parameters only after 30."""
+
+
+def test_an_api_server_that_has_just_started_takes_objects_and_keeps_the_other_policies(installed: Installed) -> None:
+    """The kinds of CustomResourceDefinitions, which parameters are of, are found late; see decision 11."""
+    dave = installed.tenant("dave", "team-a")
+    installed.server.stop_apiserver()
+    installed.server.start_apiserver()
+    try:
+        wait_until(lambda: "no matches for kind" not in _create(dave, smallest("Dataset")).stderr, "the CRDs", 20)
+        ended = time.monotonic() + WINDOW
+        while time.monotonic() < ended:
+            dave.create(smallest("Dataset"), "-n", "team-a", *DRY)
+            dave.create(smallest("FineTuneJob"), "-n", "team-a", *DRY)
+            foreign = smallest("Dataset", **{"source.s3.uri": FOREIGN[0]})
+            assert "may only name ns/team-a/" in dave.refused("-n", "team-a", "create", *DRY, "-f", "-", stdin=foreign)
+    finally:
+        wait_until(lambda: _enforced(installed), "policies", 60, pause=0.5)
+
+
+def test_only_what_has_a_second_guard_is_ever_passed_over(installed: Installed) -> None:
+    """The operator holds what profiles allow as well (tests/limit_cases.py); the other policies stand alone."""
+    policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
+    found = {policy["metadata"]["name"].removeprefix("yard-modelyard-"): policy["spec"] for policy in policies}
+    ignored = {name for name, spec in found.items() if spec["failurePolicy"] == "Ignore"}
+    assert ignored == {name for name, spec in found.items() if "paramKind" in spec}
+    assert ignored == {"profile-finetunejobs", "profile-datasets"}

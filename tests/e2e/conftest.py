@@ -19,11 +19,14 @@ from collections.abc import Iterator
 import pytest
 
 from examples.demo import install
-from examples.demo.cluster import Cluster, embedded_cluster, image_references
+from examples.demo.cluster import Cluster, embedded_cluster, image_references, running_embedded_cluster
 from tests.e2e.tinybase import base_files
+from tests.e2e.whole import missing
 from tests.e2e.yard import API, STUB_PROFILE, Yard, tiny_rows
 from tests.localcluster.images import image
 
+BROKEN = pytest.StashKey[dict[str, list[str]]]()
+"""Failed test -> what of the cluster did not work right after it."""
 ENDPOINT = f"http://minio.{install.STORE_NAMESPACE}.svc.cluster.local:9000"
 
 
@@ -55,3 +58,21 @@ def yard(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Yard]:
     install.prepare_namespace(cluster, namespace)
     yield Yard(cluster, namespace)
     cluster.kube("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failure looks at once whether the cluster under it is whole."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if report.failed:
+        item.config.stash.setdefault(BROKEN, {})[item.nodeid] = missing(running_embedded_cluster())
+    return report  # type: ignore[return-value]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Which failures were the product's (or the test's), and which the cluster's."""
+    for test, broken in config.stash.get(BROKEN, {}).items():
+        whose = (
+            f"the cluster's: {', '.join(broken)}" if broken else "the product's or the test's: the cluster was whole"
+        )
+        terminalreporter.write_line(f"{test}: {whose}")

@@ -17,6 +17,7 @@ from examples.demo.follow import ready_condition
 from modelyard.api import layout
 from tests.e2e.runs import step_of
 from tests.e2e.tampering import flipped_byte, never_serves
+from tests.e2e.whole import wait_until_whole
 from tests.e2e.yard import Manifest, Yard, dataset, deployment
 from tests.localcluster import cluster as parts
 from tests.stubtrainer.behaviour import Behaviour
@@ -74,10 +75,10 @@ def test_operator_killed_in_mid_run(cluster: Cluster, yard: Yard) -> None:
 
 
 @pytest.fixture
-def repaired() -> Iterator[None]:
-    """Components that a test took away are back after it."""
+def repaired(cluster: Cluster) -> Iterator[None]:
+    """What a test took away is back after it, also when it failed, and all that depends on it works again."""
     yield
-    parts.up()
+    wait_until_whole(cluster)
 
 
 @pytest.mark.usefixtures("repaired")
@@ -87,6 +88,7 @@ def test_a_component_killed_in_mid_run(yard: Yard, component: str, name: str) ->
     parts.stop_component(component, hard=True)
     time.sleep(10)
     parts.start_component(component)
+    yard.apply(dataset(f"{name}-new"))  # nothing is refused while the API server still looks for its kinds
     finish(yard, job)
 
 
@@ -115,6 +117,7 @@ def test_a_flipped_byte_is_never_served(cluster: Cluster, yard: Yard, served: st
         never_serves(yard, deployment("tampered", served, version=1))
 
 
+@pytest.mark.usefixtures("repaired")
 def test_store_gone_for_half_a_minute(cluster: Cluster, yard: Yard) -> None:
     job = start(yard, "patient")
     cluster.kube("scale", "deployment/minio", "-n", install.STORE_NAMESPACE, "--replicas=0")

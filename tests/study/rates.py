@@ -36,6 +36,8 @@ from tests.study.sets import CHOSEN_ON, JUDGED_ON, sample
 RATES = {"full": (1e-5, 5e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 """Over two decades each."""
 STEPS, BATCH, TOKENS = 200, 32, 64
+LONG, FEWER = ("mails", "fortunes"), 126
+"""Sets of longer texts, and the steps that they get: tokens are what a study costs."""
 SEEDS = (7, 8, 9)
 
 
@@ -46,14 +48,16 @@ class Setting(NamedTuple):
     method: str
     rate: float
     seed: int
-    steps: int = STEPS
+    steps: int
 
 
 def settings(phase: str) -> Iterator[Setting]:
     """`choose` with one seed on the sets whose validation rows choose, `judge` with three on the others."""
     names, seeds = (CHOSEN_ON, SEEDS[:1]) if phase == "choose" else (JUDGED_ON, SEEDS)
     for seed in seeds:
-        yield from (Setting(name, method, rate, seed) for name in names for method in RATES for rate in RATES[method])
+        for name in names:
+            steps = FEWER if name in LONG else STEPS
+            yield from (Setting(name, method, rate, seed, steps) for method in RATES for rate in RATES[method])
 
 
 def splits(name: str) -> Sides:
