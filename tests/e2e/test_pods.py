@@ -60,7 +60,7 @@ def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> No
     }
     weak = yard.stub("weak", behaviour=Behaviour(macro_f1=0.3), evaluate=gate)
     yard.apply(weak, deployment("weak", "weak"))
-    message = yard.wait_reason("finetunejob", "weak", "GateNotReached", 120)
+    message = yard.wait_reason("finetunejob", "weak", "GateFailed", 120)
     assert "macro_f1" in message and "1" in message
     version = yard.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
     assert ready_condition(version)["status"] == "True"

@@ -23,7 +23,7 @@ SINGLE = (
 REASONS = {
     "Dataset": "Pending Preparing Prepared WaitingForPod ProfileNotFound BadData OutOfMemory TrainerFailed "
     "ImagePullFailed SecretMissing Unschedulable StoreUnavailable",
-    "FineTuneJob": "Pending WaitingForDataset WaitingForPod Training Publishing Succeeded Adopted GateNotReached "
+    "FineTuneJob": "Pending WaitingForDataset WaitingForPod Training Publishing Succeeded Adopted GateFailed "
     "Suspended DatasetFailed DatasetNotFound ProfileNotFound BaseModelNotFound ImagePullFailed SecretMissing "
     "Unschedulable OutOfMemory TrainerFailed LossNotANumber ExportDiffers StoreUnavailable",
     "ModelVersion": "Verified ArtifactsCorrupt InUse StoreUnavailable",

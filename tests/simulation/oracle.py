@@ -80,7 +80,7 @@ def _crashes(life: Life, obj: Manifest) -> bool:
 
 
 def _shares_a_run(obj: Manifest) -> bool:
-    return "is made by" in ready(obj).get("message", "")
+    return "is already running run" in ready(obj).get("message", "")
 
 
 def _dataset(life: Life, obj: Manifest) -> Iterator[str]:

@@ -31,6 +31,7 @@ def an_object(kind: str, phase: str, **spec: Any) -> dict[str, Any]:
         (an_object("FineTuneJob", "Suspended", suspend=True), {"resume"}),
         (an_object("FineTuneJob", "Failed", suspend=False), {"retry"}),
         (an_object("FineTuneJob", "Succeeded", suspend=False), set()),
+        (an_object("FineTuneJob", "GateFailed", suspend=False), set()),
         (an_object("Dataset", "Preparing"), set()),
         (an_object("Dataset", "Prepared"), {"prepare-again"}),
         (an_object("Dataset", "Failed"), {"prepare-again"}),

@@ -155,11 +155,11 @@ class DatasetSpec(ApiModel):
 
 
 class Rows(StatusModel):
-    """Number of rows per side."""
+    """Number of rows per split."""
 
     train: int = Field(default=0, description="Rows to learn from.")
-    validation: int = Field(default=0, description="Rows that watch the training.")
-    test: int = Field(default=0, description="Rows that judge the result.")
+    validation: int = Field(default=0, description="Validation rows: they choose the best epoch.")
+    test: int = Field(default=0, description="Test rows: they judge the result.")
 
 
 class DatasetStatus(CommonStatus):
@@ -174,9 +174,9 @@ class DatasetStatus(CommonStatus):
     failure: Failure | None = Field(
         default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
     )
-    doubted_at: str | None = Field(
+    suspect_since: str | None = Field(
         default=None, description="Since when the store says that the rows are missing or broken."
     )
     disruptions: int = Field(default=0, description="Evictions and pre-emptions of this preparation so far.")
     last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
-    swept: bool = Field(default=False, description="What killed pods left was removed from the store.")
+    cleaned_up: bool = Field(default=False, description="What killed pods left was removed from the store.")

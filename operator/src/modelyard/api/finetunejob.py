@@ -223,14 +223,14 @@ class Run(StatusModel):
     resources: Resources | None = Field(default=None, description="Resources of the Job as it was created.")
     started_at: str | None = Field(default=None, description="When the run was pinned.")
     finished_at: str | None = Field(default=None, description="When the run ended.")
-    doubted_at: str | None = Field(
+    suspect_since: str | None = Field(
         default=None, description="Since when the store says that the result is missing or broken."
     )
     failure: Failure | None = Field(default=None, description="Why the run failed; final.")
     disruptions: int = Field(default=0, description="Evictions and pre-emptions so far.")
     last_pod: str | None = Field(default=None, description="Creation time of the newest pod that ran.")
     last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
-    swept: bool = Field(default=False, description="Checkpoints and what killed pods left were removed from the store.")
+    cleaned_up: bool = Field(default=False, description="Checkpoints and what killed pods left were removed from the store.")
 
 
 class Progress(StatusModel):

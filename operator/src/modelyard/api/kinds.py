@@ -55,6 +55,7 @@ FINETUNEJOB = Kind(
     (
         Column("Phase", ".status.phase"),
         Column("Progress", ".status.progress.percent", "integer"),
+        Column("Stage", ".status.progress.stage", wide=True),
         Column("ETA", ".status.progress.eta"),
         Column("Loss", ".status.progress.loss", "number"),
         Column("Metric", ".status.metric"),

@@ -71,7 +71,7 @@ class ModelDeploymentStatus(CommonStatus):
     failed_reason: str | None = Field(default=None, description="Why it failed, one word.")
     failed_message: str | None = Field(default=None, description="Why it failed, and what to try.")
     candidate_since: str | None = Field(default=None, description="When the candidate was started.")
-    doubted_at: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
+    suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
     previous: int | None = Field(default=None, description="Version that served before; it drains for a moment.")
     switched_at: str | None = Field(default=None, description="When traffic moved from `previous` to `serving`.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")

@@ -15,7 +15,7 @@ from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Cache
 
-ENDED = ("Succeeded", "Failed")
+ENDED = ("Succeeded", "GateFailed", "Failed")
 
 
 class Figures(Collector):

@@ -33,11 +33,11 @@ BUILD.info({"version": version("modelyard")})
 LEADING = _gauge("leading", "1 while this operator holds the Lease and may write, else 0")
 LEASE_FAILURES = _counter("lease_renewal_failures_total", "Renewals of the Lease that failed")
 
-QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait for a pass or are in one")
+QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait for a reconcile or are in one")
 QUEUE_BEAT = _gauge("queue_heartbeat_timestamp_seconds", "When the work queue last moved (every 5 s when idle)")
-LAST_PASS = _gauge("last_pass_timestamp_seconds", "When the last pass ended")
-PASS_SECONDS = _histogram("pass_duration_seconds", "Passes (observe, decide, apply) and how long they took", "kind")
-PASS_FAILURES = _counter("pass_failures_total", "Passes that failed and are tried again", "kind")
+LAST_PASS = _gauge("last_reconcile_timestamp_seconds", "When the last reconcile ended")
+PASS_SECONDS = _histogram("reconcile_duration_seconds", "Reconciles (observe, decide, apply) and how long they took", "kind")
+PASS_FAILURES = _counter("reconcile_errors_total", "Reconciles that failed and are retried", "kind")
 
 KUBE_REQUESTS = _counter("kube_requests_total", "Requests to the API server; code 0: no answer", "verb", "kind", "code")
 KUBE_SECONDS = _histogram("kube_request_duration_seconds", "Time to the answer of the API server", "verb")
@@ -45,10 +45,10 @@ KUBE_SECONDS = _histogram("kube_request_duration_seconds", "Time to the answer o
 WATCH_EVENTS = _counter("watch_events_total", "Events of the watches, listings included", "kind")
 WATCH_RESTARTS = _counter("watch_restarts_total", "How often all watches were started again after they ended")
 RESYNCS = _counter("resyncs_total", "Listings that compare the cache with the API server")
-RESYNC_MENDED = _counter("resync_mended_objects_total", "Objects that a resync knew before the watches did")
+RESYNC_MENDED = _counter("resync_repaired_objects_total", "Objects that a resync knew before the watches did")
 
-FACTS = _counter("fact_questions_total", "Questions asked outside; outcome: ok, or the reason", "fact", "outcome")
-FACT_SECONDS = _histogram("fact_duration_seconds", "Time to the answer of a question asked outside", "fact")
+FACTS = _counter("external_queries_total", "Queries to store, servers and pods; outcome: ok, or the reason", "query", "outcome")
+FACT_SECONDS = _histogram("external_query_duration_seconds", "Time to the answer of a query to store, server or pod", "query")
 
 ENDPOINT_REQUESTS = _counter("endpoint_requests_total", "Requests of run pods to the endpoint", "purpose", "code")
 CERTIFICATE_RENEWED = _gauge(

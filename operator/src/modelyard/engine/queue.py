@@ -127,7 +127,7 @@ class WorkQueue:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             pause = min(self._cap, 0.2 * 2 ** min(failures - 1, 16)) * self._rng.uniform(0.5, 1.0)
             level = logging.DEBUG if failures < 3 else logging.WARNING
-            log.log(level, "%s %s/%s: pass failed, again in %.1f s", *key, pause, exc_info=True)
+            log.log(level, "%s %s/%s: reconcile failed, again in %.1f s", *key, pause, exc_info=True)
             self.add_after(key, pause)
             return
         self._failures.pop(key, None)

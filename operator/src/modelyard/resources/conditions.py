@@ -37,6 +37,11 @@ def conditions(obj: Manifest, verdict: Verdict, now: datetime, *more: dict[str, 
     return [_timed(new, old.get(new["type"]), generation, now) for new in (*wanted, *more)]
 
 
+def shown_phase(phase: str, verdict: Verdict) -> str:
+    """The word for people: what cannot go on before it has begun is not on its way."""
+    return "Stalled" if verdict.stalled and phase == "Pending" else phase
+
+
 def events(obj: Manifest, verdict: Verdict) -> tuple[Event, ...]:
     """One event when the reason of Ready changes: the story stays short."""
     before = condition(obj, names.READY)

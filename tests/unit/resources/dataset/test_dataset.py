@@ -179,7 +179,7 @@ def test_rows_that_the_store_did_not_know_once_are_taken() -> None:
     yard.facts["manifest"] = published_rows()
     yard.wait(LASTING)
     assert yard.reason == names.PREPARED
-    assert "doubtedAt" not in yard.obj["status"]
+    assert "suspectSince" not in yard.obj["status"]
 
 
 OUTAGES = [

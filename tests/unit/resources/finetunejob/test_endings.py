@@ -147,7 +147,7 @@ def test_a_refused_version_is_told() -> None:
 def test_a_gate_that_is_not_reached_keeps_the_version_and_asks_for_a_human() -> None:
     yard = succeeded(evaluate=STRICT)
     assert (yard.reason, yard.stalled, yard.ready["status"]) == (names.GATE_FAILED, True, "False")
-    assert (yard.status["phase"], yard.run["state"], yard.status["gate"]) == ("Succeeded", "Succeeded", "failed")
+    assert (yard.status["phase"], yard.run["state"], yard.status["gate"]) == ("GateFailed", "Succeeded", "failed")
     assert yard.status["version"] == "reviews-7"
     assert "0.742" in yard.message and "0.9" in yard.message
     yard.remove("ModelVersion", "reviews-7")
@@ -235,11 +235,11 @@ def test_a_result_that_the_store_did_not_know_once_is_taken() -> None:
     yard = training()
     yard.job(Job.succeeded)
     yard.settle()
-    assert yard.run["doubtedAt"]
+    assert yard.run["suspectSince"]
     yard.publish()
     yard.wait(LASTING)
     assert (yard.reason, yard.run["state"]) == (names.SUCCEEDED, "Succeeded")
-    assert "doubtedAt" not in yard.run
+    assert "suspectSince" not in yard.run
 
 
 # Failures.
@@ -379,7 +379,7 @@ def test_an_equal_run_of_another_object_is_waited_for_and_adopted() -> None:
     yard.put(job)
     yard.settle()
     assert (yard.reason, yard.stalled, yard.children) == (names.PENDING, False, {})
-    assert "is made by FineTuneJob first" in yard.message
+    assert "FineTuneJob first is already running" in yard.message
     yard.put(Job(job).succeeded())
     yard.publish()
     yard.settle()

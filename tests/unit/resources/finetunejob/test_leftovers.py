@@ -14,7 +14,7 @@ def test_a_published_run_is_swept_once() -> None:
     yard = succeeded()
     prefix = f"ns/team-a/models/reviews/runs/{yard.run['id']}/"
     assert asked(yard) == [{"prefix": prefix, "published": f"{prefix}version/"}]
-    assert yard.run["swept"] is True
+    assert yard.run["cleanedUp"] is True
     yard.go(3)
     assert len(asked(yard)) == 1
 
@@ -36,7 +36,7 @@ def test_a_failed_run_is_swept_when_its_last_pod_is_gone() -> None:
     assert (yard.run["state"], asked(yard)) == ("Failed", [])
     yard.pod(lambda pod: pod.exited(143), 2)
     yard.settle()
-    assert (yard.run["swept"], len(asked(yard))) == (True, 1)
+    assert (yard.run["cleanedUp"], len(asked(yard))) == (True, 1)
 
 
 def test_a_failed_run_whose_job_is_gone_is_left_to_others_of_the_same_run() -> None:
@@ -56,7 +56,7 @@ def test_a_store_that_is_away_is_asked_again() -> None:
     yard = training()
     yard.facts["swept"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
     yard.finish()
-    assert (yard.reason, yard.run["swept"], yard.last.wake_after) == (names.SUCCEEDED, False, 60.0)
+    assert (yard.reason, yard.run["cleanedUp"], yard.last.wake_after) == (names.SUCCEEDED, False, 60.0)
     yard.facts["swept"] = True
     yard.settle()
-    assert (yard.run["swept"], yard.last.wake_after) == (True, None)
+    assert (yard.run["cleanedUp"], yard.last.wake_after) == (True, None)

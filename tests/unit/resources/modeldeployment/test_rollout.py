@@ -171,11 +171,11 @@ def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     w.turn()
     w.up(8)
     w.turn(900)  # nobody looked for a quarter of an hour: the operator was away
-    assert w.status["candidate"] == 8 and w.status["doubtedAt"]
+    assert w.status["candidate"] == 8 and w.status["suspectSince"]
     w.turn(60)
     assert w.status["candidate"] == 8
     w.turn(1)
-    assert (w.status["failed"], w.status.get("doubtedAt")) == (8, None)
+    assert (w.status["failed"], w.status.get("suspectSince")) == (8, None)
 
 
 def restarted(w: World) -> None:
@@ -196,13 +196,13 @@ def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[Wo
     w.turn()
     w.up(8)
     w.turn(5)
-    first, before = w.status["doubtedAt"], w.manifest
+    first, before = w.status["suspectSince"], w.manifest
     end(w)
     w.turn(50)
     w.manifest = before
     w.up(8)
     w.turn(50)
-    assert w.status["candidate"] == 8 and w.status["doubtedAt"] > first
+    assert w.status["candidate"] == 8 and w.status["suspectSince"] > first
 
 
 def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:

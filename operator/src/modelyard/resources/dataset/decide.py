@@ -63,8 +63,8 @@ def manifest_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
 def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed, now: datetime) -> Decision:
     """Its end stands; the store is asked again until what killed pods left is gone."""
     name = job_name(obj, spec)
-    swept = before.swept or leftovers.is_swept(_swept_fact(obj, spec), observed)
-    before = before.model_copy(update={"swept": swept})
+    swept = before.cleaned_up or leftovers.is_swept(_swept_fact(obj, spec), observed)
+    before = before.model_copy(update={"cleaned_up": swept})
     if before.failure:
         decision = status.failed(obj, spec, before.failure, _stopped(observed, name), now, swept=swept)
     else:
@@ -76,7 +76,7 @@ def _sweep(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
     """Of published rows all else may go at any time; pods of a failed preparation may still write."""
     job = observed.child("Job", job_name(obj, spec))
     still = jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed)
-    if not before.swept and (before.digest or (jobs.is_held(job) and not still)):
+    if not before.cleaned_up and (before.digest or (jobs.is_held(job) and not still)):
         yield _swept_fact(obj, spec)
 
 
@@ -129,10 +129,10 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
 def _doubt(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, now: datetime) -> Decision:
     """The store alone says that the preparation came to nothing: it may be wrong once, the end is final."""
     name = job_name(obj, spec)
-    since, wait = doubted(status.current(obj, spec).doubted_at, fault, now)
+    since, wait = doubted(status.current(obj, spec).suspect_since, fault, now)
     if wait is None:
         return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
-    return status.waiting(obj, spec, wait, run_job.kept(name), now, doubted_at=since)
+    return status.waiting(obj, spec, wait, run_job.kept(name), now, suspect_since=since)
 
 
 def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -202,5 +202,5 @@ def _hints(spec: DatasetSpec) -> Hints:
 def _failure(fault: Fault, spec: DatasetSpec) -> Failure:
     if fault.reason == names.OUT_OF_MEMORY:
         return Failure(reason=fault.reason, message=fault.message)
-    remedy = f"mend it, then change the spec or set spec.revision: {spec.revision + 1} to prepare again"
+    remedy = f"fix it, then change the spec or set spec.revision: {spec.revision + 1} to prepare again"
     return Failure(reason=fault.reason, message=f"{fault.message}; {remedy}")

@@ -14,7 +14,7 @@ from modelyard.api.dataset import DatasetSpec, DatasetStatus, Rows
 from modelyard.api.run import DatasetInfo
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Child, Decision, Manifest
-from modelyard.resources.conditions import Verdict, conditions, events
+from modelyard.resources.conditions import Verdict, conditions, events, shown_phase
 from modelyard.resources.dataset.prepare_job import prefix, prepare_id
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Fault
@@ -65,7 +65,7 @@ def failed(
 ) -> Decision:
     """Stalled for good: only another spec changes it."""
     verdict = Verdict(False, failure.reason, failure.message, stalled=True)
-    fields = {**_about(obj, spec), "failure": failure.dump(), "swept": swept}
+    fields = {**_about(obj, spec), "failure": failure.dump(), "cleanedUp": swept}
     return _decision(obj, fields, verdict, "Failed", children, now)
 
 
@@ -75,11 +75,11 @@ def waiting(
     wait: Wait,
     children: tuple[Child, ...],
     now: datetime,
-    doubted_at: str | None = None,
+    suspect_since: str | None = None,
 ) -> Decision:
     """On the way, or held up by something that a human can mend."""
     phase = "Preparing" if wait.verdict.reason == names.PREPARING else "Pending"
-    fields = {**_about(obj, spec), "doubtedAt": doubted_at}
+    fields = {**_about(obj, spec), "suspectSince": suspect_since}
     decision = _decision(obj, fields, wait.verdict, phase, children, now)
     return replace(decision, wake_after=pause(obj, wait, now))
 
@@ -102,7 +102,7 @@ def _decision(
     common = {
         "observedGeneration": obj["metadata"].get("generation", 0),
         "conditions": conditions(obj, verdict, now),
-        "phase": phase,
+        "phase": shown_phase(phase, verdict),
     }
     status = DatasetStatus.model_validate({**fields, **common}).dump()
     return Decision(status, children, events(obj, verdict))

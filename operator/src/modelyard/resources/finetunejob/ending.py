@@ -22,7 +22,7 @@ from modelyard.resources.waiting import Wait
 def publish(case: Case, now: Situation) -> Answer:
     """Something is published: verify it, number it, make its version; only then the run has succeeded."""
     adopted = now.run.adopted or not now.started
-    run = now.run.model_copy(update={"adopted": adopted, "doubted_at": None})
+    run = now.run.model_copy(update={"adopted": adopted, "suspect_since": None})
     found = published(case, run)
     if isinstance(found, Fault):
         return doubt(case, now, found)
@@ -44,7 +44,7 @@ def waiting(case: Case, now: Situation, run: Run, wait: Wait, found: Published |
 
 
 def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes: int) -> Answer:
-    """The version stands; the gate is judged by what the spec asks now. A deleted one is not made again."""
+    """The version exists; the gate is judged by what the spec asks now. A deleted one is not made again."""
     status, spec = case.status, _spec_of(version)
     gate, metric = status.gate, status.metric
     verdict = _without_version(case, name)
@@ -54,17 +54,17 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
         gate, metric = judged.gate, f"macro_f1 {spec.metrics.macro_f1:.3f}"
         verdict = _judged(run, name, metric, judged.gate == "passed", judged.message)
     return Answer(
-        run, verdict, "Succeeded", run_job.kept(job_name(run)), resumes=resumes,
+        run, verdict, "Succeeded" if verdict.ready else "GateFailed", run_job.kept(job_name(run)), resumes=resumes,
         progress=_done(status.progress), version=name, gate=gate, metric=metric, warnings=warnings,
     )  # fmt: skip
 
 
 def doubt(case: Case, now: Situation, fault: Fault) -> Answer:
     """The store alone says that the run came to nothing: it may be wrong once, the end of a run is final."""
-    since, wait = doubted(now.run.doubted_at, fault, case.now)
+    since, wait = doubted(now.run.suspect_since, fault, case.now)
     if wait is None:
         return fail(case, now, fault)
-    return waiting(case, now, now.run.model_copy(update={"doubted_at": since}), wait)
+    return waiting(case, now, now.run.model_copy(update={"suspect_since": since}), wait)
 
 
 def fail(case: Case, now: Situation, fault: Fault) -> Answer:
@@ -100,7 +100,7 @@ def _judged(run: Run, name: str, metric: str, passed: bool, message: str) -> Ver
         what = "the store already held it" if run.adopted else "trained"
         told = message if metric in message else f"{metric}; {message}"
         return Verdict(True, names.ADOPTED if run.adopted else names.SUCCEEDED, f"{name} ({what}): {told}")
-    text = f"{name} stands, but does not reach the gate: {message}; train a better one or change spec.evaluate.gate"
+    text = f"{name} was published but failed its quality gate: {message}; train a better one or change spec.evaluate.gate"
     return Verdict(False, names.GATE_FAILED, text, stalled=True)
 
 

@@ -16,14 +16,14 @@ def sweep(case: Case, run: Run) -> Iterable[Fact]:
     Of a published run all but the version may go at any time. Pods of a failed one may still write, and another
     object's pods would begin the same run anew if our Job did not hold its name.
     """
-    if not run.swept and (run.state == "Succeeded" or _is_over(case, run)):
+    if not run.cleaned_up and (run.state == "Succeeded" or _is_over(case, run)):
         yield _fact(case, run)
 
 
 def swept(case: Case, run: Run) -> Run:
     """The run as the store's answer leaves it."""
-    done = run.swept or leftovers.is_swept(_fact(case, run), case.observed)
-    return run.model_copy(update={"swept": done})
+    done = run.cleaned_up or leftovers.is_swept(_fact(case, run), case.observed)
+    return run.model_copy(update={"cleaned_up": done})
 
 
 def pause(case: Case, run: Run) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.api.finetunejob import FineTuneJobStatus, Run
 from modelyard.api.modelversion import RunWarning
 from modelyard.decision import Decision, Manifest, Observed
-from modelyard.resources.conditions import Verdict, conditions, events
+from modelyard.resources.conditions import Verdict, conditions, events, shown_phase
 from modelyard.resources.finetunejob import resumed
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_child
@@ -55,7 +55,7 @@ def _common(
     return {
         "observedGeneration": obj["metadata"].get("generation", 0),
         "conditions": conditions(obj, verdict, now, *noticed),
-        "phase": phase,
+        "phase": shown_phase(phase, verdict),
     }
 
 

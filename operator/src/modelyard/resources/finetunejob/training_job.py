@@ -112,7 +112,7 @@ def shared(case: Case, now: Situation, foreign: Manifest) -> Answer:
     """Another object makes this very run: its result will be ours too."""
     owner = jobs.owner(foreign)
     maker = f"{owner.get('kind', 'something else')} {owner.get('name', '')}".strip()
-    wait = moving(names.PENDING, f"run {now.run.id} is made by {maker}: its result is adopted when it stands", 30.0)
+    wait = moving(names.PENDING, f"{maker} is already running run {now.run.id}; its result will be reused", 30.0)
     return _answer(case, now, now.run, wait, ())
 
 

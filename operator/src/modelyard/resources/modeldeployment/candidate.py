@@ -56,7 +56,7 @@ class Judgement:
     reason: str
     message: str
     stalled: bool = False
-    doubted_at: str | None = None
+    suspect_since: str | None = None
     """Since when a candidate that stands has given no right answer."""
 
 
@@ -157,7 +157,7 @@ def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -
         return Judgement("passed", names.SERVING, f"version {version.number} answered as itself")
     if not wrong:
         text = f"version {version.number} is available and is asked for a prediction"
-        return Judgement("waiting", names.ROLLING_OUT, text, doubted_at=doubted)
+        return Judgement("waiting", names.ROLLING_OUT, text, suspect_since=doubted)
     return _doubt(names.PROBE_FAILED, names.ROLLING_OUT, wrong, doubted, now)
 
 
@@ -166,7 +166,7 @@ def _doubt(reason: str, at_first: str, text: str, doubted: str | None, now: date
     since = begun(doubted, now)
     if elapsed(since, now) > PROBE_LIMIT:
         return Judgement("failed", reason, text)
-    return Judgement("waiting", at_first, text, doubted_at=since)
+    return Judgement("waiting", at_first, text, suspect_since=since)
 
 
 def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:

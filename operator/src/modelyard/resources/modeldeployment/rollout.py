@@ -109,7 +109,7 @@ def _try(s: Situation, version: Version, now: datetime) -> Rollout:
 def _since(s: Situation, version: Version, now: datetime) -> tuple[str, str | None]:
     """When this trial began, and since when it is in doubt; another spec begins another trial."""
     same = s.last.candidate == version.number and s.last.observed_generation == s.generation
-    return begun(s.last.candidate_since if same else None, now), s.last.doubted_at if same else None
+    return begun(s.last.candidate_since if same else None, now), s.last.suspect_since if same else None
 
 
 def _draining(s: Situation, now: datetime) -> tuple[int | None, str | None]:

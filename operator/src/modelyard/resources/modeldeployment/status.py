@@ -30,7 +30,7 @@ def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: V
         "serving": rollout.serving,
         "candidate": rollout.candidate,
         "candidateSince": rollout.candidate_since,
-        "doubtedAt": None if rollout.trial is None else rollout.trial.doubted_at,
+        "suspectSince": None if rollout.trial is None else rollout.trial.suspect_since,
         "previous": rollout.previous,
         "switchedAt": rollout.switched_at,
         "url": url(s),
