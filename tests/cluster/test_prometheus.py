@@ -121,7 +121,8 @@ def test_prometheus_reads_the_operator(scraped: Scraped) -> None:
     assert scraped.ask('modelyard_watch_events_total{kind="Dataset"} > 0')
     assert scraped.ask('modelyard_reconcile_duration_seconds_count{kind="Dataset"} > 0')
     assert scraped.ask("max(modelyard_watch_lag_seconds) < 10")
-    wait_until(lambda: bool(scraped.ask('modelyard_external_queries_total{outcome="StoreUnavailable"} > 0')), "fact", 30)
+    refused = 'modelyard_external_queries_total{outcome="StoreUnavailable"} > 0'
+    wait_until(lambda: bool(scraped.ask(refused)), "query", 30)
 
 
 def test_the_rules_are_loaded_and_none_fires(scraped: Scraped) -> None:

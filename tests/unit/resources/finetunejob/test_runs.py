@@ -294,7 +294,7 @@ def test_a_pod_that_cannot_start_is_named_and_recovers_by_itself(state: Any, rea
     yard = started()
     yard.pod(state)
     yard.settle()
-    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Pending")
+    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Stalled" if stalled else "Pending")
     assert yard.run["state"] == "Running"
     yard.pod(Pod.running)
     yard.settle()

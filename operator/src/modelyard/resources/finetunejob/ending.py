@@ -100,7 +100,8 @@ def _judged(run: Run, name: str, metric: str, passed: bool, message: str) -> Ver
         what = "the store already held it" if run.adopted else "trained"
         told = message if metric in message else f"{metric}; {message}"
         return Verdict(True, names.ADOPTED if run.adopted else names.SUCCEEDED, f"{name} ({what}): {told}")
-    text = f"{name} was published but failed its quality gate: {message}; train a better one or change spec.evaluate.gate"
+    remedy = "train a better one or change spec.evaluate.gate"
+    text = f"{name} was published but failed its quality gate: {message}; {remedy}"
     return Verdict(False, names.GATE_FAILED, text, stalled=True)
 
 
