@@ -230,7 +230,9 @@ class Run(StatusModel):
     disruptions: int = Field(default=0, description="Evictions and pre-emptions so far.")
     last_pod: str | None = Field(default=None, description="Creation time of the newest pod that ran.")
     last_disruption: str | None = Field(default=None, description="Creation time of the newest pod taken away.")
-    cleaned_up: bool = Field(default=False, description="Checkpoints and what killed pods left were removed from the store.")
+    cleaned_up: bool = Field(
+        default=False, description="Checkpoints and what killed pods left were removed from the store."
+    )
 
 
 class Progress(StatusModel):

@@ -36,7 +36,7 @@ LEASE_FAILURES = _counter("lease_renewal_failures_total", "Renewals of the Lease
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait for a reconcile or are in one")
 QUEUE_BEAT = _gauge("queue_heartbeat_timestamp_seconds", "When the work queue last moved (every 5 s when idle)")
 LAST_PASS = _gauge("last_reconcile_timestamp_seconds", "When the last reconcile ended")
-PASS_SECONDS = _histogram("reconcile_duration_seconds", "Reconciles (observe, decide, apply) and how long they took", "kind")
+PASS_SECONDS = _histogram("reconcile_duration_seconds", "Reconciles and how long they took", "kind")
 PASS_FAILURES = _counter("reconcile_errors_total", "Reconciles that failed and are retried", "kind")
 
 KUBE_REQUESTS = _counter("kube_requests_total", "Requests to the API server; code 0: no answer", "verb", "kind", "code")
@@ -47,8 +47,8 @@ WATCH_RESTARTS = _counter("watch_restarts_total", "How often all watches were st
 RESYNCS = _counter("resyncs_total", "Listings that compare the cache with the API server")
 RESYNC_MENDED = _counter("resync_repaired_objects_total", "Objects that a resync knew before the watches did")
 
-FACTS = _counter("external_queries_total", "Queries to store, servers and pods; outcome: ok, or the reason", "query", "outcome")
-FACT_SECONDS = _histogram("external_query_duration_seconds", "Time to the answer of a query to store, server or pod", "query")
+FACTS = _counter("external_queries_total", "Queries outside; outcome: ok, or the reason", "query", "outcome")
+FACT_SECONDS = _histogram("external_query_duration_seconds", "Time to the answer of a query outside", "query")
 
 ENDPOINT_REQUESTS = _counter("endpoint_requests_total", "Requests of run pods to the endpoint", "purpose", "code")
 CERTIFICATE_RENEWED = _gauge(
