@@ -7,6 +7,7 @@ from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
 
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
 LABELS = ["good", "bad", "plain"]
+FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 
 
 def test_the_road(yard: Yard) -> None:
@@ -23,6 +24,8 @@ def test_the_road(yard: Yard) -> None:
     answer = yard.predict("tiny", "tiny", TEXTS)
     assert [found["label"] for found in answer["predictions"]] == LABELS
     assert str(answer["version"]) == "1"
+    wide = yard.predict("tiny", "tiny", [text.translate(FULL_WIDTH) for text in TEXTS])
+    assert wide["predictions"] == answer["predictions"], "the rows were cleaned, so is the text of a request"
 
 
 def test_the_story_is_short(yard: Yard) -> None:

@@ -50,6 +50,13 @@ def test_v2_with_a_column_and_chosen_outputs(server: Server) -> None:
     assert [output["data"] for output in answer.body["outputs"]] == [["positive", "negative"]]
 
 
+def test_a_cloud_event_is_answered_as_one(server: Server) -> None:
+    event = {"ce-specversion": "1.0", "ce-type": "x", "ce-source": "y", "ce-id": "1"}
+    answer = server.send("/v1/models/reviews:predict", {"instances": ["good"]}, event)
+    assert (answer.code, answer.body["predictions"][0]["label"]) == (200, "positive")
+    assert answer.headers["ce-type"] == "io.kserve.inference.response"
+
+
 def test_v2_binary(server: Server) -> None:
     text = InferInput("text", [1], "BYTES")
     text.set_data_from_numpy(np.array([b"so bad"], dtype=np.object_), binary_data=True)
