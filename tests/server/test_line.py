@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import threading
@@ -136,11 +137,16 @@ def test_no_further_batch_for_those_who_left(version: Path) -> None:
 
 @pytest.fixture(scope="module")
 def busy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One request may wait."""
+    """One CPU, and one request may wait."""
     folder = tmp_path_factory.mktemp("busy")
     (folder / "version").mkdir()
     server = Server(folder, complete(write_version(folder / "version")), {"MODELYARD_MAX_WAITING": "1"})
-    server.start()
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})  # the server predicts in as many threads as it may use CPUs
+    try:
+        server.start()
+    finally:
+        os.sched_setaffinity(0, allowed)
     yield server
     server.process.stop()
 
