@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from modelyard.api import layout
 from modelyard.api.finetunejob import Method
 from modelyard.api.run import ExitCode
+from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import trial
 from modelyard_trainer.base_config import length_of, limit_of, read_config
 from modelyard_trainer.errors import TrainerError
@@ -18,7 +20,7 @@ from modelyard_trainer.methods import lora
 from modelyard_trainer.tasks.text_classification import load_model, load_tokenizer, pad, token_ids
 from modelyard_trainer.vocabulary import pad_id_of
 from tests.trainer.architectures import ARCHITECTURES, Architecture, edit, unigram, write
-from tests.trainer.yard import Yard
+from tests.trainer.yard import BUCKET, Yard
 
 LABELS = ["bad", "good"]
 
@@ -232,3 +234,54 @@ def test_a_base_that_answers_by_its_neighbours(yard: Yard, dataset: dict[str, st
     code, outcome = yard.run(yard.train_config("xlnet", pin, dataset))
     assert (code, outcome.stage) == (ExitCode.BASE_INVALID, "load"), outcome
     assert "stands beside a text" in outcome.message
+
+
+def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    folder = write(ARCHITECTURES["bert"], tmp_path / "base")
+    config = AutoConfig.from_pretrained(folder, num_labels=5, problem_type="multi_label_classification")
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    before = load_file(folder / "model.safetensors")["classifier.weight"]
+    train = {"epochs": 1, "batchSize": 32, "maxLength": 32}
+    pin = yard.put_folder("base/bert-5/", folder)
+    run = yard.train_config("bert-5", pin, dataset, train=train, method={"type": "lora"}, export=["safetensors"])
+    code, outcome = yard.run(run)
+    assert code == ExitCode.PUBLISHED, outcome.message
+    version = tmp_path / "version"
+    fetch_verified(yard.store, BUCKET, layout.version_prefix(run.prefix), version)
+    told = json.loads((version / "config.json").read_text())
+    assert told["id2label"] == {"0": "bad", "1": "good", "2": "plain"}
+    assert told["problem_type"] == "single_label_classification"
+    head = load_file(version / "model.safetensors")["classifier.weight"]
+    assert (tuple(before.shape), tuple(head.shape)) == ((5, 32), (3, 32))
+    assert float(head.abs().max()) > 0 and bool(torch.isfinite(head).all())
+
+
+def test_an_export_that_fails_at_the_end_is_not_tried_again(
+    yard: Yard, dataset: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: Any) -> None:
+        raise RuntimeError("no ONNX function for aten::strange")
+
+    monkeypatch.setattr("modelyard_trainer.stages.export.write_onnx", cannot)
+    pin = yard.put_folder("base/no-export/", write(ARCHITECTURES["bert"], tmp_path))
+    train = {"epochs": 1, "batchSize": 64, "maxLength": 16}
+    code, outcome = yard.run(yard.train_config("no-export", pin, dataset, train=train))
+    assert (code, outcome.stage) == (ExitCode.EXPORT_DIFFERS, "export")
+    assert "aten::strange" in outcome.message and "spec.export" in outcome.message
+
+
+@pytest.mark.full
+def test_a_type_that_cannot_be_exported_is_trained_without(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+    settings = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    tokenizer = unigram(["<pad>", "</s>", "<unk>"], "</s>", "</s>")
+    pin = yard.put_folder("base/t5/", write(Architecture("t5", tokenizer, settings), tmp_path))
+    train = {"epochs": 1, "batchSize": 64, "maxLength": 32}
+    code, outcome = yard.run(yard.train_config("t5-onnx", pin, dataset, train=train))
+    assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
+    assert "spec.export has onnx, but a model of type 't5' cannot be written as ONNX" in outcome.message
+    code, outcome = yard.run(yard.train_config("t5", pin, dataset, train=train, export=["safetensors"]))
+    assert code == ExitCode.PUBLISHED, outcome.message

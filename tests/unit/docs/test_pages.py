@@ -6,6 +6,7 @@ import yaml
 
 from modelyard import names
 from tests.docs import ROOT, WALK, Block, all_blocks, blocks, pages
+from tests.trainer.architectures import ARCHITECTURES
 from tests.unit.chart.conftest import CHART, helm
 
 MARKED = [block for language in ("sh", "yaml", "python", "json", "lua") for block in all_blocks(language)]
@@ -53,3 +54,9 @@ def test_the_page_of_labels_has_every_name() -> None:
     assert sorted(word for word in asked if f"`{word}`" not in text) == []
     listed = set(re.findall(r"^\| `(modelyard\.dev/[\w-]+)` \|", text, re.MULTILINE))
     assert sorted(listed - asked) == []
+
+
+def test_the_page_of_bases_has_every_architecture_that_is_tried() -> None:
+    text = (ROOT / "docs/bases-and-data.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| `([\w-]+)` \|.*\| yes \| yes \| yes \|", text, re.MULTILINE)
+    assert dict(rows) == {name: architecture.type for name, architecture in ARCHITECTURES.items()}

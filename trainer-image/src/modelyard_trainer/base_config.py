@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard import names
-from modelyard_trainer.errors import bad_base, bad_config
+from modelyard_trainer.errors import bad_base, bad_config, cause_of
 
 DEFAULT_LENGTH = 128
 LEARNED_POSITIONS = frozenset(
@@ -42,8 +42,8 @@ def read_config(base: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
     except Exception as fault:
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:300]
-        raise bad_base(f"config.json of spec.from.base (type '{kind}') is not understood: {reason}") from fault
+        told = f"config.json of spec.from.base (type '{kind}') is not understood: {cause_of(fault)}"
+        raise bad_base(f"{told}; choose a base of a type that this trainer's library knows") from fault
     return text_part(config)
 
 

@@ -55,6 +55,14 @@ def from_store(fault: StoreError) -> TrainerError:
     return TrainerError(ExitCode.STORE_UNAVAILABLE, fault.message)
 
 
+def cause_of(fault: BaseException) -> str:
+    """What a library says of the first cause: kind and first line, cut to 300 characters."""
+    while fault.__cause__ is not None:
+        fault = fault.__cause__
+    lines = str(fault).strip().splitlines() or [""]
+    return f"{type(fault).__name__}: {lines[0][:300]}"
+
+
 def out_of_memory(fault: BaseException) -> TrainerError | None:
     """The fault as an out-of-memory one, if it is; trying again with the same settings would give the same."""
     text = f"{type(fault).__name__}: {fault}"

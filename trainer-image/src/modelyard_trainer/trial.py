@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from modelyard_trainer.base_config import text_part
-from modelyard_trainer.errors import TrainerError, bad_base, bad_config, out_of_memory
+from modelyard_trainer.errors import TrainerError, bad_base, bad_config, cause_of, out_of_memory
 from modelyard_trainer.onnx_model import onnx_runner, write_onnx
 from modelyard_trainer.predict import Pad, torch_logits
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.served import ODD
 from modelyard_trainer.tasks import task_named
 
 log = logging.getLogger(__name__)
@@ -68,10 +69,9 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _unanswered(run: TrainRun, kind: str, fault: Exception) -> TrainerError:
-    told = (str(fault).strip().splitlines() or [""])[0][:300]
     return bad_base(
         f"spec.from.base (type '{kind}') does not answer a row of {min(run.max_length, LONGEST)} tokens "
-        f"({type(fault).__name__}: {told}): lower spec.train.maxLength, or choose a text model of another type"
+        f"({cause_of(fault)}): lower spec.train.maxLength, or choose a base of another type"
     )
 
 
@@ -81,12 +81,14 @@ def _export(run: TrainRun, kind: str, rows: list[np.ndarray], pad: Pad, expected
     try:
         with tempfile.TemporaryDirectory(dir=run.work) as folder:
             write_onnx(run.model, Path(folder) / "model.onnx")
-            found = onnx_runner(Path(folder) / "model.onnx")(pad(rows))
+            answer = onnx_runner(Path(folder) / "model.onnx")
+            found = answer(pad(rows))
+            for odd in task_named(run.config.task).token_ids(run.tokenizer, list(ODD)):
+                answer(pad([odd]))
     except Exception as fault:
-        told = (str(fault).strip().splitlines() or [""])[0][:300]
         raise out_of_memory(fault) or bad_config(
             f"spec.export has onnx, but a model of type '{kind}' cannot be written as ONNX "
-            f"({type(fault).__name__}: {told}): {remedy}"
+            f"({cause_of(fault)}): {remedy}"
         ) from fault
     log.info("a first export of type '%s' took %.1f s", kind, time.monotonic() - started)
     if (difference := _difference(found, expected)) > ALIKE:

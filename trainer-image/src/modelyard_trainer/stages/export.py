@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from modelyard.api.modelversion import Metrics
-from modelyard.api.run import ModelInfo, Outcome
+from modelyard.api.run import ExitCode, ModelInfo, Outcome
+from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
 from modelyard_trainer.onnx_model import write_onnx
 from modelyard_trainer.predict import torch_logits
 from modelyard_trainer.reports import report_of
@@ -28,12 +29,23 @@ def execute(run: TrainRun) -> None:
         model.config.save_pretrained(folder)
     _save_tokenizer(run, folder)
     if "onnx" in run.config.export:
-        write_onnx(model, folder / "model.onnx")
+        _export_onnx(run, folder)
         _compare(run)
     metrics = _metrics(run)
     report = report_of(run, Outcome(outcome="published"))
     (folder / "report.json").write_text(json.dumps(report.dump(), indent=1))
     run.publication = Publication(run.target, folder, "model", _info(run, metrics).dump())
+
+
+def _export_onnx(run: TrainRun, folder: Path) -> None:
+    """Types that are known to export are not tried before training; trying again would give the same."""
+    try:
+        write_onnx(run.model, folder / "model.onnx")
+    except Exception as fault:
+        told = f"the trained model cannot be written as ONNX ({cause_of(fault)})"
+        raise out_of_memory(fault) or TrainerError(
+            ExitCode.EXPORT_DIFFERS, f"{told}: set spec.export to [safetensors], or choose another spec.from.base"
+        ) from fault
 
 
 def _save_tokenizer(run: TrainRun, folder: Path) -> None:
