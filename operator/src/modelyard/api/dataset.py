@@ -171,6 +171,9 @@ class DatasetStatus(CommonStatus):
     rows: Rows | None = None
     classes: dict[str, int] | None = Field(default=None, description="Rows per class over all sides.")
     removed: dict[str, int] | None = Field(default=None, description="Rows removed, by reason.")
+    notes: list[str] | None = Field(
+        default=None, description="What preparation noticed, for example classes with too few rows to be judged."
+    )
     failure: Failure | None = Field(
         default=None, description="Why this preparation failed; final until the spec changes (raise revision)."
     )

@@ -207,6 +207,7 @@ class DatasetInfo(StatusModel):
     rows: dict[str, int]
     classes: dict[str, int]
     removed: dict[str, int]
+    notes: list[str] = Field(default_factory=list, description="What preparation noticed, in sentences.")
     prepare: list[Clean] = Field(default_factory=list, description="How each text was prepared, in order.")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import SIDES, Sides
 from modelyard_trainer.errors import bad_data
 
 MOST_CLASSES = 1000
 
 
-def check_rows(sides: Sides, removed: Counter[str], label_column: str, source: str) -> Counter[str]:
-    """Rows per class over all sides; BAD_DATA if they are of no use."""
+def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -> Counter[str]:
+    """Rows per class over all splits; BAD_DATA if they are of no use, a note for each class that is not judged."""
+    label_column = notes.column
     classes = Counter(row.label for side in SIDES for row in sides[side])
     if not classes:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items()) if count) or "none read"
@@ -27,23 +29,33 @@ def check_rows(sides: Sides, removed: Counter[str], label_column: str, source: s
             f"spec.source.columns.label ('{label_column}') has {len(classes)} different values in "
             f"{classes.total()} rows, at most {MOST_CLASSES} are possible: name the column that holds the class"
         )
-    _check_sides(sides, classes)
+    counts = {side: Counter(row.label for row in sides[side]) for side in SIDES}
+    _check_sides(counts, classes)
+    for label in sorted(classes):
+        _note_missing(label, counts, notes)
     return classes
 
 
-def _check_sides(sides: Sides, classes: Counter[str]) -> None:
+def _check_sides(counts: dict[str, Counter[str]], classes: Counter[str]) -> None:
     for side in SIDES:
-        found = Counter(row.label for row in sides[side])
-        for label in sorted(classes):
-            if not found[label]:
-                raise bad_data(_missing(side, label, sides, classes))
+        if not counts[side]:
+            raise bad_data(
+                f"there are no {side} rows ({classes.total()} rows in all): add rows, or change the shares of the "
+                "split step in spec.prepare"
+            )
+    for label in sorted(classes):
+        if not counts["train"][label]:
+            raise bad_data(
+                f"class '{label}' has no training rows ({classes[label]} rows in all, each in a group with rows that "
+                "judge): add rows of this class, or set another seed of the split step in spec.prepare"
+            )
 
 
-def _missing(side: str, label: str, sides: Sides, classes: Counter[str]) -> str:
-    counts = ", ".join(f"{name} {sum(row.label == label for row in sides[name])}" for name in SIDES)
-    share = "spec.prepare.split.test and validation" if side == "train" else f"spec.prepare.split.{side}"
-    change = "lower" if side == "train" else "raise"
-    return (
-        f"class '{label}' has no rows on the {side} side ({classes[label]} rows in all: {counts}): "
-        f"add rows of this class, {change} {share}, or set another spec.prepare.split.seed"
-    )
+def _note_missing(label: str, counts: dict[str, Counter[str]], notes: Notes) -> None:
+    lacking = [side for side in SIDES if not counts[side][label]]
+    if lacking:
+        has = ", ".join(f"{counts[side][label]} {side}" for side in SIDES if counts[side][label])
+        what = (
+            "it is learnt, but no test row judges it" if "test" in lacking else "it is learnt and judged all the same"
+        )
+        notes.add(f"class '{label}' has {has} rows and none for {' and '.join(lacking)}: {what}; add rows of it")

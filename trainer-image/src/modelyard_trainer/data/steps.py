@@ -8,20 +8,23 @@ from collections.abc import Iterable
 from modelyard.api.dataset import Split, Step
 from modelyard_trainer.data.clean import clean
 from modelyard_trainer.data.dedupe import dedupe
+from modelyard_trainer.data.labels import one_spelling
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Row, Sides
 from modelyard_trainer.data.split import split
 from modelyard_trainer.errors import bad_config
 
 
-def apply_steps(rows: Iterable[Row], steps: list[Step], removed: Counter[str]) -> Sides:
-    """Rows per side after all steps; `removed` counts dropped rows by reason."""
-    last = split_step(steps)
+def apply_steps(rows: Iterable[Row], steps: list[Step], removed: Counter[str], notes: Notes) -> Sides:
+    """Rows per split after all steps; `removed` counts dropped rows by reason."""
+    last, spelt = split_step(steps), False
     for step in steps[:-1]:
         if step.clean:
             rows = clean(rows, step.clean, removed)
         elif step.dedupe:
-            rows = dedupe(rows, removed)
-    return split(rows, last, removed)
+            rows = dedupe(rows if spelt else one_spelling(list(rows), notes), removed)
+            spelt = True
+    return split(rows if spelt else one_spelling(list(rows), notes), last, removed)
 
 
 def split_step(steps: list[Step]) -> Split:

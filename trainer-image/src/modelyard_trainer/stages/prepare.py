@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from modelyard.api.run import DatasetInfo
 from modelyard_trainer.data.checks import check_rows
+from modelyard_trainer.data.labels import label_of
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Row, digest_of_rows, write_rows
 from modelyard_trainer.data.source import Wanted, read_files
 from modelyard_trainer.data.steps import apply_steps, group_field, split_step
@@ -20,9 +22,10 @@ REASONS = ("conflicting", "duplicate", "empty", "leaked", "short")
 def execute(run: PrepareRun) -> None:
     """Leave a folder with the rows of each side, ready to be published."""
     config, removed = run.config, Counter[str]()
-    sides = apply_steps(_rows(run, removed), config.steps, removed)
+    notes = Notes(config.source.columns.label)
+    sides = apply_steps(_rows(run, removed), config.steps, removed, notes)
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
-    classes = check_rows(sides, removed, config.source.columns.label, source)
+    classes = check_rows(sides, removed, notes, source)
     folder = run.folder("prepared")
     for side, rows in sides.items():
         write_rows(folder / f"{side}.jsonl", rows)
@@ -32,6 +35,7 @@ def execute(run: PrepareRun) -> None:
         rows={side: len(rows) for side, rows in sides.items()},
         classes=dict(sorted(classes.items())),
         removed={reason: removed[reason] for reason in REASONS},
+        notes=notes.shown(),
         prepare=[step.clean for step in config.steps if step.clean],
     )
     log.info("rows %s, removed %s, %s", info.rows, info.removed, info.digest)
@@ -42,6 +46,6 @@ def _rows(run: PrepareRun, removed: Counter[str]) -> Iterator[Row]:
     source, steps = run.config.source, run.config.steps
     group = split_step(steps).group_by
     if source.inline is not None:
-        return (Row(row.text, row.label.strip()) for row in source.inline)
+        return (Row(row.text, label_of(row.label)) for row in source.inline)
     wanted = Wanted.of(source.columns, group, group_field(steps))
     return read_files(run.files, source.format, wanted, removed)

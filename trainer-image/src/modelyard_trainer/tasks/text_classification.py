@@ -130,13 +130,17 @@ def labels_of(values: list[str]) -> list[str]:
 
 
 def measure(logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
-    """Quality of logits (rows, classes) against class numbers; a class that is never predicted has precision 0."""
+    """Quality of logits (rows, classes) against class numbers; a class that is never predicted has precision 0.
+
+    A class that no row has and no answer names is left out, as scikit-learn does.
+    """
     count = len(labels)
     table: np.ndarray = np.zeros((count, count), dtype=np.int64)
     np.add.at(table, (np.asarray(truth, dtype=np.int64), logits.argmax(axis=-1)), 1)
-    classes = {label: _class_metrics(table, index) for index, label in enumerate(labels)}
+    seen = (table.sum(axis=0) + table.sum(axis=1)) > 0
+    classes = {label: _class_metrics(table, index) for index, label in enumerate(labels) if seen[index]}
     return Metrics(
-        macro_f1=_round(sum(found.f1 for found in classes.values()) / max(count, 1)),
+        macro_f1=_round(sum(found.f1 for found in classes.values()) / max(len(classes), 1)),
         accuracy=_round(_ratio(int(np.trace(table)), int(table.sum()))),
         per_class=classes,
     )

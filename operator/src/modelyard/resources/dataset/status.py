@@ -43,7 +43,7 @@ def info_of(answer: dict[str, Any], spec: DatasetSpec) -> DatasetInfo | Fault:
 def prepared(obj: Manifest, spec: DatasetSpec, info: DatasetInfo) -> DatasetStatus:
     """The status that stays: the rows stand in the store."""
     found = info.dump()
-    fields = {field: found[field] for field in ("digest", "rows", "classes", "removed")}
+    fields = {field: found[field] for field in ("digest", "rows", "classes", "removed", "notes")}
     return DatasetStatus.model_validate({**_about(obj, spec), **fields})
 
 
@@ -51,7 +51,8 @@ def ready(obj: Manifest, status: DatasetStatus, children: tuple[Child, ...], now
     """Prepared once per spec: the store is not asked again."""
     rows = status.rows or Rows()
     counts = f"{rows.train} train, {rows.validation} validation, {rows.test} test rows"
-    verdict = Verdict(True, names.PREPARED, f"{counts}, {len(status.classes or {})} classes")
+    text = "; ".join((f"{counts}, {len(status.classes or {})} classes", *(status.notes or ())))
+    verdict = Verdict(True, names.PREPARED, text)
     return _decision(obj, status.dump(), verdict, "Prepared", children, now)
 
 

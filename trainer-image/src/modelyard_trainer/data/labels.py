@@ -1,0 +1,65 @@
+"""Classes that are written in two ways: one class where the meaning is beyond doubt, else an error that shows both."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+from modelyard_trainer.data.notes import Notes
+from modelyard_trainer.data.rows import Row
+from modelyard_trainer.errors import bad_data
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+TRUTH = ("true", "false")
+
+
+def label_of(text: str) -> str:
+    """A class as it is written everywhere from here on."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def one_spelling(rows: list[Row], notes: Notes) -> list[Row]:
+    """Rows whose classes are written in one way each; BAD_DATA if two differ in case, spaces or Unicode form alone.
+
+    `1` and `1.0`, and `true` and `True`, are one class: spreadsheets and data frames write them as they like.
+    """
+    counts = Counter(row.label for row in rows)
+    spelt = _merged(counts, notes)
+    _check_alike({spelt.get(label, label) for label in counts}, counts, notes.column)
+    return [row._replace(label=spelt[row.label]) if row.label in spelt else row for row in rows]
+
+
+def _merged(counts: Mapping[str, int], notes: Notes) -> dict[str, str]:
+    """Spelling -> the one that is kept, for classes that are written in several ways."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for label in counts:
+        same[_meaning(label)].append(label)
+    spelt = {}
+    for found in same.values():
+        if len(found) > 1:
+            kept = min(found, key=lambda label: (len(label), label.casefold() != label, label))
+            shown = ", ".join(f"'{label}' ({counts[label]} rows)" for label in sorted(found))
+            notes.add(f"{shown} are one class: '{kept}'")
+            spelt |= {label: kept for label in found if label != kept}
+    return spelt
+
+
+def _meaning(label: str) -> str:
+    if NUMBER.fullmatch(label):
+        return f"number {float(label)!r}"
+    return f"truth {label.casefold()}" if label.casefold() in TRUTH else f"word {label}"
+
+
+def _check_alike(kept: set[str], counts: Mapping[str, int], column: str) -> None:
+    seen: dict[str, str] = {}
+    for label in sorted(kept):
+        form = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if form in seen:
+            both = " and ".join(f"{name!r} ({counts[name]} rows)" for name in (seen[form], label))
+            raise bad_data(
+                f"spec.source.columns.label ('{column}') has the classes {both}, which differ only in case, spaces or "
+                "Unicode form: write them in one way, or name them apart"
+            )
+        seen[form] = label
