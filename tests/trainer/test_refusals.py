@@ -29,7 +29,6 @@ RARE = json_lines([*rows(200), {"text": "only one", "label": "rare"}])
         ("columns", b'{"review": "x", "label": 1}\n', ExitCode.BAD_DATA, ["spec.source.columns.text", "label, review"]),
         ("empty", b"", ExitCode.BAD_DATA, ["no rows are left", "spec.source"]),
         ("one-class", ONE_CLASS, ExitCode.BAD_DATA, ["all 20 rows have the class 'good'", "spec.source.columns.label"]),
-        ("rare", RARE, ExitCode.BAD_DATA, ["class 'rare' has no rows on the", "1 rows in all"]),
         ("missing", None, ExitCode.SOURCE_NOT_FOUND, ["spec.source.s3.uri"]),
     ],
 )
@@ -58,6 +57,13 @@ def test_prefix_of_many_objects_and_a_second_time(yard: Yard) -> None:
         assert first[1].digest == second[1].digest
         digests.add(first[1].digest)
     assert len(digests) == 1
+
+
+def test_a_class_of_one_row_is_named_and_trains(yard: Yard) -> None:
+    config = yard.prepare_config("rare", {"s3": {"uri": yard.put("raw/rare.jsonl", RARE)}})
+    assert yard.run(config)[0] == ExitCode.PUBLISHED
+    info = json.loads(yard.store.get(BUCKET, layout.manifest_key(config.prefix)))["info"]
+    assert [note for note in info["notes"] if "class 'rare' has 1 train rows" in note] == info["notes"] != []
 
 
 def test_inline_rows(yard: Yard) -> None:

@@ -18,12 +18,14 @@ WANTED = Wanted("body", "stars")
 def read(tmp_path: Path, name: str, content: bytes, wanted: Wanted = WANTED) -> tuple[list[Row], Counter[str]]:
     path, removed = tmp_path / name, Counter[str]()
     path.write_bytes(content)
-    format = "csv" if ".csv" in name else "jsonl"
-    return list(read_files([path], format, wanted, removed)), removed
+    return list(read_files([path], "auto", wanted, removed)), removed
 
 
 JSONL = b'{"body": "good", "stars": 5}\n\n{"body": "bad", "stars": 1.5, "id": [1]}\n{"body": "so so", "stars": true}\n'
 CSV = b'\xef\xbb\xbfid,body,stars\n1,"good, very",5\n2,"two\nlines",1\n'
+
+
+SPREADSHEET = 'Nr;body;;stars;;\n1;"gut; sehr";;5;;\n2;schlecht;;1;;\n'
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,15 @@ CSV = b'\xef\xbb\xbfid,body,stars\n1,"good, very",5\n2,"two\nlines",1\n'
         ("a.jsonl.gz", gzip.compress(JSONL, mtime=0), [Row("good", "5"), Row("bad", "1.5"), Row("so so", "true")]),
         ("a.csv", CSV, [Row("good, very", "5"), Row("two\nlines", "1")]),
         ("a.csv.gz", gzip.compress(CSV, mtime=0), [Row("good, very", "5"), Row("two\nlines", "1")]),
+        ("spreadsheet.csv", SPREADSHEET.encode("utf-8-sig"), [Row("gut; sehr", "5"), Row("schlecht", "1")]),
+        ("tabs.tsv", b"body\tstars\tbody2\na, b\t5\tx\n", [Row("a, b", "5")]),
+        ("list.json", b' [{"body": "x", "stars": 1}, {"body": "y", "stars": 2}]', [Row("x", "1"), Row("y", "2")]),
+        ("lines.json", b'{"body": "x", "stars": 1}\n{"body": "y", "stars": 2}', [Row("x", "1"), Row("y", "2")]),
+        ("no-ending", b'{"body": "x", "stars": 1}', [Row("x", "1")]),
+        ("no-ending-csv", b"body|stars\nx|1\n", [Row("x", "1")]),
+        ("blank-lines.csv", b"body,stars\n\nx,1\n,\n", [Row("x", "1")]),
+        ("two-of-another.csv", b"id,id,body,stars\n1,2,x,5\n", [Row("x", "5")]),
+        ("forms.jsonl", '{"body": "x", "stars": " cafe\u0301 "}'.encode(), [Row("x", "caf\u00e9")]),
         ("no-line-break-at-the-end.jsonl", b'{"body": "x", "stars": "a"}', [Row("x", "a")]),
         ("lone-surrogate.jsonl", b'{"body": "x\\ud800", "stars": "a"}', [Row("x?", "a")]),
     ],
@@ -69,7 +80,16 @@ GOOD = b'{"body": "x", "stars": 1}\n'
         ("a.jsonl", b'{"body": ["x"], "stars": 1}\n', ["line 1", "column body is a list"]),
         ("a.jsonl", b'{"text": "x", "stars": 1}\n', ["spec.source.columns.text is 'body'", "stars, text", "set spec"]),
         ("a.jsonl", b'{"body": "x", "label": 1}\n', ["spec.source.columns.label is 'stars'", "body, label"]),
-        ("a.jsonl", b"\xff\xfe\x00", ["not UTF-8", "spec.source.format"]),
+        ("a.jsonl", b"\xff\xfe{\x00", ["a.jsonl is UTF-16", "iconv -f UTF-16"]),
+        (
+            "a.jsonl",
+            GOOD + b'{"body": "caf\xe9", "stars": 1}\n',
+            ["byte 0xe9 at offset 39 (line 2)", "'\u00e9'", "iconv -f CP1252"],
+        ),
+        ("a.csv", b"body,stars\n" + b"x,1\n" * 30_000 + b"\x93x,1\n", ["byte 0x93 at offset 120011 (line 30002)"]),
+        ("a.json", b"[1, 2]", ["a.json item 1 is a number, not a JSON object"]),
+        ("a.json", b'[{"body": "x"', ["a.json is not a JSON list"]),
+        ("a.csv", b"body,body,stars\nx,y,5\n", ["the column body 2 times", "a name of its own"]),
         ("a.jsonl", b"[" * 100_000, ["line 1 is not JSON"]),
         ("a.jsonl.gz", gzip.compress(GOOD * 99, mtime=0)[:-20], ["not a complete gzip file"]),
         ("a.jsonl.gz", GOOD, ["not a complete gzip file"]),

@@ -64,9 +64,10 @@ class Source(ApiModel):
     inline: list[InlineRow] | None = Field(
         default=None, min_length=1, max_length=200, description="Rows written in the object itself."
     )
-    format: Literal["jsonl", "csv"] = Field(
-        default="jsonl",
-        description="Format of s3 objects: JSON lines, or CSV with a header line (.gz allowed).",
+    format: Literal["auto", "jsonl", "json", "csv", "tsv"] = Field(
+        default="auto",
+        description="Format of s3 objects, UTF-8, .gz allowed: JSON lines, a JSON list of objects, CSV or TSV with a "
+        "header line (commas, semicolons, tabs or bars). auto: by each file's name, else by its first character.",
     )
     columns: Columns = Field(default_factory=Columns)
 
@@ -85,18 +86,18 @@ class Dedupe(ApiModel):
 
 
 class Split(ApiModel):
-    """Sides of a row follow from a hash of its content (or group) and the seed: it never changes side."""
+    """By class, from a hash of text (or group) and seed: a row stays in its split whatever other rows come or go."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(("self.test + self.validation < 0.9", "split: test + validation must be below 0.9"))
     )
-    test: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the test side.")
-    validation: float = Field(default=0.1, gt=0, lt=0.9, description="Expected share of the validation side.")
-    seed: int = Field(default=7, ge=0, le=2147483647, description="Another seed gives other sides.")
+    test: float = Field(default=0.1, gt=0, lt=0.9, description="Share of the test rows, of each class.")
+    validation: float = Field(default=0.1, gt=0, lt=0.9, description="Share of the validation rows, of each class.")
+    seed: int = Field(default=7, ge=0, le=2147483647, description="Another seed gives another split.")
     group_by: str | None = Field(
         default=None,
         max_length=253,
-        description="Column whose equal values must stay on one side (s3 sources).",
+        description="Column whose equal values stay together in one split (s3 sources).",
     )
 
 

@@ -29,10 +29,10 @@ def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -
             f"spec.source.columns.label ('{label_column}') has {len(classes)} different values in "
             f"{classes.total()} rows, at most {MOST_CLASSES} are possible: name the column that holds the class"
         )
-    counts = {side: Counter(row.label for row in sides[side]) for side in SIDES}
-    _check_sides(counts, classes)
+    of_side = {side: Counter(row.label for row in sides[side]) for side in SIDES}
+    _check_sides(of_side, classes)
     for label in sorted(classes):
-        _note_missing(label, counts, notes)
+        _note_missing(label, of_side, notes)
     return classes
 
 

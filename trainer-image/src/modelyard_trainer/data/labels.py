@@ -36,7 +36,7 @@ def _merged(counts: Mapping[str, int], notes: Notes) -> dict[str, str]:
     same: dict[str, list[str]] = defaultdict(list)
     for label in counts:
         same[_meaning(label)].append(label)
-    spelt = {}
+    spelt: dict[str, str] = {}
     for found in same.values():
         if len(found) > 1:
             kept = min(found, key=lambda label: (len(label), label.casefold() != label, label))

@@ -61,8 +61,9 @@ def _fill(placed: dict[str, str], units: dict[str, set[str]], step: Split) -> No
 
 
 def _move(placed: dict[str, str], keys: list[str], to: str, least: int) -> None:
-    """Bring a split up to `least` texts of a class, from the training rows first; the last one of a split stays in it,
-    unless it is needed to learn from.
+    """Bring a split up to `least` texts of a class, from the training rows first.
+
+    The last one of a split stays in it, unless it is needed to learn from.
     """
     for side in ("train", "validation", "test"):
         there = [key for key in keys if placed[key] == side != to]

@@ -47,10 +47,18 @@ def _keys(store: Store, source: S3Source, bucket: str, key: str) -> list[str]:
     if key and not key.endswith("/"):
         return [key]
     names = (entry.key for entry in store.list(bucket, key))
-    keys = sorted(name for name in names if not name.endswith("/") and PurePosixPath(name).name[0] not in "._")
+    files = sorted(name for name in names if not name.endswith("/"))
+    keys = [name for name in files if not _is_side_file(PurePosixPath(name).name)]
+    if len(keys) < len(files):
+        log.info("passed over %d files that hold no rows", len(files) - len(keys))
     if not keys:
         raise Missing(f"there are no objects below {source.uri}")
     return keys
+
+
+def _is_side_file(name: str) -> bool:
+    """What tools leave beside data: hidden files, checksums, markers such as _SUCCESS, a README."""
+    return name[0] in "._" or name.lower().endswith((".crc", ".md", ".sha256")) or name.upper().startswith("README")
 
 
 def _store(run: PrepareRun, source: S3Source) -> Store:
