@@ -23,6 +23,10 @@ from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stopping import Stop
 
 log = logging.getLogger(__name__)
+FORWARD = 0.5
+"""A row's answer in fp32, as part of its time in training."""
+BASELINES, EXPORT = 3.0, 15.0
+"""Seconds of evaluation and export beside the answers to the test rows."""
 LOGGED = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -87,6 +91,9 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         pace = (time.monotonic() - self._began) / (state.global_step - self._first)
         left = round(pace * (state.max_steps - state.global_step), 1)
         self._run.progress.update(step=state.global_step, epoch=round(state.epoch, 4), seconds_left=left)
+        answered = FORWARD * pace / (args.train_batch_size * args.gradient_accumulation_steps)
+        rows = len(self._run.encoded["test"])
+        self._run.progress.expect(evaluate=BASELINES + answered * rows, export=EXPORT + answered * rows)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
         """Write the history."""

@@ -26,6 +26,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train/fetch": ("fetch", "hand_over"),
     "train/publish": ("fetch", "collect", "load", "accept", "evaluate", "export", "publish"),
 }
+FOREIGN = ("hand_over", "train", "collect", "load", "accept", "evaluate", "export", "publish")
+"""What percent and time left are about where somebody else's program trains between two of our parts."""
 End = tuple[ExitCode, Outcome]
 
 
@@ -71,7 +73,9 @@ def adopted(run: Run) -> bool:
 
 
 def _run_stages(run: Run) -> None:
-    for name in STAGES[f"{run.config.kind}/{run.part}" if run.part else run.config.kind]:
+    stages = STAGES[f"{run.config.kind}/{run.part}" if run.part else run.config.kind]
+    run.progress.plan(FOREIGN if run.part else stages)
+    for name in stages:
         run.stop.check()
         run.stage = name
         run.progress.update(stage=name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from modelyard.api.run import ProgressReport
 from modelyard_trainer.background import Repeating
+from modelyard_trainer.pace import Pace
 
 INTERVAL = 5.0
 """Seconds between two posts."""
@@ -24,6 +25,7 @@ class Progress:
         self._write = write
         self._changed = False
         self._report = ProgressReport(run="")
+        self._pace = Pace(())
         self._thread = Repeating("progress", interval, self._flush)
 
     @property
@@ -31,10 +33,25 @@ class Progress:
         """The newest state."""
         return self._report
 
+    def plan(self, stages: Sequence[str]) -> None:
+        """The stages that percent and time left are about, in order."""
+        with self._lock:
+            self._pace = Pace(stages)
+
+    def expect(self, **seconds: float) -> None:
+        """What stages to come will take."""
+        with self._lock:
+            for stage, expected in seconds.items():
+                self._pace.expect(stage, expected)
+
     def update(self, **changes: Any) -> None:
         """Change fields of the state; returns at once."""
         with self._lock:
+            if "stage" in changes:
+                self._pace.enter(changes["stage"])
             self._report = self._report.model_copy(update=changes)
+            if "step" in changes:
+                self._pace.steps(self._report.step, self._report.steps, changes.get("seconds_left"))
             self._changed = True
 
     def close(self) -> None:
@@ -43,7 +60,11 @@ class Progress:
 
     def _flush(self) -> None:
         with self._lock:
-            report, changed, self._changed = self._report, self._changed, False
+            before = self._report.percent
+            if self._pace.planned:
+                told = {"percent": int(100 * self._pace.share), "seconds_left": round(self._pace.seconds_left, 1)}
+                self._report = self._report.model_copy(update=told)
+            report, changed, self._changed = self._report, self._changed or self._report.percent != before, False
         if changed:
             self._write(body_of(report))
 
@@ -59,7 +80,8 @@ def body_of(report: ProgressReport) -> bytes:
     told = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     status = {
         "lastUpdatedTime": datetime.now(UTC).isoformat(),
-        "progressPercentage": None if report.share is None else int(100 * report.share),
+        "progressPercentage": report.percent,
+        "estimatedRemainingSeconds": None if report.seconds_left is None else int(report.seconds_left),
         "metrics": [{"name": name, "value": str(value)} for name, value in told.items()],
         "stage": report.stage or None,
         "resumedFrom": report.resumed_from,

@@ -236,14 +236,14 @@ class Run(StatusModel):
 
 
 class Progress(StatusModel):
-    """Where training is."""
+    """Where the run is."""
 
-    percent: int = Field(default=0, ge=0, le=100, description="Share of the steps that are done.")
+    percent: int = Field(default=0, ge=0, le=100, description="Done part of all stages; 100 once published.")
     step: int = Field(default=0, description="Optimizer steps done.")
     steps: int = Field(default=0, description="Optimizer steps in all.")
     resumed_from: int | None = Field(default=None, description="Step of the checkpoint that the last pod went on from.")
     epoch: float | None = Field(default=None, description="Passes over the data so far.")
-    eta: str | None = Field(default=None, description="Time left, for example 12m.")
+    eta: str | None = Field(default=None, description="Time left for all stages, for example 12m.")
     loss: float | None = Field(default=None, description="Training loss, last reported.")
     stage: str | None = Field(default=None, description="Stage of the trainer, for example train.")
 

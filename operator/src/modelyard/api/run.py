@@ -127,7 +127,7 @@ class ProgressReport(StatusModel):
     run: str
     pod: str = Field(default="", description="Name of the pod.")
     stage: str = ""
-    percent: int | None = Field(default=None, description="What the pod claims, where it names no steps.")
+    percent: int | None = Field(default=None, description="Done part of all stages, as the pod claims.")
     step: int = 0
     steps: int = 0
     resumed_from: int = Field(default=0, description="Step of the checkpoint this pod went on from.")
@@ -138,9 +138,9 @@ class ProgressReport(StatusModel):
     @property
     def share(self) -> float | None:
         """Done part of the whole, 0 to 1; None while nothing is known."""
-        if self.steps > 0:
-            return min(1.0, self.step / self.steps)
-        return None if self.percent is None else self.percent / 100
+        if self.percent is not None:
+            return self.percent / 100
+        return min(1.0, self.step / self.steps) if self.steps > 0 else None
 
 
 class Outcome(StatusModel):

@@ -51,7 +51,7 @@ class Figures(Collector):
             if (meta := job["metadata"])
         )
         labels = ("namespace", "job")
-        return _family("run_progress_ratio", "Share of the steps done, running jobs only", labels, running)
+        return _family("run_progress_ratio", "Done part of all stages, running jobs only", labels, running)
 
     def _scores(self) -> Metric:
         newest: dict[tuple[str, str], Manifest] = {}

@@ -61,7 +61,8 @@ def refusal(observed: Observed, name: str) -> Wait | None:
 
 def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:
     """The same words from the making of a Job until its pod runs."""
-    return moving(names.WAITING_FOR_POD, f"Job {job} waits for its pod", wake_after)
+    text = f"Job {job} waits for its pod; the first one on a node pulls the trainer image, which may take minutes"
+    return moving(names.WAITING_FOR_POD, text, wake_after)
 
 
 def held_up(fault: Fault) -> Wait:

