@@ -9,11 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.localcluster import cluster
+
 COUNTS = re.compile(r"(\d+) (passed|failed|xfailed|skipped|error)")
+RED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+WHOSE = re.compile(r"^(tests/\S+?::.+?): (the (?:cluster|product)'s.*)$", re.MULTILINE)
+SLOW = re.compile(r"^\s*([\d.]+)s (?:call|setup|teardown)\s+(\S+)", re.MULTILINE)
+SLOWEST = 10
 
 
 @dataclass
@@ -25,6 +31,10 @@ class Result:
     seconds: float
     counts: dict[str, int]
     last_lines: str = ""
+    red: dict[str, str] = field(default_factory=dict)
+    """Test that failed -> whose fault it is, as far as the lane told or the cluster shows."""
+    slowest: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds and test."""
 
 
 def main() -> int:
@@ -40,7 +50,7 @@ def main() -> int:
     table, code = summary(results)
     for broken in (result for result in results if result.code):
         print(f"\n==== {broken.lane} failed{whose(broken)}; its last lines ====\n{broken.last_lines}")
-    print("\n==== lanes, slowest first ====\n" + table)
+    print(closing(results) + "\n==== lanes, slowest first ====\n" + table)
     if options.full:
         write_table(table)
     return code
@@ -49,6 +59,28 @@ def main() -> int:
 def whose(broken: Result) -> str:
     """Where a lane's failure comes from, as far as the lane itself does not say it test by test."""
     return " (the cluster, not the product)" if broken.lane == "cluster-up" or not broken.seconds else ""
+
+
+def closing(results: list[Result]) -> str:
+    """The slowest tests of all lanes, and each red test with whose fault it is."""
+    slowest = sorted((one for result in results for one in result.slowest), reverse=True)[:SLOWEST]
+    lines = ["", "==== slowest tests ====", *(f"{seconds:7.0f} s  {test}" for seconds, test in slowest)]
+    red = {test: told for result in results for test, told in result.red.items()}
+    if red:
+        lines += ["", "==== red: whose ====", *(f"{test}: {told}" for test, told in red.items())]
+    return "\n".join(lines) + "\n"
+
+
+def blamed(lane: str, output: str) -> dict[str, str]:
+    """Each red test of a lane with whose fault it is; the cluster as it is now tells for the rest."""
+    told = dict(WHOSE.findall(output))
+    names = [name for name in RED.findall(output) if name not in told]
+    if names and lane in ON_THE_CLUSTER:
+        broken = [f"{part} is {state}" for part, state in cluster.status().items() if state != "ready"]
+        now = f"the cluster's: {', '.join(broken)}" if broken else "the product's or the test's: the cluster is whole"
+    else:
+        now = "the product's or the test's: no cluster is needed"
+    return told | dict.fromkeys(names, now)
 
 
 def run_lanes(names: list[str], full: bool) -> list[Result]:
@@ -69,7 +101,10 @@ def run_lane(name: str, lane: Callable[[list[str]], tuple[int, str]], full: bool
     code, output = lane(["-m", "full or not full"] if full else ["-m", "not full"])
     lines = output.strip().splitlines()
     counts = {word: int(number) for number, word in COUNTS.findall(lines[-1] if lines else "")}
-    return Result(name, code, time.monotonic() - began, counts, "\n".join(lines[-25:]))
+    result = Result(name, code, time.monotonic() - began, counts, "\n".join(lines[-25:]))
+    result.slowest = [(float(seconds), test) for seconds, test in SLOW.findall(output)]
+    result.red = blamed(name, output) if code else {}
+    return result
 
 
 def pytest(*paths: str) -> Callable[[list[str]], tuple[int, str]]:
@@ -106,6 +141,7 @@ LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
     "trainer": image_pytest("trainer", "tests/trainer"),
     "end-to-end": pytest("tests/e2e"),
 }
+ON_THE_CLUSTER = ("storage", "server", "trainer", "end-to-end")
 
 
 def _stream(words: list[str]) -> tuple[int, str]:

@@ -56,10 +56,12 @@ def follow(
 
 
 def describe(obj: dict[str, Any]) -> str:
-    """Phase, loss and time left in a few words."""
+    """Phase, stage, loss and time left in a few words."""
     status = obj.get("status", {})
     progress = status.get("progress") or {}
     parts = [status.get("phase") or ready_condition(obj).get("reason") or "waiting"]
+    if progress.get("stage"):
+        parts.append(f"stage {progress['stage']}")
     if progress.get("loss") is not None:
         parts.append(f"loss {progress['loss']:.3f}")
     if progress.get("eta"):

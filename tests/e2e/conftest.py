@@ -12,9 +12,12 @@ All others use the stub trainer (tests/stubtrainer): real pods on a real kubelet
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import uuid
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 
@@ -28,6 +31,20 @@ from tests.localcluster.images import image
 BROKEN = pytest.StashKey[dict[str, list[str]]]()
 """Failed test -> what of the cluster did not work right after it."""
 ENDPOINT = f"http://minio.{install.STORE_NAMESPACE}.svc.cluster.local:9000"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """MODELYARD_ORDER_SEED shuffles modules, and tests in them where the module does not ask for its own order."""
+    seed = os.environ.get("MODELYARD_ORDER_SEED")
+    if seed is None:
+        return
+    chance = random.Random(seed)
+    modules = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    for module in modules:
+        if not getattr(getattr(module[0], "module", None), "IN_ORDER", False):
+            chance.shuffle(module)
+    chance.shuffle(modules)
+    items[:] = [item for module in modules for item in module]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Goes through the pages as a reader would: every command block, in order, in one namespace; the stub trains.
 
 The reader's kubectl and helm know the embedded cluster; what the fixtures made already counts as made, and a `--watch`
-ends after three seconds.
+ends after three seconds; anything else that is there already fails.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ from tests.localcluster.images import image
 from tests.trainer.words import json_lines, rows
 
 NAMESPACE = "team-a"
+IN_ORDER = True
+MADE = (NAMESPACE, install.OPERATOR_NAMESPACE, "modelyard-operator-store", "modelyard-store-read")
+"""What the fixtures made before the reader: the one thing that may be there already."""
 KUBECTL = """#!/bin/bash
 case " $* " in
   *" --watch "*|*" -w "*) timeout 3 {kubectl} "$@"; [ $? = 124 ];;
-  *" create "*) told=$({kubectl} "$@" 2>&1) || grep -q "already exists" <<<"$told"; code=$?; echo "$told"; exit $code;;
+  *" create "*) told=$({kubectl} "$@" 2>&1) || grep -qE '"({made})" already' <<<"$told"
+    code=$?; echo "$told"; exit $code;;
   *) exec {kubectl} "$@";;
 esac
 """
@@ -54,6 +58,8 @@ class Reader:
 def reader(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Namespace, keys, data and base model that the pages speak of; the default profile's image is the stub."""
     forget(cluster, NAMESPACE)
+    cluster.kube("delete", "namespace", NAMESPACE, "argocd", "--ignore-not-found")
+    cluster.kube("delete", "clusterrolebinding", "modelyard-profiles", "--ignore-not-found")
     install.prepare_namespace(cluster, NAMESPACE)
     patch_default_profile(cluster, image("stubtrainer"))
     labelled = [{"text": row["text"], "sentiment": row["label"]} for row in rows(900)]
@@ -78,7 +84,7 @@ def make_reader(cluster: Cluster, folder: Path) -> Reader:
     commands = folder / "bin"
     commands.mkdir()
     helm = f'#!/bin/bash\nexec {cluster.helm} "$@"\n'
-    for name, text in (("kubectl", KUBECTL.format(kubectl=cluster.kubectl)), ("helm", helm)):
+    for name, text in (("kubectl", KUBECTL.format(kubectl=cluster.kubectl, made="|".join(MADE))), ("helm", helm)):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     path = f"{commands}:{os.environ['PATH']}"

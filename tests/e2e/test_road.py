@@ -8,6 +8,7 @@ from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
 LABELS = ["good", "bad", "plain"]
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+IN_ORDER = True
 
 
 def test_the_road(yard: Yard) -> None:
@@ -38,6 +39,7 @@ def test_columns(yard: Yard) -> None:
     table = yard.kube("get", "finetunejob", "tiny")
     assert table.split("\n")[0].split() == ["NAME", "PHASE", "PROGRESS", "ETA", "LOSS", "METRIC", "VERSION", "AGE"]
     assert "tiny-1" in table and "macro_f1" in table
+    assert "STAGE" in yard.kube("get", "finetunejob", "tiny", "-o", "wide").split("\n")[0].split()
     assert "modelversion.modelyard.dev/tiny-1" in yard.kube("get", "modelyard")
 
 
