@@ -142,7 +142,7 @@ def test_prometheus_understands_every_panel(scraped: Scraped, path: Path) -> Non
 
 def test_the_operators_board_shows_something(scraped: Scraped) -> None:
     panels = json.loads((FILES / "dashboards" / "operator.json").read_text())["panels"]
-    quiet = {"Refused or lost requests", "Passes that fail", "Requests of run pods"}
+    quiet = {"Refused or lost requests", "Reconciles that fail", "Requests of run pods"}
     for panel in (panel for panel in panels if panel["title"] not in quiet):
         query = panel["targets"][0]["expr"].replace("$__rate_interval", "1m")
         wait_until(partial(_any, scraped, query), panel["title"], 30)

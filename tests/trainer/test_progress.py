@@ -1,0 +1,37 @@
+"""What a real run posts about itself, from the first stage to the last."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from modelyard.api.run import ExitCode
+from modelyard_trainer import command
+from modelyard_trainer.pipeline import STAGES
+from modelyard_trainer.progress import Progress
+from tests.trainer.yard import Yard
+
+
+def test_percent_and_time_left_are_about_all_stages(
+    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts: list[dict[str, Any]] = []
+
+    def take(body: bytes) -> None:
+        posts.append(json.loads(body)["trainerStatus"])
+
+    monkeypatch.setattr(command, "poster_from_environment", lambda: take)
+    monkeypatch.setattr(command, "Progress", partial(Progress, interval=0.1))
+    code, outcome = yard.run(yard.train_config("progress", base, dataset))
+    assert code == ExitCode.PUBLISHED, outcome
+    percents = [post["progressPercentage"] for post in posts]
+    assert percents == sorted(percents) and percents[0] < 20 and percents[-1] < 100
+    assert len({post["stage"] for post in posts} & set(STAGES["train"])) >= 5
+    trained = next(
+        post for before, post in pairwise(posts) if (before["stage"], post["stage"]) == ("train", "evaluate")
+    )
+    assert trained["progressPercentage"] < 90 and trained["estimatedRemainingSeconds"] >= 2
