@@ -38,7 +38,7 @@ def execute(run: TrainRun) -> None:
     rows = _two_rows(run)
     pad = functools.partial(task_named(run.config.task).pad, pad_id=run.pad_id)
     try:
-        both, alone = torch_logits(run.model, rows, pad), torch_logits(run.model, rows[1:], pad)
+        both, alone = torch_logits(run.model, rows, pad, 2 * LONGEST), torch_logits(run.model, rows[1:], pad)
     except Exception as fault:
         raise out_of_memory(fault) or _unanswered(run, kind, fault) from fault
     if both.shape != (2, len(run.labels)):
