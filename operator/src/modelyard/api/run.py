@@ -164,7 +164,7 @@ class RunReport(StatusModel):
     baselines: dict[str, float] = Field(default_factory=dict, description="macro F1 on the same test rows.")
     train: dict[str, Any] = Field(
         default_factory=dict,
-        description="steps, tokens, tokens_per_second, seconds_to_first_step, precision ...",
+        description="steps, tokens, tokens_per_second, seconds_to_first_step, precision, truncated rows ...",
     )
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries.")
 
