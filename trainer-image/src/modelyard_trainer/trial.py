@@ -45,7 +45,7 @@ def execute(run: TrainRun) -> None:
         raise bad_base(f"spec.from.base (type '{kind}') answers {both.shape} for 2 rows of {len(run.labels)} classes")
     if (difference := _difference(both[1:], alone)) > ALIKE:
         raise bad_base(
-            f"spec.from.base (type '{kind}') answers otherwise when a longer text stands beside a text (logits differ "
+            f"spec.from.base (type '{kind}') answers otherwise when a longer text is in the same batch (logits differ "
             f"by {difference:.1%}): models of this type cannot be served in batches, choose another"
         )
     if "onnx" in run.config.export and kind not in EXPORTS:
