@@ -69,7 +69,10 @@ class World:
             return self.manifest
         args = dict(fact.args)
         assert args["sample"] == SAMPLE
-        assert args["url"] == f"http://{self.obj['metadata']['name']}-v{args['version']}.shop.svc.cluster.local"
+        assert (
+            args["url"]
+            == f"http://{self.obj['metadata']['name']}-v{args['version']}.shop.svc.{self.platform.cluster_domain}"
+        )
         default = Answer(reason=names.PROBE_FAILED, message="connection refused")
         return self.predictions.get(args["version"], default)
 
