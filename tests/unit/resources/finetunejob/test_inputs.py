@@ -174,6 +174,35 @@ def test_long_names_fit_with_inline_data_too(name: str) -> None:
     assert max(len(found) for found in (*yard.named("Job"), dataset)) <= 52
 
 
+CLASSES = {"finance": 10, "Error": 10, "café": 10}
+
+
+def asking(label: str) -> dict[str, Any]:
+    return {"gate": {"require": [{"metric": "accuracy", "min": 0}, {"metric": "recall", "class": label, "min": 0}]}}
+
+
+@pytest.mark.parametrize(
+    "label", ["finance", "\ufb01nance", " finance ", "\uff25\uff52\uff52\uff4f\uff52", "cafe\u0301"]
+)
+def test_a_gate_may_name_a_class_in_another_unicode_form(label: str) -> None:
+    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, len(yard.named("Job"))) == (names.WAITING_FOR_POD, 1)
+
+
+@pytest.mark.parametrize(("label", "meant"), [("error", "'Error'"), ("finances", "'finance'"), ("sports", "")])
+def test_a_gate_of_a_class_that_is_not_there_is_said_before_training(label: str, meant: str) -> None:
+    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert f"spec.evaluate.gate.require[1].class: the rows of Dataset reviews have no class '{label}'" in yard.message
+    assert (f"did you mean {meant}?" in yard.message) is bool(meant)
+    assert "Error, café, finance" in yard.message
+    yard.edit(evaluate=asking("Error"))
+    yard.settle()
+    assert (yard.stalled, len(yard.named("Job"))) == (False, 1)
+
+
 def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:
     yard = started()
     run = yard.run
