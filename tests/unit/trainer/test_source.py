@@ -52,6 +52,14 @@ def test_rows(tmp_path: Path, name: str, content: bytes, expected: list[Row]) ->
     assert read(tmp_path, name, content)[0] == expected
 
 
+def test_files_of_several_formats_are_each_read_as_what_they_are(tmp_path: Path) -> None:
+    files = {"a.csv": CSV, "b.jsonl": GOOD, "c.tsv": b"body\tstars\nz\t3\n", "d.csv": b"", "e": b""}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = list(read_files(sorted(tmp_path.iterdir()), "auto", WANTED, Counter()))
+    assert [row.label for row in found] == ["5", "1", "1", "3"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -87,6 +95,7 @@ GOOD = b'{"body": "x", "stars": 1}\n'
             ["byte 0xe9 at offset 39 (line 2)", "'\u00e9'", "iconv -f CP1252"],
         ),
         ("a.csv", b"body,stars\n" + b"x,1\n" * 30_000 + b"\x93x,1\n", ["byte 0x93 at offset 120011 (line 30002)"]),
+        ("a.csv", b"PK\x03\x04\x14\x00\x06\x00\x08\xd7", ["a.csv is a spreadsheet or a zip file", "as CSV in UTF-8"]),
         ("a.json", b"[1, 2]", ["a.json item 1 is a number, not a JSON object"]),
         ("a.json", b'[{"body": "x"', ["a.json is not a JSON list"]),
         ("a.csv", b"body,body,stars\nx,y,5\n", ["the column body 2 times", "a name of its own"]),

@@ -64,10 +64,11 @@ class Source(ApiModel):
     inline: list[InlineRow] | None = Field(
         default=None, min_length=1, max_length=200, description="Rows written in the object itself."
     )
-    format: Literal["auto", "jsonl", "json", "csv", "tsv"] = Field(
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet"] = Field(
         default="auto",
         description="Format of s3 objects, UTF-8, .gz allowed: JSON lines, a JSON list of objects, CSV or TSV with a "
-        "header line (commas, semicolons, tabs or bars). auto: by each file's name, else by its first character.",
+        "header line (commas, semicolons, tabs or bars), Parquet. auto: by each file's name, else by its first "
+        "character.",
     )
     columns: Columns = Field(default_factory=Columns)
 
