@@ -171,7 +171,7 @@ class DatasetStatus(CommonStatus):
     prefix: str | None = Field(default=None, description="Where the prepared rows lie in the artifact store.")
     digest: str | None = Field(default=None, description="sha256 of the prepared rows, of content only.")
     rows: Rows | None = None
-    classes: dict[str, int] | None = Field(default=None, description="Rows per class over all splits.")
+    classes: dict[str, Rows] | None = Field(default=None, description="Rows of each class in each split.")
     removed: dict[str, int] | None = Field(default=None, description="Rows removed, by reason.")
     notes: list[str] | None = Field(
         default=None, description="What preparation noticed, for example classes with too few rows to be judged."

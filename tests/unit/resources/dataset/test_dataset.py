@@ -14,6 +14,7 @@ from modelyard.resources.run_job import MOST_CONFIG
 from tests.builders import Dataset, Job, Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
 
+CLASSES = {"negative": {"train": 32, "validation": 4, "test": 4}, "positive": {"train": 48, "validation": 6, "test": 6}}
 S3 = {"s3": {"uri": "s3://data/reviews/"}}
 
 
@@ -44,7 +45,7 @@ def test_from_spec_to_prepared_rows() -> None:
     yard.settle()
     assert (yard.reason, yard.status["phase"], yard.ready["status"]) == (names.PREPARED, "Prepared", "True")
     assert yard.status["rows"] == {"train": 80, "validation": 10, "test": 10}
-    assert yard.status["classes"] == {"negative": 40, "positive": 60}
+    assert yard.status["classes"] == CLASSES
     assert yard.status["removed"] == {"duplicate": 3}
     assert yard.status["digest"] == "sha256:" + "d" * 64
     assert yard.status["prefix"] == config(yard).prefix

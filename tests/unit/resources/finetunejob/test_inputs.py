@@ -174,7 +174,10 @@ def test_long_names_fit_with_inline_data_too(name: str) -> None:
     assert max(len(found) for found in (*yard.named("Job"), dataset)) <= 52
 
 
-CLASSES = {"finance": 10, "Error": 10, "café": 10}
+CLASSES = {
+    **{key: {"train": 8, "validation": 1, "test": 1} for key in ("finance", "Error", "café")},
+    "rare": {"train": 1, "validation": 0, "test": 0},
+}
 
 
 def asking(label: str) -> dict[str, Any]:
@@ -197,10 +200,17 @@ def test_a_gate_of_a_class_that_is_not_there_is_said_before_training(label: str,
     assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
     assert f"spec.evaluate.gate.require[1].class: the rows of Dataset reviews have no class '{label}'" in yard.message
     assert (f"did you mean {meant}?" in yard.message) is bool(meant)
-    assert "Error, café, finance" in yard.message
+    assert "Error, café, finance, rare" in yard.message
     yard.edit(evaluate=asking("Error"))
     yard.settle()
     assert (yard.stalled, len(yard.named("Job"))) == (False, 1)
+
+
+def test_a_gate_of_a_class_without_test_rows_is_said_before_training() -> None:
+    yard = Yard(a_finetunejob(evaluate=asking("rare")), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert "Dataset reviews has no test row of class 'rare'" in yard.message
 
 
 def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:

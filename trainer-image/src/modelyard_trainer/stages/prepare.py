@@ -33,7 +33,7 @@ def execute(run: PrepareRun) -> None:
         task=config.task,
         digest=digest_of_rows(sides),
         rows={side: len(rows) for side, rows in sides.items()},
-        classes=dict(sorted(classes.items())),
+        classes=classes,
         removed={reason: removed[reason] for reason in REASONS},
         notes=notes.shown(),
         prepare=[step.clean for step in config.steps if step.clean],

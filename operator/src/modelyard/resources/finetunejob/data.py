@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.dataset import DatasetStatus
+from modelyard.api.dataset import DatasetStatus, Rows
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
 from modelyard.resources.conditions import condition, is_ready
@@ -64,15 +64,21 @@ def pin_dataset(case: Case) -> DatasetPin | Wait:
     return _not_ready(name, found)
 
 
-def _unknown_class(case: Case, name: str, known: Mapping[str, int]) -> Wait | None:
+def _unknown_class(case: Case, name: str, known: Mapping[str, Rows]) -> Wait | None:
     """A gate that asks for a class the rows do not have could only fail: it is said before anything is trained."""
     for index, requirement in enumerate(case.spec.evaluate.gate.require):
         asked = requirement.class_
-        if known and asked is not None and class_named(asked, known) is None:
-            field = f"spec.evaluate.gate.require[{index}].class"
-            return stuck(
-                names.INVALID_SPEC, f"{field}: the rows of Dataset {name} have no class {not_among(asked, known)}"
+        if not known or asked is None:
+            continue
+        field, label = f"spec.evaluate.gate.require[{index}].class", class_named(asked, known)
+        if label is None:
+            text = f"{field}: the rows of Dataset {name} have no class {not_among(asked, known)}"
+            return stuck(names.INVALID_SPEC, text)
+        if not known[label].test:
+            text = (
+                f"{field}: Dataset {name} has no test row of class {label!r}: add rows of it or ask for another class"
             )
+            return stuck(names.INVALID_SPEC, text)
     return None
 
 
