@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Row
 from modelyard_trainer.data.source import Wanted, read_files
 from modelyard_trainer.errors import TrainerError
@@ -27,7 +28,7 @@ def written(path: Path, columns: dict[str, Any], **more: Any) -> Path:
 
 def read(path: Path) -> tuple[list[Row], Counter[str]]:
     removed = Counter[str]()
-    return list(read_files([path], "auto", WANTED, removed)), removed
+    return list(read_files([path], "auto", WANTED, removed, Notes("stars"))), removed
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.pq", "part-00000"])

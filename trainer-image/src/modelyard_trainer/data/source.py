@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 from modelyard.api.dataset import Columns
 from modelyard_trainer.data.labels import label_of
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.parquet import MAGIC, read_parquet
 from modelyard_trainer.data.rows import Row
 from modelyard_trainer.errors import TrainerError, bad_data
@@ -60,13 +61,13 @@ class Wanted:
         return {**fields, self.group_field: self.group} if self.group else fields
 
 
-def read_files(files: list[Path], format: str, wanted: Wanted, removed: Counter[str]) -> Iterator[Row]:
-    """Rows of all files; rows without text or class are counted as removed['empty']."""
+def read_files(files: list[Path], format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
+    """Rows of all files; rows without text or class are counted as removed['empty'], the first are noted."""
     for path in files:
-        yield from _read_file(path, format, wanted, removed)
+        yield from _read_file(path, format, wanted, removed, notes)
 
 
-def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str]) -> Iterator[Row]:
+def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
     kind = _format(path) if format == "auto" else format
     records = _reader(kind, wanted)
     seen, keys, count = set[str](), set[str](), 0
@@ -80,6 +81,7 @@ def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str]) -
         row = _row(path, number, record, wanted)
         if row is None:
             removed["empty"] += 1
+            notes.saw_empty(path.name, number)
         else:
             yield row
     if count:
