@@ -113,7 +113,7 @@ def test_no_image_anywhere_is_told() -> None:
     yard.platform = type(yard.platform)()
     yard.settle()
     assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
-    assert "chart value trainer.image" in yard.message
+    assert "chart value image.trainer" in yard.message
 
 
 def test_inline_data_becomes_an_owned_dataset_that_stays_listed() -> None:
