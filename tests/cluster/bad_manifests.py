@@ -20,7 +20,7 @@ DATASET: list[Bad] = [
     ("Dataset", {"source.s3.url": "s3://data/"}, 'unknown field "spec.source.s3.url"'),
     ("Dataset", {"source.s3.endpoint": "minio:9000"}, "spec.source.s3.endpoint"),
     ("Dataset", {"source.s3.secret": "My Secret"}, "spec.source.s3.secret"),
-    ("Dataset", {"source.format": "parquet"}, 'spec.source.format: Unsupported value: "parquet"'),
+    ("Dataset", {"source.format": "xlsx"}, 'spec.source.format: Unsupported value: "xlsx"'),
     ("Dataset", {"source.columns": {"text": ""}}, "spec.source.columns.text"),
     ("Dataset", {"source": {**INLINE, "inline": []}}, "spec.source.inline"),
     ("Dataset", {"source": {**INLINE, "inline": [{"text": "a"}]}}, "spec.source.inline[0].label: Required value"),
