@@ -8,7 +8,7 @@ import yaml
 from modelyard.api.kinds import KINDS, Kind
 from tests.cluster.bad_manifests import BAD
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.manifests import INLINE, REMOVE, changed, smallest
+from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
 from tests.localcluster.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,8 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
         ("ModelDeployment", {"name": "a" * 36}),
         ("ModelDeployment", {"model": {"follow": REMOVE, "version": 3}}),
         ("TrainingProfile", {"name": "a" * 253}),
-        ("TrainingProfile", {"tolerations": [{}, {"key": "gpu", "effect": "NoSchedule"}], "nodeSelector": {"a": "b"}}),
+        ("TrainingProfile", {"pod": {"tolerations": [{"operator": "Exists"}, {"key": "gpu", "effect": "NoSchedule"}]}}),
+        ("TrainingProfile", {"pod": FULL_POD}),
     ],
 )
 def test_good_ones_are_accepted(kubectl: Kubectl, kind: str, fields: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_an_example_does_not_drift_under_the_operator(kubectl: Kubectl, path: Pa
     [
         ("Dataset", {"prepare": [{"clean": {"minChars": 3}}, {"dedupe": {}}, {"split": {"test": 0.2}}]}),
         ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 0.8}]}}, "export": ["onnx"]}),
-        ("TrainingProfile", {"tolerations": [{"key": "dedicated"}, {}]}),
+        ("TrainingProfile", {"pod": {"tolerations": [{"key": "dedicated"}], "env": [{"name": "A"}]}}),
     ],
 )
 def test_lists_with_fields_left_out_are_in_sync_for_a_diff_that_takes_lists_as_a_whole(

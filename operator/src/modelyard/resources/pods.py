@@ -19,13 +19,10 @@ PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImag
 CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 TAIL_LIMIT, TAIL_LINES = 300, 3
 NO_SPACE = "No space left on device"
-MORE_DISK = (
-    "raise the limit on ephemeral-storage that the namespace's LimitRange sets, or let spec.nodeSelector of the "
-    "TrainingProfile choose nodes with more disk"
-)
+NO_ACCESS = "the registry refuses access"
 PULL_CAUSES = (
     (r"not found|manifest unknown|does not exist", "the registry has no such image"),
-    (r"unauthorized|denied|forbidden|no basic auth", "the registry refuses access"),
+    (r"unauthorized|denied|forbidden|no basic auth", NO_ACCESS),
     (r"no such host|dial tcp|timeout|connection refused|EOF", "the registry cannot be reached"),
     (r"x509|certificate", "the registry's certificate is not trusted"),
     (r"invalid reference|couldn't parse", "the name is not a valid image reference"),
@@ -49,6 +46,16 @@ class Hints:
     memory: str = "raise spec.resources.memory"
     resources: str = "spec.resources"
     """What the pods ask for."""
+    profile: str = "TrainingProfile"
+    """Kind of the profile whose spec.pod the pods have."""
+
+    @property
+    def disk(self) -> str:
+        """What to try when a pod needs more disk."""
+        return (
+            f"raise spec.pod.ephemeralStorage of the {self.profile} or the limit that the namespace's LimitRange sets, "
+            "or let spec.pod.nodeSelector choose nodes with more disk"
+        )
 
 
 def diagnose(pods: Sequence[Manifest], hints: Hints = Hints()) -> Fault | None:
@@ -148,7 +155,9 @@ def _ended(container: dict[str, Any]) -> dict[str, Any] | None:
 def _image_fault(container: dict[str, Any], message: str, hints: Hints) -> Fault:
     cause = next((text for pattern, text in PULL_CAUSES if re.search(pattern, message, re.IGNORECASE)), "")
     why = f" ({cause})" if cause else ""
-    text = f"image {container.get('image', '')} of container {container['name']} cannot be pulled{why}: {hints.image}"
+    key = f", or name a registry key in spec.pod.imagePullSecrets of the {hints.profile}" if cause == NO_ACCESS else ""
+    image = f"image {container.get('image', '')} of container {container['name']}"
+    text = f"{image} cannot be pulled{why}: {hints.image}{key}"
     return Fault(names.IMAGE_PULL, text, final=False)
 
 
@@ -179,7 +188,7 @@ def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any],
     if is_disrupted(pod):
         return _disruption(pod)
     if pod["status"].get("reason") == "Evicted":
-        return _killed(pod)
+        return _killed(pod, hints)
     code, message = int(ended["exitCode"]), ended.get("message", "")
     told = outcome(message)
     final = code in FINAL_EXIT_CODES
@@ -217,18 +226,18 @@ def _pod_fault(pod: Manifest, hints: Hints) -> Fault | None:
         return _disruption(pod)
     waits = _condition(pod, "PodScheduled", "False")
     if waits is not None and waits.get("reason") == "Unschedulable" and phase(pod) == "Pending":
-        text = why_unscheduled(pod, waits.get("message", ""), hints.resources)
+        text = why_unscheduled(pod, waits.get("message", ""), hints.resources, hints.profile)
         return Fault(names.UNSCHEDULABLE, text, final=False)
-    return _killed(pod) if phase(pod) == "Failed" else None
+    return _killed(pod, hints) if phase(pod) == "Failed" else None
 
 
-def _killed(pod: Manifest) -> Fault:
+def _killed(pod: Manifest, hints: Hints) -> Fault:
     """The kubelet ended the pod: for its disk, or for what its status says."""
     status = pod["status"]
     text = _stable(f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}").rstrip(".")
     if not re.search(r"ephemeral|EmptyDir", text):
         return Fault(names.TRAINER_FAILED, text, final=False)
-    return Fault(names.DISK_FULL, f"{text}; {MORE_DISK}", final=True)
+    return Fault(names.DISK_FULL, f"{text}; {hints.disk}", final=True)
 
 
 def _disruption(pod: Manifest) -> Fault:

@@ -18,10 +18,10 @@ from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
 from modelyard.resources.queueing import queue_needs, waits_in_queue
-from modelyard.resources.refusals import refusal_needs, refused_pods
+from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
-from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
+from modelyard.resources.waiting import SOON, Wait, held_up, moving, stuck, unanswered, waits_for_pod
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -144,7 +144,8 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
-    return status.waiting(obj, spec, refusal(observed, name) or waits_for_pod(name), run_job.children(wanted), now)
+    wait = refusal(observed, name, _hints(spec)) or waits_for_pod(name)
+    return status.waiting(obj, spec, wait, run_job.children(wanted), now)
 
 
 def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -170,14 +171,14 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
     fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
-    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec).resources)
+    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec))
     if denied is not None:
         return denied
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
         again = "" if ended.final else ", another one is tried"
         return moving(names.PREPARING, f"the last pod ended{again}: {ended.message}")
-    return refusal(observed, name) or waits_for_pod(name)
+    return refusal(observed, name, _hints(spec)) or waits_for_pod(name)
 
 
 def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wait:

@@ -16,8 +16,8 @@ from modelyard.resources.finetunejob.progress import progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
 from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
 from modelyard.resources.queueing import waits_in_queue
-from modelyard.resources.refusals import refused_pods
-from modelyard.resources.waiting import Wait, held_up, moving, refusal, waits_for_pod
+from modelyard.resources.refusals import refusal, refused_pods
+from modelyard.resources.waiting import Wait, held_up, moving, waits_for_pod
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
         case,
         now,
         run,
-        refusal(case.observed, plan.name) or waits_for_pod(plan.name),
+        refusal(case.observed, plan.name, case.hints) or waits_for_pod(plan.name),
         run_job.children(plan, case.spec.suspend),
     )
 
@@ -137,12 +137,12 @@ def _watched(case: Case, now: Situation) -> Wait:
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
-    denied = refused_pods(now.job, now.pods, case.observed, case.hints.resources)
+    denied = refused_pods(now.job, now.pods, case.observed, case.hints)
     if denied is not None:
         return denied
     if now.ran:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
-    return refusal(case.observed, name) or waits_for_pod(name)
+    return refusal(case.observed, name, case.hints) or waits_for_pod(name)
 
 
 def _between_pods(now: Situation, case: Case) -> str:
