@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode, Outcome
 from modelyard.decision import Manifest
 from modelyard.resources.scheduling import why_unscheduled
+from modelyard.resources.sidecars import containers, is_ours, ours, phase
 
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -74,11 +75,6 @@ def created(pod: Manifest) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def phase(pod: Manifest) -> str:
-    """Phase of the pod, Pending until the kubelet says otherwise."""
-    return str(pod.get("status", {}).get("phase", "Pending"))
-
-
 def is_live(pod: Manifest) -> bool:
     """True until the pod has ended."""
     return phase(pod) not in ("Succeeded", "Failed")
@@ -95,7 +91,7 @@ def has_started(pod: Manifest) -> bool:
     """True once a container of the pod ever ran."""
     if phase(pod) in ("Running", "Succeeded"):
         return True
-    return any("running" in c.get("state", {}) or _ended(c) for c in _containers(pod))
+    return any("running" in c.get("state", {}) or _ended(c) for c in ours(pod))
 
 
 def is_disrupted(pod: Manifest) -> bool:
@@ -105,7 +101,7 @@ def is_disrupted(pod: Manifest) -> bool:
 
 def failed_container(pod: Manifest) -> dict[str, Any] | None:
     """The first container that ended with an exit code other than 0, and stayed so."""
-    states = ((container, container.get("state", {}).get("terminated")) for container in _containers(pod))
+    states = ((container, container.get("state", {}).get("terminated")) for container in ours(pod))
     return next((container for container, ended in states if ended and ended.get("exitCode", 0)), None)
 
 
@@ -118,17 +114,11 @@ def outcome(message: str) -> Outcome | None:
 
 
 def _fault(pod: Manifest, hints: Hints) -> Fault | None:
-    for container in _containers(pod):
+    for container in containers(pod):
         fault = _container_fault(pod, container, hints)
         if fault is not None:
             return fault
     return _pod_fault(pod, hints)
-
-
-def _containers(pod: Manifest) -> Iterator[dict[str, Any]]:
-    status = pod.get("status", {})
-    yield from status.get("initContainerStatuses", [])
-    yield from status.get("containerStatuses", [])
 
 
 def _container_fault(pod: Manifest, container: dict[str, Any], hints: Hints) -> Fault | None:
@@ -138,7 +128,7 @@ def _container_fault(pod: Manifest, container: dict[str, Any], hints: Hints) -> 
         return _image_fault(container, waiting.get("message", ""), hints)
     if word in CREATE_REASONS:
         return _create_fault(pod, container, waiting.get("message", ""))
-    ended = _ended(container)
+    ended = _ended(container) if is_ours(container) else None
     if ended is None or ended.get("exitCode", 0) == 0:
         return None
     return _exit_fault(pod, container, ended, hints)
@@ -157,7 +147,8 @@ def _image_fault(container: dict[str, Any], message: str, hints: Hints) -> Fault
     why = f" ({cause})" if cause else ""
     key = f", or name a registry key in spec.pod.imagePullSecrets of the {hints.profile}" if cause == NO_ACCESS else ""
     image = f"image {container.get('image', '')} of container {container['name']}"
-    text = f"{image} cannot be pulled{why}: {hints.image}{key}"
+    remedy = hints.image if is_ours(container) else "see to what adds this container to pods"
+    text = f"{image} cannot be pulled{why}: {remedy}{key}"
     return Fault(names.IMAGE_PULL, text, final=False)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.dataset import DatasetStatus
+from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
+from modelyard.resources import profiles
 from modelyard.resources.conditions import condition, is_ready
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.run_id import data_hash
@@ -36,10 +37,17 @@ def dataset_child(case: Case) -> tuple[Child, ...]:
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": "Dataset",
-        "metadata": {"name": dataset_name(case), "labels": labels_of(case.obj)},
+        "metadata": {"name": dataset_name(case), "labels": _labels(case, inline)},
         "spec": inline.dump(),
     }
     return (Child(manifest, "apply"),)
+
+
+def _labels(case: Case, inline: DatasetSpec) -> dict[str, str]:
+    """What the Dataset's own pods take from its labels: the queue, and what its profile copies."""
+    profile, mine = profiles.profile_of(inline.profile, case.observed), case.obj["metadata"].get("labels", {})
+    copied = () if isinstance(profile, Wait) else profile.pod.copy_labels or ()
+    return {**{key: mine[key] for key in copied if key in mine}, **labels_of(case.obj)}
 
 
 def pin_dataset(case: Case) -> DatasetPin | Wait:
