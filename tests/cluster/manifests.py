@@ -31,6 +31,7 @@ SMALLEST: dict[str, Manifest] = {
     },
     "ModelDeployment": {"model": {"name": "reviews", "follow": "latest-passed"}},
     "TrainingProfile": {},
+    "ServingProfile": {},
 }
 NAMES = {"ModelVersion": "reviews-7"}
 SPLIT: Manifest = {"split": {}}

@@ -9,6 +9,7 @@ from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
+from modelyard.api.servingprofile import ServingProfileSpec, ServingProfileStatus
 from modelyard.api.trainingprofile import TrainingProfileSpec, TrainingProfileStatus
 
 
@@ -114,4 +115,10 @@ TRAININGPROFILE = Kind(
     namespaced=False,
 )  # fmt: skip
 
-KINDS: tuple[Kind, ...] = (DATASET, FINETUNEJOB, MODELVERSION, MODELDEPLOYMENT, TRAININGPROFILE)
+SERVINGPROFILE = Kind(
+    "ServingProfile", "servingprofiles", "sprof", ServingProfileSpec, ServingProfileStatus,
+    (Column("Ready", '.status.conditions[?(@.type=="Ready")].status'), AGE),
+    namespaced=False,
+)  # fmt: skip
+
+KINDS: tuple[Kind, ...] = (DATASET, FINETUNEJOB, MODELVERSION, MODELDEPLOYMENT, TRAININGPROFILE, SERVINGPROFILE)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, cel
+from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, ObjectName, cel
+from modelyard.names import DEFAULT_PROFILE
 
 
 class Follow(ApiModel):
@@ -51,6 +52,11 @@ class Serve(ApiModel):
     )
     replicas: Replicas = Field(default_factory=Replicas)
     resources: ServeResources = Field(default_factory=ServeResources)
+    profile: ObjectName = Field(
+        default=DEFAULT_PROFILE,
+        description="Name of a ServingProfile, which adds to the pods what the platform team allows; without one named "
+        "default nothing is added.",
+    )
 
 
 class ModelDeploymentSpec(ApiModel):

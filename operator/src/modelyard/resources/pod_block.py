@@ -42,7 +42,9 @@ def in_container(pod: Pod, container: Manifest) -> Manifest:
         mounts.append(dict(SHARED_MEMORY))
     overridden = {entry["name"] for entry in added}
     env = [entry for entry in container.get("env", ()) if entry["name"] not in overridden] + added
-    made = {**container, "env": env, "volumeMounts": [*container.get("volumeMounts", ()), *mounts]}
+    made = {**container, "env": env}
+    if mounts:
+        made["volumeMounts"] = [*container.get("volumeMounts", ()), *mounts]
     if pod.env_from:
         made["envFrom"] = [*container.get("envFrom", ()), *block["envFrom"]]
     if pod.ephemeral_storage:

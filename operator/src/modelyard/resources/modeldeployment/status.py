@@ -109,7 +109,7 @@ def _failed(failure: Failure, serving: int | None) -> Verdict:
     rest = f"version {serving} serves on. " if serving is not None else ""
     text = (
         f"version {failure.version} failed and gets no traffic: {failure.message}. {rest}"
-        "It is tried again when this spec or the server image changes, or a newer version appears"
+        "It is tried again when this spec, the ServingProfile or the server image changes, or a newer version appears"
     )
     return Verdict(False, failure.reason, text, stalled=True)
 
