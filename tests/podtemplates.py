@@ -40,7 +40,7 @@ def all_pods() -> dict[str, Pod]:
         "run whose user the cluster chooses": _job_of(Yard(a_finetunejob(), a_profile(pod=NO_USER), _rows())),
         "server": _server(PodBlock()),
         "server with all that a profile adds": _server(PodBlock.model_validate(FULL_POD)),
-        "server under KServe": _kserve_server(PodBlock()),
+        "server under KServe": _kserve_server(),
         **_chart_pods(),
     }
 
