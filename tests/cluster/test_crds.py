@@ -111,6 +111,12 @@ def test_examples_are_accepted_and_settle(kubectl: Kubectl, path: Path) -> None:
     assert kubectl.ok("-n", "good", "diff", "-f", str(path)) == ""
 
 
+def test_a_modeldeployment_is_scaled_as_autoscalers_do_it(kubectl: Kubectl) -> None:
+    kubectl.create(smallest("ModelDeployment", name="scaled"), "-n", "good")
+    kubectl.ok("-n", "good", "scale", "modeldeployment/scaled", "--replicas=3")
+    assert kubectl.ok("-n", "good", "get", "mdep", "scaled", "-o", "jsonpath={.spec.serve.replicas.min}") == "3"
+
+
 IMMUTABLE = {
     "model": "other", "number": 8, "task": "other", "uri": "s3://modelyard/other/", "digest": "sha256:" + "1" * 64,
     "size": 13, "formats": ["safetensors", "onnx"], "lineage.run": "2", "lineage.image": "trainer:2",

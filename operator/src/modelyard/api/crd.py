@@ -91,10 +91,17 @@ def _version(kind: Kind) -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}, **_scale(kind)},
         "additionalPrinterColumns": [_column(column) for column in kind.columns],
         "schema": {"openAPIV3Schema": _without_defaults_in_lists(_with_spoken_defaults(root_schema(kind)))},
     }
+
+
+def _scale(kind: Kind) -> dict[str, Any]:
+    if kind.scale is None:
+        return {}
+    fields = ("specReplicasPath", "statusReplicasPath", "labelSelectorPath")
+    return {"scale": dict(zip(fields, kind.scale, strict=True))}
 
 
 def _column(column: Column) -> dict[str, Any]:

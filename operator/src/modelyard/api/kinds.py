@@ -34,6 +34,8 @@ class Kind:
     status: type[CommonStatus]
     columns: tuple[Column, ...]
     namespaced: bool = True
+    scale: tuple[str, str, str] | None = None
+    """Paths of wanted replicas, replicas and label selector, for autoscalers and `kubectl scale`."""
     rules: tuple[tuple[str, str], ...] = ()
     """CEL rules at the root, where metadata.name is visible."""
 
@@ -101,6 +103,7 @@ MODELDEPLOYMENT = Kind(
         Column("Backend", ".status.backend", wide=True),
         REASON, AGE,
     ),
+    scale=(".spec.serve.replicas.min", ".status.replicas", ".status.selector"),
     rules=(
         (
             "self.metadata.name.size() <= 36 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

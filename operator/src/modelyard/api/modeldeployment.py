@@ -29,7 +29,8 @@ class Follow(ApiModel):
 class Replicas(ApiModel):
     """Number of server pods."""
 
-    min: int = Field(default=1, ge=1, le=100, description="Pods of the serving version.")
+    min: int = Field(default=1, ge=1, le=100, description="Pods of the serving version, and of a candidate before it takes over. An autoscaler that "
+        "names the ModelDeployment as its target, or kubectl scale, sets it.")
 
 
 class ServeResources(ApiModel):
@@ -80,6 +81,8 @@ class ModelDeploymentStatus(CommonStatus):
     suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
     previous: int | None = Field(default=None, description="Version that served before; it drains for a moment.")
     switched_at: str | None = Field(default=None, description="When traffic moved from `previous` to `serving`.")
+    replicas: int | None = Field(default=None, description="Pods of the serving version that exist.")
+    selector: str | None = Field(default=None, description="Labels of the serving version's pods, for autoscalers.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")
     backend: Backend | None = Field(
         default=None, description="What runs the servers; chosen at the first one, changed by spec.serve.backend only."
