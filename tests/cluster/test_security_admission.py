@@ -161,12 +161,12 @@ def test_nobody_but_the_operator_writes_status_and_versions(installed: Installed
 def test_no_policy_has_a_type_error(installed: Installed) -> None:
     """The API server type-checks expressions against the CRDs and says what it finds in status."""
     policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
-    assert len(policies) == 4
+    assert len(policies) == 5
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and any("typeChecking" not in p.get("status", {}) for p in policies):
         policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
         time.sleep(0.5)
-    assert [p["status"]["typeChecking"] for p in policies] == [{}] * 4
+    assert [p["status"]["typeChecking"] for p in policies] == [{}] * 5
     assert ACCOUNT in json.dumps(policies)
 
 

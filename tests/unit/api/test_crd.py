@@ -96,7 +96,7 @@ def test_definition_is_complete_and_small(kind: Kind) -> None:
     assert definition["metadata"]["name"] == f"{kind.plural}.modelyard.dev"
     assert definition["spec"]["names"]["categories"] == ["modelyard"]
     assert definition["spec"]["names"]["shortNames"] == [kind.short]
-    assert version["subresources"] == {"status": {}}
+    assert set(version["subresources"]) == ({"status", "scale"} if kind.scale else {"status"})
     assert [column["name"] for column in version["additionalPrinterColumns"]] == [c.name for c in kind.columns]
     assert len(json.dumps(definition)) < LIMIT and len(to_yaml(definition)) < LIMIT
 

@@ -29,8 +29,13 @@ class Follow(ApiModel):
 class Replicas(ApiModel):
     """Number of server pods."""
 
-    min: int = Field(default=1, ge=1, le=100, description="Pods of the serving version, and of a candidate before it takes over. An autoscaler that "
-        "names the ModelDeployment as its target, or kubectl scale, sets it.")
+    min: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Pods of the serving version, and of a candidate before it takes over. An autoscaler whose "
+        "target is the ModelDeployment, or kubectl scale, sets it.",
+    )
 
 
 class ServeResources(ApiModel):

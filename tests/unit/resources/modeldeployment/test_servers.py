@@ -42,7 +42,8 @@ def test_deployment() -> None:
 def test_an_autoscaler_reads_the_pods_of_the_serving_version_and_a_candidate_gets_as_many() -> None:
     w = live(obj=a_modeldeployment(replicas={"min": 3}))
     w.turn()
-    assert (w.status["replicas"], w.status["selector"]) == (3, "modelyard.dev/deployment=reviews,modelyard.dev/version=7")
+    assert w.status["replicas"] == 3
+    assert w.status["selector"] == "modelyard.dev/deployment=reviews,modelyard.dev/version=7"
     w.edit(a_modeldeployment(replicas={"min": 5}))
     w.versions[8] = a_ready_version(8)
     w.turn()
