@@ -231,7 +231,9 @@ def published_rows(task: str = "text-classification") -> dict[str, Any]:
     """Fact `manifest` of prepared rows."""
     info = {
         "task": task, "digest": "sha256:" + "d" * 64, "rows": {"train": 80, "validation": 10, "test": 10},
-        "classes": {"negative": 40, "positive": 60}, "removed": {"duplicate": 3},
+        "classes": {"negative": {"train": 32, "validation": 4, "test": 4},
+                    "positive": {"train": 48, "validation": 6, "test": 6}},
+        "removed": {"duplicate": 3},
     }  # fmt: skip
     return _published("dataset", info)
 

@@ -95,7 +95,7 @@ def prepare(life: Life) -> None:
     life.until("the Job of rows", lambda: bool(life.children("job", "rows")))
     (job,) = life.children("job", "rows")
     config = json.loads(life.get("configmap", job)["data"]["run.json"])
-    counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": 1}, "removed": {}}
+    counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": {"train": 1}}, "removed": {}}
     info = DatasetInfo(task="text-classification", digest="sha256:" + "d" * 64, **counts)
     life.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
     life.kube("delete", "job", job)

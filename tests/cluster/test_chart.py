@@ -23,7 +23,10 @@ def installed() -> Iterator[Installed]:
 
 
 def may(installed: Installed, verb: str, resource: str, *options: str) -> bool:
-    return installed.operator.run("auth", "can-i", verb, resource, *options).stdout.strip() == "yes"
+    answer = installed.operator.run("auth", "can-i", verb, resource, *options)
+    said = answer.stdout.strip().split(" ")[0]
+    assert said in ("yes", "no"), answer.stderr
+    return said == "yes"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,11 @@ def _fill(store: Store, folder: Path) -> None:
     dataset = smallest("Dataset")
     placed = {**dataset, "metadata": {**dataset["metadata"], "namespace": "team"}}
     info = DatasetInfo(
-        task="text-classification", digest="sha256:" + "d" * 64, rows={"train": 1}, classes={"yes": 1}, removed={}
+        task="text-classification",
+        digest="sha256:" + "d" * 64,
+        rows={"train": 1},
+        classes={"yes": {"train": 1}},
+        removed={},
     )
     publish(store, BUCKET, prefix(placed, DatasetSpec.model_validate(dataset["spec"])), rows, "dataset", info.dump())
 

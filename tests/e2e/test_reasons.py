@@ -132,11 +132,11 @@ def test_a_store_key_that_the_store_refuses(yard: Yard) -> None:
     says(message, "InvalidAccessKeyId", "check what the key may read and write", "spec.store", "spec.attempt: 2")
 
 
-def test_a_failure_tells_where_the_whole_log_lies(yard: Yard) -> None:
-    with profile(yard, "fragile", retries=0) as fragile:
-        yard.apply(yard.stub("crash", behaviour=Behaviour(ends="INTERNAL"), profile=fragile))
-        message = yard.wait_reason("finetunejob", "crash", "TrainerFailed", 90)
-    says(message, "the stub was told to end with INTERNAL", "spec.attempt: 2")
+def test_a_failure_that_repeats_is_not_tried_again_and_tells_where_the_whole_log_lies(yard: Yard) -> None:
+    yard.apply(yard.stub("crash", behaviour=Behaviour(ends="INTERNAL")))
+    message = yard.wait_reason("finetunejob", "crash", "TrainerFailed", 120)
+    says(message, "the stub was told to end with INTERNAL", "the same failure twice in a row", "spec.attempt: 2")
+    yard.wait("finetunejob", "crash", lambda o: o["status"]["resumes"] == 1, 5)
     command = re.search(r"the whole log: kubectl ([^;]*)", message)
     assert command is not None, message
     assert yard.cluster.kube(*shlex.split(command[1])).strip()

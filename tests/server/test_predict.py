@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -32,6 +33,15 @@ def test_v1(server: Server, form: Any) -> None:
         assert list(row["scores"]) == LABELS
         assert row["score"] == row["scores"][row["label"]] == max(row["scores"].values())
         assert sum(row["scores"].values()) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_every_address_answers(server: Server, host: str) -> None:
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine knows no IPv6")
+    connection = http.client.HTTPConnection(host, server.port, timeout=10)
+    connection.request("GET", "/v2/health/ready")
+    assert connection.getresponse().status == 200
 
 
 def test_v2(server: Server) -> None:

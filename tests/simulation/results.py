@@ -47,7 +47,7 @@ def _rows(config: dict[str, Any]) -> StoredManifest:
         task=config["task"],
         digest=digest_of(content),
         rows={"train": 800, "validation": 100, "test": 100},
-        classes={"good": 500, "bad": 500},
+        classes={key: {"train": 400, "validation": 50, "test": 50} for key in ("good", "bad")},
         removed={"duplicate": 3},
     )
     files = [file_entry(f"{side}.jsonl", 1000) for side in ("train", "validation", "test")]

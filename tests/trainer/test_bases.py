@@ -233,7 +233,7 @@ def test_a_base_that_answers_by_its_neighbours(yard: Yard, dataset: dict[str, st
     )
     code, outcome = yard.run(yard.train_config("xlnet", pin, dataset))
     assert (code, outcome.stage) == (ExitCode.BASE_INVALID, "load"), outcome
-    assert "stands beside a text" in outcome.message
+    assert "in the same batch" in outcome.message
 
 
 def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:

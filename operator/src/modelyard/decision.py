@@ -110,6 +110,7 @@ class Platform:
     store_region: str = "us-east-1"
     store_bucket: str = "modelyard"
     namespace: str = "modelyard"
+    cluster_domain: str = "cluster.local"
     endpoint: str = ""
     """https:// address of the operator's endpoint for run pods."""
     endpoint_ca: str = ""

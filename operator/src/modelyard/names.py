@@ -52,6 +52,7 @@ VERIFIED: Final = "Verified"  # of a ModelVersion
 # What a run noticed about itself: condition types of a FineTuneJob, present only while True, and their reasons.
 NOTHING_LEARNED: Final = "NothingLearned"  # no better than always naming the commonest class
 RATE_LOWERED: Final = "LearningRateLowered"  # training diverged and started again, once
+ROWS_TRUNCATED: Final = "RowsTruncated"  # more than 1 % of a split's rows are longer than maxLength
 
 # Reasons: stable words, the message has the details. Progress first, then faults.
 PENDING: Final = "Pending"

@@ -46,6 +46,7 @@ class Settings:
             store_region=env.get("MODELYARD_STORE_REGION", "us-east-1"),
             store_bucket=env.get("MODELYARD_STORE_BUCKET", "modelyard"),
             namespace=namespace,
+            cluster_domain=env.get("MODELYARD_CLUSTER_DOMAIN", "cluster.local"),
             endpoint=f"https://{host}",
         )
         return Settings(

@@ -132,3 +132,13 @@ def test_what_is_no_longer_asked_wakes_nobody() -> None:
     index.forget(JOB)
     assert list(index.askers(obj(name="e"))) == []
     assert not (index._needs or index._askers or any(index._selects.values()))
+
+
+def test_no_data_of_a_config_map_is_kept() -> None:
+    cache = Cache()
+    big = {"data": {"rows": "x" * 700_000}, "binaryData": {"more": "eA=="}}
+    meta = {"namespace": "team", "name": "heavy", "uid": "1", "resourceVersion": "1"}
+    cache.put({"kind": "ConfigMap", "metadata": meta, **big})
+    known = cache.get("ConfigMap", "team", "heavy")
+    assert known is not None
+    assert not {"data", "binaryData"} & set(known)

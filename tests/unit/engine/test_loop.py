@@ -11,8 +11,9 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Child, Decision, Fact, Manifest, Observed, Ref, Room
+from modelyard.engine.apply import RefusedError
 from modelyard.engine.facts import Facts
-from modelyard.engine.kube import Kube
+from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
 from modelyard.engine.resync import mend, resync
@@ -160,5 +161,37 @@ def test_what_changes_while_facts_are_asked_wakes_the_asker() -> None:
         engine.rooms["TrainingProfile"] = replace(room, needs=lambda obj, observed: (ref, Fact("slow")))
         await engine.run_pass(KEY)
         assert KEY in woken
+
+    lived(script)
+
+
+def test_a_job_is_not_made_without_its_config_map() -> None:
+    def decide_both(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+        config: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "job"}, "data": {}}
+        told = observed.refused.get(("ConfigMap", "job"), "")
+        decision = decide(obj, observed, now)
+        return replace(
+            decision,
+            status={"phase": told or "Seen"},
+            children=(Child(config, "create"), *decision.children),
+        )
+
+    async def script(api: FakeApi, engine: Engine) -> None:
+        engine.rooms["TrainingProfile"] = replace(engine.rooms["TrainingProfile"], decide=decide_both)
+        create = engine.world.kube.create
+
+        async def too_long(manifest: Manifest) -> Manifest:
+            if manifest["kind"] == "ConfigMap":
+                raise KubeError(422, "Too long: must have at most 1048576 bytes", "Invalid")
+            return await create(manifest)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine.world.kube, "create", too_long)
+            with pytest.raises(RefusedError):
+                await engine.run_pass(KEY)
+            assert api.look("Job", "", "job") is None
+        await engine.run_pass(KEY)
+        assert api.look("ConfigMap", "", "job") is not None
+        assert api.look("Job", "", "job") is not None
 
     lived(script)

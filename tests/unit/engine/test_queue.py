@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.queue import WorkQueue
 from tests.simulation import clock
@@ -223,3 +224,20 @@ def test_pauses_of_no_time_on_the_operators_own_loop() -> None:
         return work.times()
 
     assert len(uvloop.run(play())) == 1
+
+
+@pytest.mark.parametrize(("fault", "traced"), [(RefusedError("ConfigMap too long"), False), (ValueError("bug"), True)])
+def test_a_refusal_is_logged_without_a_traceback(
+    fault: Exception, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(number: int) -> float | None:
+        raise fault
+
+    async def script(queue: WorkQueue) -> None:
+        queue.add(A)
+        await asyncio.sleep(5)
+
+    lived(Recorder(then=fail), script)
+    told = [record for record in caplog.records if "reconcile failed" in record.message]
+    assert told and all(bool(record.exc_info) is traced for record in told)
+    assert str(fault) in told[0].message

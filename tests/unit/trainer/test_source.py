@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Row
 from modelyard_trainer.data.source import Wanted, read_files
 from modelyard_trainer.errors import TrainerError
@@ -18,7 +19,7 @@ WANTED = Wanted("body", "stars")
 def read(tmp_path: Path, name: str, content: bytes, wanted: Wanted = WANTED) -> tuple[list[Row], Counter[str]]:
     path, removed = tmp_path / name, Counter[str]()
     path.write_bytes(content)
-    return list(read_files([path], "auto", wanted, removed)), removed
+    return list(read_files([path], "auto", wanted, removed, Notes("stars"))), removed
 
 
 JSONL = b'{"body": "good", "stars": 5}\n\n{"body": "bad", "stars": 1.5, "id": [1]}\n{"body": "so so", "stars": true}\n'
@@ -52,6 +53,14 @@ def test_rows(tmp_path: Path, name: str, content: bytes, expected: list[Row]) ->
     assert read(tmp_path, name, content)[0] == expected
 
 
+def test_files_of_several_formats_are_each_read_as_what_they_are(tmp_path: Path) -> None:
+    files = {"a.csv": CSV, "b.jsonl": GOOD, "c.tsv": b"body\tstars\nz\t3\n", "d.csv": b"", "e": b""}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = list(read_files(sorted(tmp_path.iterdir()), "auto", WANTED, Counter(), Notes("stars")))
+    assert [row.label for row in found] == ["5", "1", "1", "3"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -67,6 +76,15 @@ def test_rows_without_text_or_class_are_counted(tmp_path: Path, line: bytes) -> 
     found, removed = read(tmp_path, "a.jsonl", b'{"body": "x", "stars": 1}\n' + line)
     assert len(found) == 1
     assert removed == {"empty": 1}
+
+
+def test_the_first_rows_without_text_or_class_are_named(tmp_path: Path) -> None:
+    path, removed, notes = tmp_path / "a.csv", Counter[str](), Notes("stars")
+    path.write_bytes(b"body,stars\nx,1\n" + b",1\nx,\n" * 3)
+    assert len(list(read_files([path], "auto", WANTED, removed, notes))) == 1
+    notes.add_empty(removed["empty"])
+    (note,) = notes.shown()
+    assert note == "6 rows have no text or no class and are left out: a.csv line 3, a.csv line 4, a.csv line 5, ..."
 
 
 GOOD = b'{"body": "x", "stars": 1}\n'
@@ -87,6 +105,7 @@ GOOD = b'{"body": "x", "stars": 1}\n'
             ["byte 0xe9 at offset 39 (line 2)", "'\u00e9'", "iconv -f CP1252"],
         ),
         ("a.csv", b"body,stars\n" + b"x,1\n" * 30_000 + b"\x93x,1\n", ["byte 0x93 at offset 120011 (line 30002)"]),
+        ("a.csv", b"PK\x03\x04\x14\x00\x06\x00\x08\xd7", ["a.csv is a spreadsheet or a zip file", "as CSV in UTF-8"]),
         ("a.json", b"[1, 2]", ["a.json item 1 is a number, not a JSON object"]),
         ("a.json", b'[{"body": "x"', ["a.json is not a JSON list"]),
         ("a.csv", b"body,body,stars\nx,y,5\n", ["the column body 2 times", "a name of its own"]),

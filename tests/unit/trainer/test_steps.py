@@ -190,4 +190,7 @@ def test_useless_rows_are_named(sides: Sides, parts: list[str]) -> None:
 
 
 def test_good_rows_are_counted() -> None:
-    assert check_rows(sides_of("aab", "ab", "ab"), Counter(), Notes("stars"), "s3://data/rows") == {"a": 4, "b": 3}
+    assert check_rows(sides_of("aab", "ab", "ab"), Counter(), Notes("stars"), "s3://data/rows") == {
+        "a": {"train": 2, "validation": 1, "test": 1},
+        "b": {"train": 1, "validation": 1, "test": 1},
+    }

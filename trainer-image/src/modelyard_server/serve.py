@@ -15,12 +15,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, StarletteHTTPException
 from fastapi.responses import JSONResponse
-from kserve import ModelServer
+from kserve import ModelServer, model_server
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.protocol.rest.server import RESTServer
 
+from modelyard.listening import listening_socket
 from modelyard_server import grpc_server, metrics
 from modelyard_server.classifier import Classifier
 from modelyard_server.line import BusyError, Line
@@ -49,6 +51,15 @@ class Settings:
     max_body: int = 8 << 20
     max_waiting: int = 100
     drain_seconds: float = 5.0
+
+
+class EveryAddress(RESTServer):  # type: ignore[misc]
+    """The SDK's own listens on IPv4 alone."""
+
+    async def start(self) -> None:
+        """Serve on every address until the process is asked to end."""
+        self.create_application()
+        await self._server.serve(sockets=[listening_socket(self.config.port)])
 
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
@@ -102,6 +113,7 @@ def run(settings: Settings, loaded: Loaded) -> None:
         enable_grpc=False,  # ours runs beside it, see grpc_server
         enable_latency_logging=False,
     )
+    model_server.RESTServer = EveryAddress  # the SDK makes it itself, when it starts
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.dataplane.version = settings.version
     server.model_repository_extension = FixedRepository(server.registered_models)

@@ -13,11 +13,11 @@ DEFAULT_LENGTH = 128
 LEARNED_POSITIONS = frozenset(
     {
         *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text"),
-        *("longformer", "mpnet", "xmod", "luke", "ibert", "esm", "markuplm", "layoutlmv3"),
+        *("longformer", "mpnet", "xmod", "luke", "ibert", "esm", "lilt", "markuplm", "layoutlmv3"),
     }
 )
 """Types that count positions from behind the padding id: 514 positions are 512 tokens."""
-RELATIVE = frozenset({"t5", "mt5", "umt5", "xlnet", "transfo-xl", "bloom", "mpt", "funnel", "mamba", "mamba2", "rwkv"})
+RELATIVE = frozenset({"t5", "mt5", "umt5", "xlnet", "bloom", "mpt", "funnel"})
 """Types without a table of positions: any length can be computed."""
 LIMITS = (
     "max_position_embeddings",

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from transformers import Trainer
 
 from modelyard_trainer.errors import Interrupted
+from modelyard_trainer.predict import batches
 
 
 class EncodedRows(Dataset):  # type: ignore[misc]
@@ -81,10 +82,26 @@ class BatchesByLength(Sampler):  # type: ignore[misc]
         return iter(batch_order(self._lengths, self._size, self._seed, self._epoch()).tolist())
 
 
+class BatchesByTokens(BatchSampler):  # type: ignore[misc]
+    """Batches of at most so many padded tokens, longest rows first."""
+
+    def __init__(self, lengths: np.ndarray, tokens: int) -> None:
+        self.batch_size = 1  # of one size they are not; accelerate would take the rest by this size for a last batch
+        self.drop_last = False
+        self._batches = [batch.tolist() for batch in batches(lengths, tokens)]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
+
+
 class Loop(Trainer):  # type: ignore[misc]
     """The Trainer; its own samplers draw from the global state, which a resumed run cannot repeat."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, evaluation_tokens: int, **settings: Any) -> None:
+        self._tokens = evaluation_tokens
         super().__init__(preprocess_logits_for_metrics=_logits, **settings)
         # Classifiers take the mean over a batch and ignore the count of items: accumulation must divide itself.
         self.model_accepts_loss_kwargs = False
@@ -93,6 +110,18 @@ class Loop(Trainer):  # type: ignore[misc]
         rows = train_dataset if train_dataset is not None else self.train_dataset
         size = self.args.train_batch_size
         return BatchesByLength(rows.lengths, size, self.args.seed, lambda: int(self.state.epoch or 0))
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Batches by memory."""
+        rows = eval_dataset if eval_dataset is not None else self.eval_dataset
+        sampler, pinned = BatchesByTokens(rows.lengths, self._tokens), self.args.dataloader_pin_memory
+        loader = DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator, pin_memory=pinned)
+        return self.accelerator.prepare(loader)
+
+    def prediction_step(self, *args: Any, **settings: Any) -> Any:
+        """The batch's loss once for each of its rows, so that the mean is one over rows."""
+        loss, logits, labels = super().prediction_step(*args, **settings)
+        return loss.repeat(len(labels)), logits, labels
 
     def evaluate(self, *args: Any, **settings: Any) -> Any:
         """Draws nothing from the global state, and is owed by the checkpoint of a pod that has no time for it."""

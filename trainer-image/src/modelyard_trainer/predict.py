@@ -1,42 +1,58 @@
-"""Logits of a torch model for many rows, in batches of similar length."""
+"""Logits of a torch model for many rows, in batches of similar length that fit into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-BATCH = 64
+if TYPE_CHECKING:
+    from modelyard_trainer.run import TrainRun
+
+TOKENS = 4096
+"""Padded tokens of a batch that any machine takes which takes the model."""
 Pad = Callable[[Sequence[Any]], dict[str, np.ndarray]]
 """Token ids of rows -> padded model inputs."""
 
 
-def torch_logits(model: Any, rows: list[np.ndarray], pad: Pad) -> np.ndarray:
-    """fp32 logits (rows, classes) in the order of the rows, on the model's device, without dropout."""
+def tokens_at_once(run: TrainRun) -> int:
+    """Padded tokens that an evaluation batch may have: as many as a batch of training, which needs more memory."""
+    if run.part == "publish":
+        return TOKENS  # a foreign container trained, with batches that nobody here knows
+    longest = max((len(row) for row in run.encoded["train"]), default=0)
+    return max(TOKENS, run.config.train.batch_size * longest)
+
+
+def batches(lengths: Sequence[int] | np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Row numbers per batch, longest rows first; rows x longest row <= `tokens`, or a single row."""
+    widths: np.ndarray = np.maximum(np.asarray(lengths, dtype=np.int64), 1)
+    order: np.ndarray = np.argsort(-widths, kind="stable")
+    found, at = [], 0
+    while at < len(order):
+        size = max(1, tokens // int(widths[order[at]]))
+        found.append(order[at : at + size])
+        at += size
+    return found
+
+
+def torch_logits(model: Any, rows: list[np.ndarray], pad: Pad, tokens: int = TOKENS) -> np.ndarray:
+    """fp32 logits (rows, classes) in the order of the rows, on the model's device, without dropout.
+
+    `tokens`: padded tokens of a batch.
+    """
     import torch
 
     model.eval()
     device = next(model.parameters()).device
-
-    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
-        inputs = {name: torch.from_numpy(value).to(device) for name, value in batch.items()}
-        with torch.inference_mode():
-            logits: np.ndarray = model(**inputs).logits.float().cpu().numpy()
-        return logits
-
-    return in_batches(rows, pad, run)
-
-
-def in_batches(
-    rows: list[np.ndarray],
-    pad: Pad,
-    run: Callable[[dict[str, np.ndarray]], np.ndarray],
-) -> np.ndarray:
-    """Apply `run` to padded batches, longest rows first, and give its results in the order of the rows."""
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-    parts = [run(pad([rows[index] for index in order[at : at + BATCH]])) for at in range(0, len(order), BATCH)]
+    order = batches([len(row) for row in rows], tokens)
+    parts = []
+    with torch.inference_mode():
+        for batch in order:
+            padded = pad([rows[index] for index in batch])
+            inputs = {name: torch.from_numpy(value).to(device) for name, value in padded.items()}
+            parts.append(model(**inputs).logits.float().cpu().numpy())
     found: np.ndarray = np.concatenate(parts)
     result: np.ndarray = np.empty_like(found)
-    result[order] = found
+    result[np.concatenate(order)] = found
     return result

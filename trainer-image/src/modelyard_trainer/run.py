@@ -99,6 +99,8 @@ class TrainRun(Run):
     """Token ids per side and row."""
     max_length: int = 0
     """Tokens per row; longer rows are cut."""
+    longest: int | None = None
+    """Tokens that the base takes at most; None if it has no such limit."""
     pad_id: int = 0
     model: Any = None
     fresh: list[str] = field(default_factory=list)

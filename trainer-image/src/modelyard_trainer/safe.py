@@ -77,7 +77,7 @@ def strict_json(data: bytes, name: str) -> Any:
         found = dict(pairs)
         if len(found) != len(pairs):
             twice = next(key for key, _ in pairs if [k for k, _ in pairs].count(key) > 1)
-            raise unsafe(name, f"the key {twice!r} stands in it twice")
+            raise unsafe(name, f"the key {twice!r} is in it twice")
         return found
 
     try:

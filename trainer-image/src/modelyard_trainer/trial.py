@@ -38,14 +38,14 @@ def execute(run: TrainRun) -> None:
     rows = _two_rows(run)
     pad = functools.partial(task_named(run.config.task).pad, pad_id=run.pad_id)
     try:
-        both, alone = torch_logits(run.model, rows, pad), torch_logits(run.model, rows[1:], pad)
+        both, alone = torch_logits(run.model, rows, pad, 2 * LONGEST), torch_logits(run.model, rows[1:], pad)
     except Exception as fault:
         raise out_of_memory(fault) or _unanswered(run, kind, fault) from fault
     if both.shape != (2, len(run.labels)):
         raise bad_base(f"spec.from.base (type '{kind}') answers {both.shape} for 2 rows of {len(run.labels)} classes")
     if (difference := _difference(both[1:], alone)) > ALIKE:
         raise bad_base(
-            f"spec.from.base (type '{kind}') answers otherwise when a longer text stands beside a text (logits differ "
+            f"spec.from.base (type '{kind}') answers otherwise when a longer text is in the same batch (logits differ "
             f"by {difference:.1%}): models of this type cannot be served in batches, choose another"
         )
     if "onnx" in run.config.export and kind not in EXPORTS:

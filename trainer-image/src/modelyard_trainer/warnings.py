@@ -8,10 +8,17 @@ from modelyard import names
 from modelyard.api.modelversion import RunWarning
 from modelyard_trainer.run import TrainRun
 
+FEW = 0.01
+"""Share of rows that may be cut without a word."""
+
 
 def warnings_of(run: TrainRun) -> list[RunWarning]:
     """All warnings of an evaluated run."""
-    messages = {names.NOTHING_LEARNED: _nothing_learned(run), names.RATE_LOWERED: _rate_lowered(run)}
+    messages = {
+        names.NOTHING_LEARNED: _nothing_learned(run),
+        names.RATE_LOWERED: _rate_lowered(run),
+        names.ROWS_TRUNCATED: _rows_truncated(run),
+    }
     return [RunWarning(reason=reason, message=message) for reason, message in messages.items() if message]
 
 
@@ -39,3 +46,16 @@ def _rate_lowered(run: TrainRun) -> str:
         f"training diverged at its start ({run.lowered['seen']}): it began again with the rate {run.lowered['to']:g} "
         f"in place of {run.lowered['from']:g}; set spec.train.learningRate to that or less"
     )
+
+
+def _rows_truncated(run: TrainRun) -> str:
+    """Enough rows of any split are longer than the model reads."""
+    counts: dict[str, dict[str, float]] = run.figures.get("truncated", {})
+    if not any(count["share"] > FEW for count in counts.values()):
+        return ""
+    told = ", ".join(f"{count['rows']} {split} rows ({count['share']:.1%})" for split, count in counts.items())
+    seen = f"of longer texts only the first {run.max_length} tokens are read, in training as in serving: {told}"
+    if run.longest is not None and run.max_length >= run.longest:
+        return f"{seen}. The base takes no more: choose a spec.from.base for longer texts, or shorten the rows"
+    most = f", the base takes up to {run.longest}" if run.longest is not None else ""
+    return f"{seen}. If what tells the classes may stand later, raise spec.train.maxLength{most}"

@@ -64,10 +64,11 @@ class Source(ApiModel):
     inline: list[InlineRow] | None = Field(
         default=None, min_length=1, max_length=200, description="Rows written in the object itself."
     )
-    format: Literal["auto", "jsonl", "json", "csv", "tsv"] = Field(
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet"] = Field(
         default="auto",
         description="Format of s3 objects, UTF-8, .gz allowed: JSON lines, a JSON list of objects, CSV or TSV with a "
-        "header line (commas, semicolons, tabs or bars). auto: by each file's name, else by its first character.",
+        "header line (commas, semicolons, tabs or bars), Parquet. auto: by each file's name, else by its first "
+        "character.",
     )
     columns: Columns = Field(default_factory=Columns)
 
@@ -175,7 +176,7 @@ class DatasetStatus(CommonStatus):
     prefix: str | None = Field(default=None, description="Where the prepared rows lie in the artifact store.")
     digest: str | None = Field(default=None, description="sha256 of the prepared rows, of content only.")
     rows: Rows | None = None
-    classes: dict[str, int] | None = Field(default=None, description="Rows per class over all sides.")
+    classes: dict[str, Rows] | None = Field(default=None, description="Rows of each class in each split.")
     removed: dict[str, int] | None = Field(default=None, description="Rows removed, by reason.")
     notes: list[str] | None = Field(
         default=None, description="What preparation noticed, for example classes with too few rows to be judged."

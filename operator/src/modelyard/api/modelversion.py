@@ -92,7 +92,7 @@ class ModelVersionSpec(ApiModel):
     deletion_policy: Literal["retain", "delete"] = Field(
         default="retain",
         description="delete: the artifacts go with this object, once nothing serves it; in force as soon as the "
-        "finalizer modelyard.dev/artifacts stands on it.",
+        "object has the finalizer modelyard.dev/artifacts.",
     )
 
 

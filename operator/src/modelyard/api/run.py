@@ -164,7 +164,7 @@ class RunReport(StatusModel):
     baselines: dict[str, float] = Field(default_factory=dict, description="macro F1 on the same test rows.")
     train: dict[str, Any] = Field(
         default_factory=dict,
-        description="steps, tokens, tokens_per_second, seconds_to_first_step, precision ...",
+        description="steps, tokens, tokens_per_second, seconds_to_first_step, precision, truncated rows ...",
     )
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries.")
 
@@ -205,7 +205,7 @@ class DatasetInfo(StatusModel):
     task: str
     digest: str = Field(description="sha256:... of the rows' content, the dataset's digest.")
     rows: dict[str, int]
-    classes: dict[str, int]
+    classes: dict[str, dict[str, int]] = Field(description="Rows of each class in each split.")
     removed: dict[str, int]
     notes: list[str] = Field(default_factory=list, description="What preparation noticed, in sentences.")
     prepare: list[Clean] = Field(default_factory=list, description="How each text was prepared, in order.")

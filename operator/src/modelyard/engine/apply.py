@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,13 @@ from modelyard.engine.kube import RESOURCES, KubeError
 from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
-REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT)
+REFUSALS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+)
 
 
 class RefusedError(Exception):
@@ -72,9 +79,17 @@ async def _prune(room: Room, observed: Observed, decision: Decision, world: Worl
 
 
 async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
-    """Ensure all children side by side, Jobs first as they take longest; the messages of those that were refused."""
+    """Ensure all children side by side, new Jobs after what they read; the messages of those that were refused.
+
+    A Job whose ConfigMap was refused is not made: its pod would wait for it without a word.
+    """
     todo = [child for child in children if not _stands(obj, child, world)]
-    todo.sort(key=lambda child: child.key[0] != "Job")
+    last = [child for child in todo if child.key[0] == "Job" and world.cache.get(*_key(obj, child)) is None]
+    refused = await _ensure_each(obj, [child for child in todo if child not in last], world)
+    return refused or await _ensure_each(obj, last, world)
+
+
+async def _ensure_each(obj: Manifest, todo: Sequence[Child], world: World) -> dict[tuple[str, str], str]:
     results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
     for child, result in zip(todo, results, strict=True):

@@ -179,6 +179,9 @@ def matches(obj: Manifest, select: Select) -> bool:
 def slim(obj: Manifest) -> None:
     """Drop what nobody reads, in place: it is half of the memory."""
     obj["metadata"].pop("managedFields", None)
+    if obj.get("kind") == "ConfigMap":  # anyone may label one of a megabyte as ours
+        obj.pop("data", None)
+        obj.pop("binaryData", None)
     if obj.get("kind") == "Job":  # never applied again: of its spec only `suspend` is ever patched
         obj.get("spec", {}).pop("template", None)
     annotations = obj["metadata"].get("annotations")

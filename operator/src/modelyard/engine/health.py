@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from modelyard.engine import metrics
+from modelyard.listening import listening_socket
 
 STALE = 60.0
 DEAF = 150.0
@@ -35,7 +36,7 @@ class Health:
         app.router.add_get("/metrics", make_aiohttp_handler(metrics.REGISTRY))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "0.0.0.0", self._port).start()
+        await web.SockSite(self._runner, listening_socket(self._port)).start()
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from modelyard.engine import metrics
+from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 
 log = logging.getLogger(__name__)
@@ -122,12 +123,14 @@ class WorkQueue:
         try:
             with metrics.timed(metrics.PASS_SECONDS.labels(key[0])):
                 wake_after = await self._work(key)
-        except Exception:
+        except Exception as fault:
             metrics.PASS_FAILURES.labels(key[0]).inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             pause = min(self._cap, 0.2 * 2 ** min(failures - 1, 16)) * self._rng.uniform(0.5, 1.0)
             level = logging.DEBUG if failures < 3 else logging.WARNING
-            log.log(level, "%s %s/%s: reconcile failed, again in %.1f s", *key, pause, exc_info=True)
+            foreseen = isinstance(fault, RefusedError)
+            text = "%s %s/%s: reconcile failed, again in %.1f s: %s"
+            log.log(level, text, *key, pause, fault, exc_info=not foreseen)
             self.add_after(key, pause)
             return
         self._failures.pop(key, None)

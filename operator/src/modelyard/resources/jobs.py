@@ -111,7 +111,7 @@ def why_failed(job: Manifest, pods: Sequence[Manifest], hints: Hints) -> Fault:
     if condition.get("reason") != "BackoffLimitExceeded":
         return fault
     tries = int(job["spec"].get("backoffLimit", 0)) + 1
-    return Fault(fault.reason, f"{fault.message} (tried {tries} times)" if tries > 1 else fault.message, fault.final)
+    return Fault(fault.reason, f"{fault.message}; tried {tries} times" if tries > 1 else fault.message, fault.final)
 
 
 def _from_condition(condition: dict[str, Any]) -> Fault:

@@ -43,7 +43,7 @@ class Fault:
 class Hints:
     """What to try, in the fields of the object that the pods belong to."""
 
-    image: str = "set trainer.image of the TrainingProfile or the chart value trainer.image"
+    image: str = "set trainer.image of the TrainingProfile or the chart value image.trainer"
     memory: str = "raise spec.resources.memory"
     resources: str = "spec.resources"
     """What the pods ask for."""

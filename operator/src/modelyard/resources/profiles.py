@@ -37,7 +37,7 @@ def profile_of(name: str, observed: Observed) -> TrainingProfileSpec | Wait:
     if not image_of(spec, observed):
         return stuck(
             names.IMAGE_PULL,
-            f"no trainer image is known: set trainer.image of TrainingProfile {name} or the chart value trainer.image",
+            f"no trainer image is known: set trainer.image of TrainingProfile {name} or the chart value image.trainer",
         )
     return spec
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from modelyard.api.finetunejob import Gate, Requirement
@@ -52,16 +54,35 @@ def _require(requirement: Requirement, metrics: Metrics) -> Check:
 def _reached(requirement: Requirement, metrics: Metrics) -> float | None:
     if requirement.metric in ("macro_f1", "accuracy"):
         return float(getattr(metrics, requirement.metric))
-    per_class = metrics.per_class.get(requirement.class_ or "")
-    return None if per_class is None else float(getattr(per_class, requirement.metric))
+    found = class_named(requirement.class_ or "", metrics.per_class)
+    return None if found is None else float(getattr(metrics.per_class[found], requirement.metric))
 
 
 def _no_such_class(requirement: Requirement, metrics: Metrics) -> str:
     if requirement.class_ is None:
         return f"gate.require: {requirement.metric} needs `class`"
-    known = sorted(metrics.per_class)
-    listed = ", ".join(known[:CLASSES_NAMED]) + (", ..." if len(known) > CLASSES_NAMED else "")
-    return f"the test rows have no class {requirement.class_!r}; they have: {listed or 'none'}"
+    return f"the test rows have no class {not_among(requirement.class_, metrics.per_class)}"
+
+
+def class_named(asked: str, known: Collection[str]) -> str | None:
+    """The class that is meant: as it is written, else in another Unicode form or with spaces around it."""
+    if asked in known:
+        return asked
+    form = _form(asked)
+    return next((label for label in sorted(known) if _form(label) == form), None)
+
+
+def not_among(asked: str, known: Collection[str]) -> str:
+    """A class that is not there, with the one that was probably meant and those that are there."""
+    folded = {label.casefold(): label for label in sorted(known)}
+    near = get_close_matches(_form(asked).casefold(), folded, n=1)
+    hint = f" (did you mean {folded[near[0]]!r}?)" if near else ""
+    listed = ", ".join(sorted(known)[:CLASSES_NAMED]) + (", ..." if len(known) > CLASSES_NAMED else "")
+    return f"{asked!r}{hint}; they have: {listed or 'none'}"
+
+
+def _form(label: str) -> str:
+    return unicodedata.normalize("NFKC", label).strip()
 
 
 def _export_difference(gate: Gate, metrics: Metrics) -> Check:

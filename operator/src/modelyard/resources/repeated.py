@@ -58,7 +58,7 @@ def repeated(pods: Sequence[Manifest], hints: Hints, *, steps: int = 0) -> Fault
     fault = diagnose(newest[1:], hints)
     if fault is None:
         return None
-    return Fault(fault.reason, f"{fault.message} (the same failure twice in a row, so it is not tried again)", True)
+    return Fault(fault.reason, f"{fault.message}; the same failure twice in a row, so it is not tried again", True)
 
 
 def _further(first: int | None, second: int | None, steps: int) -> bool:

@@ -16,6 +16,9 @@ from modelyard.resources.remembered import remembered
 from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.run_pod import pod_spec
 
+MOST_CONFIG = 1 << 20
+"""Bytes that fit into a ConfigMap."""
+
 
 @remembered
 def children(plan: RunPlan, suspend: bool | None = None) -> tuple[Child, ...]:
@@ -66,10 +69,15 @@ def config_map(plan: RunPlan) -> Manifest:
         "metadata": _metadata(plan),
         "immutable": True,
         "data": {
-            PurePosixPath(CONFIG_PATH).name: json.dumps(plan.config.dump(), sort_keys=True),
+            PurePosixPath(CONFIG_PATH).name: json.dumps(plan.config.dump(), sort_keys=True, ensure_ascii=False),
             PurePosixPath(CA_PATH).name: plan.endpoint_ca,
         },
     }
+
+
+def config_size(plan: RunPlan) -> int:
+    """Bytes of the ConfigMap's data as the API server counts them; over MOST_CONFIG it is refused."""
+    return sum(len(text.encode()) for text in config_map(plan)["data"].values())
 
 
 def job(plan: RunPlan) -> Manifest:

@@ -10,9 +10,11 @@ from modelyard.api.run import PrepareConfig
 from modelyard.decision import Answer
 from modelyard.resources.dataset import ROOM
 from modelyard.resources.doubt import LASTING
+from modelyard.resources.run_job import MOST_CONFIG
 from tests.builders import Dataset, Job, Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
 
+CLASSES = {"negative": {"train": 32, "validation": 4, "test": 4}, "positive": {"train": 48, "validation": 6, "test": 6}}
 S3 = {"s3": {"uri": "s3://data/reviews/"}}
 
 
@@ -43,7 +45,7 @@ def test_from_spec_to_prepared_rows() -> None:
     yard.settle()
     assert (yard.reason, yard.status["phase"], yard.ready["status"]) == (names.PREPARED, "Prepared", "True")
     assert yard.status["rows"] == {"train": 80, "validation": 10, "test": 10}
-    assert yard.status["classes"] == {"negative": 40, "positive": 60}
+    assert yard.status["classes"] == CLASSES
     assert yard.status["removed"] == {"duplicate": 3}
     assert yard.status["digest"] == "sha256:" + "d" * 64
     assert yard.status["prefix"] == config(yard).prefix
@@ -316,3 +318,37 @@ def test_the_same_spec_always_lies_under_the_same_prefix() -> None:
     """A golden value: another one would prepare everything again at the next upgrade of the operator."""
     yard = started()
     assert yard.status["prepareId"] == "1f12fb675e"
+
+
+def inline(sign: str, length: int, rows: int = 200) -> dict[str, Any]:
+    label = ("good", "bad")
+    return {"inline": [{"text": f"{row} {sign * length}", "label": label[row % 2]} for row in range(rows)]}
+
+
+@pytest.mark.parametrize(
+    ("sign", "length", "fits"),
+    [
+        ("x", 4000, True),
+        ("\u0436", 2500, True),
+        ("\u8a33", 1700, True),
+        ("\u8a33", 1800, False),
+        ("\u0436", 4000, False),
+    ],
+)
+def test_rows_in_the_object_count_as_they_are_stored(sign: str, length: int, fits: bool) -> None:
+    yard = lab(a_dataset(source=inline(sign, length)))
+    yard.settle()
+    assert bool(yard.named("Job")) is bool(yard.named("ConfigMap")) is fits
+    if fits:
+        (name,) = yard.named("ConfigMap")
+        data = yard.children["ConfigMap", name]["data"]
+        assert sum(len(text.encode()) for text in data.values()) <= MOST_CONFIG
+        assert config(yard).source.inline[7].text.endswith(sign)  # type: ignore[index]
+        return
+    assert (yard.reason, yard.stalled) == (names.INVALID_SPEC, True)
+    assert "spec.source.inline: 200 rows take" in yard.message
+    assert "at most 1024 KiB" in yard.message
+    assert "spec.source.s3" in yard.message
+    yard.edit(source=inline(sign, 100))
+    yard.settle()
+    assert (yard.stalled, len(yard.named("Job"))) == (False, 1)

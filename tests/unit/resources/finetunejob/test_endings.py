@@ -247,7 +247,7 @@ def test_a_result_that_the_store_did_not_know_once_is_taken() -> None:
 FAILURES: list[tuple[Any, str, list[str]]] = [
     (lambda pod: pod.told(13, names.NOT_A_NUMBER, "lower train.learningRate"), names.NOT_A_NUMBER, ["lower train"]),
     (lambda pod: pod.exited(11), names.BAD_DATA, ["exit code 11"]),
-    (lambda pod: pod.exited(1, "RuntimeError: boom"), names.TRAINER_FAILED, ["boom", "(tried 4 times)"]),
+    (lambda pod: pod.exited(1, "RuntimeError: boom"), names.TRAINER_FAILED, ["boom", "; tried 4 times"]),
     (lambda pod: pod.exited(143), names.DISRUPTED, ["exit code 143"]),
 ]  # fmt: skip
 

@@ -113,7 +113,7 @@ def test_no_image_anywhere_is_told() -> None:
     yard.platform = type(yard.platform)()
     yard.settle()
     assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
-    assert "chart value trainer.image" in yard.message
+    assert "chart value image.trainer" in yard.message
 
 
 def test_inline_data_becomes_an_owned_dataset_that_stays_listed() -> None:
@@ -172,6 +172,45 @@ def test_long_names_fit_with_inline_data_too(name: str) -> None:
     yard.children["Dataset", dataset] = a_dataset(dataset, **INLINE).prepared().owned_by(yard.obj)
     yard.settle()
     assert max(len(found) for found in (*yard.named("Job"), dataset)) <= 52
+
+
+CLASSES = {
+    **{key: {"train": 8, "validation": 1, "test": 1} for key in ("finance", "Error", "café")},
+    "rare": {"train": 1, "validation": 0, "test": 0},
+}
+
+
+def asking(label: str) -> dict[str, Any]:
+    return {"gate": {"require": [{"metric": "accuracy", "min": 0}, {"metric": "recall", "class": label, "min": 0}]}}
+
+
+@pytest.mark.parametrize(
+    "label", ["finance", "\ufb01nance", " finance ", "\uff25\uff52\uff52\uff4f\uff52", "cafe\u0301"]
+)
+def test_a_gate_may_name_a_class_in_another_unicode_form(label: str) -> None:
+    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, len(yard.named("Job"))) == (names.WAITING_FOR_POD, 1)
+
+
+@pytest.mark.parametrize(("label", "meant"), [("error", "'Error'"), ("finances", "'finance'"), ("sports", "")])
+def test_a_gate_of_a_class_that_is_not_there_is_said_before_training(label: str, meant: str) -> None:
+    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert f"spec.evaluate.gate.require[1].class: the rows of Dataset reviews have no class '{label}'" in yard.message
+    assert (f"did you mean {meant}?" in yard.message) is bool(meant)
+    assert "Error, café, finance, rare" in yard.message
+    yard.edit(evaluate=asking("Error"))
+    yard.settle()
+    assert (yard.stalled, len(yard.named("Job"))) == (False, 1)
+
+
+def test_a_gate_of_a_class_without_test_rows_is_said_before_training() -> None:
+    yard = Yard(a_finetunejob(evaluate=asking("rare")), PROFILE, ROWS.status(classes=CLASSES))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert "Dataset reviews has no test row of class 'rare'" in yard.message
 
 
 def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:

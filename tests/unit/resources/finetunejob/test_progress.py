@@ -53,6 +53,7 @@ NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"steps": 0, "percent": 40}, {"percent": 40}),
     ({"steps": 0, "percent": 100}, {"percent": 99}),
     ({"step": 29, "steps": 100}, {"percent": 29}),
+    ({"secondsLeft": 0.0}, {"eta": "1s"}),
     ({"loss": float("nan")}, {"loss": None}),
     ({"loss": float("inf"), "secondsLeft": float("nan")}, {"loss": None, "eta": None}),
 ]

@@ -10,6 +10,7 @@ from modelyard import names
 from modelyard.decision import Answer
 from modelyard.resources.modeldeployment import ROOM
 from tests.builders_serving import (
+    PLATFORM,
     a_modeldeployment,
     a_ready_version,
     crashed_container,
@@ -63,6 +64,12 @@ def test_the_first_version_goes_live() -> None:
     assert w.word(names.RECONCILING) is None
     assert w.word(names.STALLED) is None
     assert w.events == [names.ROLLING_OUT, names.SERVING]
+
+
+def test_addresses_end_in_the_domain_of_the_cluster() -> None:
+    w = fresh(platform=replace(PLATFORM, cluster_domain="example.internal"))
+    w.go_live(7)
+    assert w.status["url"] == "http://reviews.shop.svc.example.internal"
 
 
 def test_a_new_version_takes_over_and_the_old_one_drains() -> None:

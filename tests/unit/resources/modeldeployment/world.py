@@ -76,7 +76,10 @@ class World:
             return Answer(self.namespace_labels)
         args = dict(fact.args)
         assert args["sample"] == SAMPLE
-        assert args["url"] == f"http://{self.obj['metadata']['name']}-v{args['version']}.shop.svc.cluster.local"
+        assert (
+            args["url"]
+            == f"http://{self.obj['metadata']['name']}-v{args['version']}.shop.svc.{self.platform.cluster_domain}"
+        )
         default = Answer(reason=names.PROBE_FAILED, message="connection refused")
         return self.predictions.get(args["version"], default)
 

@@ -50,6 +50,24 @@ def test_below_fails(requirement: dict[str, Any]) -> None:
     assert judge(gate(requirement), metrics(), ["safetensors"]).gate == "failed"
 
 
+@pytest.mark.parametrize("label", ["negative", " negative", "\uff4eegative"])
+def test_a_class_is_found_in_another_unicode_form(label: str) -> None:
+    assert judge(gate({"metric": "recall", "class": label, "min": 0.55}), metrics(), []).gate == "passed"
+
+
+def test_the_class_as_it_is_written_comes_before_its_other_forms() -> None:
+    one = metrics().per_class["negative"]
+    both = metrics(perClass={"\ufb01n": one.model_copy(update={"recall": 0.1}), "fin": one})
+    assert judge(gate({"metric": "recall", "class": "\ufb01n", "min": 0.5}), both, []).gate == "failed"
+    assert judge(gate({"metric": "recall", "class": "fin", "min": 0.5}), both, []).gate == "passed"
+
+
+def test_a_class_that_is_not_there_is_told_with_the_nearest() -> None:
+    verdict = judge(gate({"metric": "recall", "class": "Negativ", "min": 0}), metrics(), [])
+    assert verdict.gate == "failed"
+    assert "no class 'Negativ' (did you mean 'negative'?); they have: negative, positive" in verdict.message
+
+
 def test_one_of_many_fails_the_whole_and_comes_first() -> None:
     verdict = judge(
         gate({"metric": "macro_f1", "min": 0.65}, {"metric": "recall", "class": "negative", "min": 0.6}),

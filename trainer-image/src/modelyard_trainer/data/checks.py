@@ -11,8 +11,8 @@ from modelyard_trainer.errors import bad_data
 MOST_CLASSES = 1000
 
 
-def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -> Counter[str]:
-    """Rows per class over all splits; BAD_DATA if they are of no use, a note for each class that is not judged."""
+def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -> dict[str, dict[str, int]]:
+    """Rows of each class in each split; BAD_DATA if they are of no use, a note for each class that is not judged."""
     label_column = notes.column
     classes = Counter(row.label for side in SIDES for row in sides[side])
     if not classes:
@@ -33,7 +33,7 @@ def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -
     _check_sides(of_side, classes)
     for label in sorted(classes):
         _note_missing(label, of_side, notes)
-    return classes
+    return {label: {side: of_side[side][label] for side in SIDES} for label in sorted(classes)}
 
 
 def _check_sides(counts: dict[str, Counter[str]], classes: Counter[str]) -> None:

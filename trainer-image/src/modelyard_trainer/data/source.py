@@ -1,4 +1,4 @@
-"""Reads rows of JSON or CSV files, as a stream but for JSON lists; every fault names file, line and what was wrong."""
+"""Reads rows of files, as a stream but for JSON lists; every fault names file, line and what was wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from typing import IO, Any, cast
 
 from modelyard.api.dataset import Columns
 from modelyard_trainer.data.labels import label_of
+from modelyard_trainer.data.notes import Notes
+from modelyard_trainer.data.parquet import MAGIC, read_parquet
 from modelyard_trainer.data.rows import Row
 from modelyard_trainer.errors import TrainerError, bad_data
 
@@ -28,6 +30,7 @@ Records = Iterator[tuple[int, dict[str, Any]]]
 
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".txt": "csv",
+    ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 
 
@@ -58,15 +61,15 @@ class Wanted:
         return {**fields, self.group_field: self.group} if self.group else fields
 
 
-def read_files(files: list[Path], format: str, wanted: Wanted, removed: Counter[str]) -> Iterator[Row]:
-    """Rows of all files; rows without text or class are counted as removed['empty']."""
+def read_files(files: list[Path], format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
+    """Rows of all files; rows without text or class are counted as removed['empty'], the first are noted."""
     for path in files:
-        yield from _read_file(path, format, wanted, removed)
+        yield from _read_file(path, format, wanted, removed, notes)
 
 
-def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str]) -> Iterator[Row]:
+def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
     kind = _format(path) if format == "auto" else format
-    records = {"jsonl": _json_lines, "json": _json_array, "csv": _csv_lines, "tsv": _csv_lines}[kind]
+    records = _reader(kind, wanted)
     seen, keys, count = set[str](), set[str](), 0
     for number, record in _guarded(path, records):
         count += 1
@@ -78,10 +81,17 @@ def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str]) -
         row = _row(path, number, record, wanted)
         if row is None:
             removed["empty"] += 1
+            notes.saw_empty(path.name, number)
         else:
             yield row
     if count:
         _check_columns(path, wanted, seen, keys)
+
+
+def _reader(kind: str, wanted: Wanted) -> Callable[[Path], Records]:
+    if kind == "parquet":
+        return lambda path: read_parquet(path, set(wanted.fields().values()))
+    return {"jsonl": _json_lines, "json": _json_array, "csv": _csv_lines, "tsv": _csv_lines}[kind]
 
 
 def _guarded(path: Path, read: Callable[[Path], Records]) -> Records:
@@ -98,6 +108,8 @@ def _bad_byte(path: Path) -> str:
     """Which byte is no UTF-8, what the file probably is, and the command that mends it."""
     with _open_bytes(path) as stream:
         start = stream.read(4)
+        if start == b"PK\x03\x04":
+            return f"{path.name} is a spreadsheet or a zip file: save it as CSV in UTF-8"
         if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
             return f"{path.name} is UTF-16, not UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"
         decoder, at, line, chunk = codecs.getincrementaldecoder("utf-8")(), 0, 1, start
@@ -132,6 +144,9 @@ def _format(path: Path) -> str:
     suffix = PurePath(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in FORMATS:
         return FORMATS[suffix]
+    with path.open("rb") as stream:
+        if stream.read(len(MAGIC)) == MAGIC:
+            return "parquet"
     with _guarded_start(path) as start:
         return {"{": "jsonl", "[": "json"}.get(start, "csv")
 

@@ -10,7 +10,7 @@ from modelyard.api.modelversion import Metrics
 from modelyard.api.run import ExitCode, ModelInfo, Outcome
 from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
 from modelyard_trainer.onnx_model import write_onnx
-from modelyard_trainer.predict import torch_logits
+from modelyard_trainer.predict import tokens_at_once, torch_logits
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Publication, TrainRun
 from modelyard_trainer.served import COMPARED_ROWS, compare
@@ -65,7 +65,8 @@ def _compare(run: TrainRun) -> None:
     task, rows = task_named(run.config.task), run.encoded["test"][:COMPARED_ROWS]
     on_gpu = str(run.figures.get("device", "cpu")) != "cpu"
     pad = functools.partial(task.pad, pad_id=run.pad_id)
-    expected = torch_logits(run.model, rows, pad) if on_gpu else run.test_logits[: len(rows)]
+    computed = functools.partial(torch_logits, run.model, rows, pad, tokens_at_once(run))
+    expected = computed() if on_gpu else run.test_logits[: len(rows)]
     metrics = _metrics(run)
     difference = compare(run, _info(run, metrics), expected)
     run.figures["export_compared_rows"] = len(rows)

@@ -31,7 +31,8 @@ def execute(run: TrainRun) -> None:
     run.labels = task.labels_of([row.label for row in run.side("train")])
     run.max_length = length_of(run.config.train.max_length, limit_of(config))
     _load_tokenizer(run, config)
-    run.encoded = {side: _encode(run, [row.instance() for row in rows]) for side, rows in run.rows.items()}
+    run.longest = limit_of(config)
+    run.encoded = {side: _encode(run, side) for side in run.rows}
     load_model(run)
     if run.part != "publish":
         trial.execute(run)
@@ -48,12 +49,17 @@ def _load_tokenizer(run: TrainRun, config: Any) -> None:
     run.tokenizer = tokenizer
 
 
-def _encode(run: TrainRun, instances: list[Any]) -> list[np.ndarray]:
-    """Token ids per row, read from what a request would hold."""
-    task, parts = task_named(run.config.task), range(0, len(instances), CHUNK)
-    texts = (task.texts_of(instances[at : at + CHUNK], run.prepare) for at in parts)
-    rows = (row for part in texts for row in task.token_ids(run.tokenizer, part))
-    return [np.asarray(row, dtype=np.int32) for row in rows]
+def _encode(run: TrainRun, side: str) -> list[np.ndarray]:
+    """Token ids per row, read from what a request would hold; rows that were cut are counted in the figures."""
+    task, instances = task_named(run.config.task), [row.instance() for row in run.side(side)]
+    texts = (task.texts_of(instances[at : at + CHUNK], run.prepare) for at in range(0, len(instances), CHUNK))
+    found, cut = [], 0
+    for row in (row for part in texts for row in task.readings(run.tokenizer, part)):
+        found.append(np.asarray(row.ids, dtype=np.int32))
+        cut += row.cut
+    share = round(cut / len(found), 6) if found else 0.0
+    run.figures.setdefault("truncated", {})[side] = {"rows": cut, "share": share}
+    return found
 
 
 def load_model(run: TrainRun) -> None:

@@ -23,7 +23,8 @@ def execute(run: PrepareRun) -> None:
     """Leave a folder with the rows of each side, ready to be published."""
     config, removed = run.config, Counter[str]()
     notes = Notes(config.source.columns.label)
-    sides = apply_steps(_rows(run, removed), config.steps, removed, notes)
+    sides = apply_steps(_rows(run, removed, notes), config.steps, removed, notes)
+    notes.add_empty(removed["empty"])
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
     classes = check_rows(sides, removed, notes, source)
     folder = run.folder("prepared")
@@ -33,7 +34,7 @@ def execute(run: PrepareRun) -> None:
         task=config.task,
         digest=digest_of_rows(sides),
         rows={side: len(rows) for side, rows in sides.items()},
-        classes=dict(sorted(classes.items())),
+        classes=classes,
         removed={reason: removed[reason] for reason in REASONS},
         notes=notes.shown(),
         prepare=[step.clean for step in config.steps if step.clean],
@@ -42,10 +43,10 @@ def execute(run: PrepareRun) -> None:
     run.publication = Publication(run.target, folder, "dataset", info.dump())
 
 
-def _rows(run: PrepareRun, removed: Counter[str]) -> Iterator[Row]:
+def _rows(run: PrepareRun, removed: Counter[str], notes: Notes) -> Iterator[Row]:
     source, steps = run.config.source, run.config.steps
     group = split_step(steps).group_by
     if source.inline is not None:
         return (Row(row.text, label_of(row.label)) for row in source.inline)
     wanted = Wanted.of(source.columns, group, group_field(steps))
-    return read_files(run.files, source.format, wanted, removed)
+    return read_files(run.files, source.format, wanted, removed, notes)

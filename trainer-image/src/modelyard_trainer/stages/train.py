@@ -21,6 +21,7 @@ from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
 from modelyard_trainer.history import History, lines_until
 from modelyard_trainer.methods import method_named
+from modelyard_trainer.predict import tokens_at_once
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load
 from modelyard_trainer.tasks import task_named
@@ -150,6 +151,7 @@ def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
         data_collator=Collate(functools.partial(task.pad, pad_id=run.pad_id)),
         compute_metrics=functools.partial(_validation, run),
         callbacks=callbacks,
+        evaluation_tokens=tokens_at_once(run),
     )
     loop.remove_callback(PrinterCallback)
     return loop
@@ -165,7 +167,7 @@ def _arguments(run: TrainRun) -> Any:
         output_dir=str(run.folder("checkpoints")),
         num_train_epochs=train.epochs,
         per_device_train_batch_size=train.batch_size,
-        per_device_eval_batch_size=max(train.batch_size, 64),
+        per_device_eval_batch_size=1,  # evaluation makes its own batches, by tokens
         gradient_accumulation_steps=train.gradient_accumulation,
         learning_rate=_learning_rate(run),
         weight_decay=train.weight_decay,

@@ -35,6 +35,9 @@ class TaskModule(Protocol):
     def token_ids(self, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
         """Token ids per text, without padding."""
 
+    def readings(self, tokenizer: Tokenizer, texts: list[str]) -> list[text_classification.Reading]:
+        """Token ids per text as above, and whether it was cut."""
+
     def pad(self, rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]:
         """Model inputs of shape (rows, longest row)."""
 

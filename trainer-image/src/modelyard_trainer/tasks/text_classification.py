@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,13 @@ class Prediction:
     label: str
     score: float
     scores: dict[str, float]
+
+
+class Reading(NamedTuple):
+    """What the model reads of a text."""
+
+    ids: list[int]
+    cut: bool
 
 
 def parse(instance: Any) -> str:
@@ -81,10 +88,20 @@ def _break_up_pieces(tokenizer: Tokenizer) -> None:
 
 def token_ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Token ids per text, special tokens included, without padding."""
+    return [row.ids for row in readings(tokenizer, texts)]
+
+
+def readings(tokenizer: Tokenizer, texts: list[str]) -> list[Reading]:
+    """Token ids per text, special tokens included, without padding, and whether the text was cut."""
     padding = tokenizer.padding
     if padding:
         tokenizer.no_padding()
-    found = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+    most = tokenizer.truncation["max_length"] if tokenizer.truncation else math.inf
+    # Only a full row may have been cut, and what was cut off is costly to look at.
+    found = [
+        Reading(ids := encoding.ids, len(ids) >= most and bool(encoding.overflowing))
+        for encoding in tokenizer.encode_batch_fast(texts)
+    ]
     if padding:
         tokenizer.enable_padding(**padding)
     return found

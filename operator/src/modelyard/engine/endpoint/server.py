@@ -21,6 +21,7 @@ from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.limits import Limit
 from modelyard.engine.endpoint.refusal import Refused
 from modelyard.engine.endpoint.signing import Pair, SigningError, server_certificate
+from modelyard.listening import listening_socket
 
 log = logging.getLogger(__name__)
 RUN = "/v1/namespaces/{namespace}/jobs/{job}"
@@ -43,8 +44,7 @@ class Endpoint:
         context = await server_context(authority, host)
         self._runner = web.AppRunner(self.app(), access_log=None, keepalive_timeout=15)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "0.0.0.0", port, ssl_context=context, backlog=512)
-        await site.start()
+        await web.SockSite(self._runner, listening_socket(port), ssl_context=context).start()
         self._renewing = asyncio.create_task(_renew(context, authority, host))
         return int(self._runner.addresses[0][1])
 

@@ -13,7 +13,7 @@ from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
 from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
-from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id
+from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id, too_large
 from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
@@ -197,7 +197,7 @@ def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wai
         uri = spec.source.s3.uri if spec.source.s3 else ""
         return stuck(names.NOT_ALLOWED, limits.foreign("spec.source.s3.uri", uri, namespace))
     profile = profiles.allowed(spec.profile, limits.Asked(spec.resources), namespace, observed)
-    return profile if isinstance(profile, Wait) else plan(obj, spec, profile, observed)
+    return profile if isinstance(profile, Wait) else too_large(wanted := plan(obj, spec, profile, observed)) or wanted
 
 
 def _stopped(observed: Observed, name: str) -> tuple[Child, ...]:

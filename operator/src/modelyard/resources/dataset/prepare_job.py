@@ -15,7 +15,9 @@ from modelyard.resources.pod_block import resolved
 from modelyard.resources.profiles import own_image_of
 from modelyard.resources.queueing import queue_of
 from modelyard.resources.remembered import remembered
+from modelyard.resources.run_job import MOST_CONFIG, config_size
 from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
+from modelyard.resources.waiting import Wait, stuck
 
 
 @remembered
@@ -65,6 +67,19 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         grace=seconds(profile.grace_period),
         pod=resolved(profile.pod, obj),
     )
+
+
+@remembered
+def too_large(wanted: RunPlan) -> Wait | None:
+    """Rows written in the object reach the pod in a ConfigMap; said before anything is made."""
+    rows = wanted.config.source.inline if isinstance(wanted.config, PrepareConfig) else None
+    if not rows or (size := config_size(wanted)) <= MOST_CONFIG:
+        return None
+    text = (
+        f"spec.source.inline: {len(rows)} rows take {-(-size >> 10)} KiB in UTF-8, at most {MOST_CONFIG >> 10} KiB "
+        "reach a pod: remove or shorten rows, or put them as a file into an object store and set spec.source.s3"
+    )
+    return stuck(names.INVALID_SPEC, text)
 
 
 def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConfig:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.dataset import DatasetSpec, DatasetStatus
+from modelyard.api.dataset import DatasetSpec, DatasetStatus, Rows
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
 from modelyard.resources import profiles
@@ -12,6 +14,7 @@ from modelyard.resources.conditions import condition, is_ready
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.run_id import data_hash
 from modelyard.resources.parse import status_of
+from modelyard.resources.quality_gate import class_named, not_among
 from modelyard.resources.queueing import labels_of
 from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck
 
@@ -64,8 +67,27 @@ def pin_dataset(case: Case) -> DatasetPin | Wait:
         if not status.prefix.startswith(layout.datasets_prefix(case.namespace)):
             text = f"status.prefix of Dataset {name} is {status.prefix}, which is not its own: make the Dataset anew"
             return stuck(names.NOT_ALLOWED, text)
-        return DatasetPin(name=name, prefix=status.prefix, digest=status.digest)
+        unknown = _unknown_class(case, name, status.classes or {})
+        return unknown or DatasetPin(name=name, prefix=status.prefix, digest=status.digest)
     return _not_ready(name, found)
+
+
+def _unknown_class(case: Case, name: str, known: Mapping[str, Rows]) -> Wait | None:
+    """A gate that asks for a class the rows do not have could only fail: it is said before anything is trained."""
+    for index, requirement in enumerate(case.spec.evaluate.gate.require):
+        asked = requirement.class_
+        if not known or asked is None:
+            continue
+        field, label = f"spec.evaluate.gate.require[{index}].class", class_named(asked, known)
+        if label is None:
+            text = f"{field}: the rows of Dataset {name} have no class {not_among(asked, known)}"
+            return stuck(names.INVALID_SPEC, text)
+        if not known[label].test:
+            text = (
+                f"{field}: Dataset {name} has no test row of class {label!r}: add rows of it or ask for another class"
+            )
+            return stuck(names.INVALID_SPEC, text)
+    return None
 
 
 def _missing(case: Case, name: str, ref: Ref) -> Wait:

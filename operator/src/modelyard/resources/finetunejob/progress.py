@@ -59,7 +59,7 @@ def _shown(report: ProgressReport) -> Progress:
         steps=report.steps,
         resumed_from=report.resumed_from if report.resumed_from > 0 else None,
         epoch=_finite(report.epoch),
-        eta=None if _finite(report.seconds_left) is None else humanised(report.seconds_left or 0.0),
+        eta=None if _finite(report.seconds_left) is None else humanised(max(1.0, report.seconds_left or 0.0)),
         loss=_finite(report.loss),
         stage=report.stage or None,
     )

@@ -9,12 +9,12 @@ from modelyard.resources.modeldeployment.situation import Situation
 
 def url(s: Situation) -> str:
     """The address that clients keep."""
-    return f"http://{s.name}.{s.namespace}.svc.cluster.local"
+    return f"http://{s.name}.{s.namespace}.svc.{s.observed.platform.cluster_domain}"
 
 
 def version_url(s: Situation, number: int) -> str:
     """The address of one version, for the probe."""
-    return f"http://{s.server_name(number)}.{s.namespace}.svc.cluster.local"
+    return f"http://{s.server_name(number)}.{s.namespace}.svc.{s.observed.platform.cluster_domain}"
 
 
 def stable_service(s: Situation, serving: int) -> Manifest:

@@ -1,0 +1,89 @@
+"""The baselines: they read any script, their memory is bounded, and their failure is nobody else's."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from modelyard_trainer import baselines as module
+from modelyard_trainer.baselines import SOLVER_BYTES, SOLVER_COPIES, baselines, most_features, word_counts
+from modelyard_trainer.data.rows import Row, Sides
+from modelyard_trainer.tasks import task_named
+
+TASK = task_named("text-classification")
+SCRIPTS = {
+    "chinese": ("的一是在不了有和人这中大为上个国我以要他时来用们", ("价格很贵", "味道很好", "服务周到")),
+    "japanese": ("のにはをたがでてとしれさあるいるもすかな", ("値段が高い", "美味しい", "親切な店")),
+    "thai": ("กขคงจชซญดตถทนบปผพฟมยรลวสหอ", ("ราคาแพง", "อร่อยมาก", "บริการดี")),
+    "english": (["thing", "place", "day", "was", "the", "very"], (" costly ", " tasty ", " friendly ")),
+}
+
+
+def rows(script: str, count: int) -> list[Row]:
+    """The class follows from one phrase inside of a text that nothing separates."""
+    letters, phrases = SCRIPTS[script]
+    chance, space = random.Random(5), " " if script == "english" else ""
+    found = []
+    for number in range(count):
+        before, after = (space.join(chance.choices(letters, k=chance.randint(3, 7))) for _ in range(2))
+        found.append(Row(f"{before}{phrases[number % 3]}{after}", f"class {number % 3}"))
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_words_are_found_in_scripts_without_spaces(script: str) -> None:
+    known = rows(script, 75)
+    guesses = word_counts(known[:45], known[45:])
+    assert sum(guess == row.label for guess, row in zip(guesses, known[45:], strict=True)) > 27
+
+
+def test_words_of_two_scripts_in_one_text() -> None:
+    phrases = SCRIPTS["chinese"][1]
+    known = [Row(f"thing {phrases[number % 2]} place {number}", str(number % 2)) for number in range(80)]
+    assert word_counts(known[:60], known[60:]) == [row.label for row in known[60:]]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5, 77, 1000])
+def test_what_the_solver_holds_is_bounded(classes: int) -> None:
+    assert 8 * SOLVER_COPIES * classes * most_features(classes) <= SOLVER_BYTES
+
+
+def test_features_and_pieces_of_long_texts_are_bounded(monkeypatch: Any) -> None:
+    import sklearn.linear_model
+
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(sklearn.linear_model.LogisticRegression):  # type: ignore[misc]
+        def fit(self, X: Any, y: Any) -> Any:  # noqa: N803
+            seen.append((*X.shape, int(X.getnnz(axis=1).max())))
+            return super().fit(X, y)
+
+    monkeypatch.setattr(sklearn.linear_model, "LogisticRegression", Watched)
+    monkeypatch.setattr(module, "MOST_PIECES", 40 * 2 * 10)
+    monkeypatch.setattr(module, "SOLVER_BYTES", SOLVER_COPIES * 8 * 4 * 100)
+    known = [Row(" ".join(f"w{number}x{at}" for at in range(300)), f"class {number % 4}") for number in range(40)]
+    assert len(word_counts(known, known[:5])) == 5
+    assert seen == [(40, 100, seen[0][2])]
+    assert seen[0][2] <= 2 * 10
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no memory for this"), ValueError("empty vocabulary")])
+def test_a_baseline_that_fails_is_missing(monkeypatch: Any, fault: Exception) -> None:
+    def failing(*others: Any) -> list[str]:
+        raise fault
+
+    monkeypatch.setattr(module, "word_counts", failing)
+    known = rows("english", 30)
+    sides: Sides = {"train": known[:20], "validation": [], "test": known[20:]}
+    found, missing = baselines(TASK, sides, TASK.labels_of([row.label for row in known]))
+    assert set(found) == {"majority"}
+    assert missing == {"tfidf_logistic_regression": f"{type(fault).__name__}: {fault}"}
+
+
+def test_one_class_in_the_rows_is_no_fault_of_the_run() -> None:
+    known = [Row(f"thing {number}", "only") for number in range(9)]
+    found, missing = baselines(TASK, {"train": known, "validation": [], "test": known}, ["only", "other"])
+    assert set(found) == {"majority"}
+    assert "2 classes" in missing["tfidf_logistic_regression"]

@@ -1,0 +1,53 @@
+"""Reads Parquet files in small batches, and of their columns only those that are asked for."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from modelyard_trainer.errors import bad_data
+
+MAGIC = b"PAR1"
+BATCH = 1024
+"""Rows that are in memory at once, beside what the library keeps of a row group."""
+
+
+def read_parquet(path: Path, wanted: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row numbers from 1 and cells by column; all columns when one of `wanted` is missing, so that it can be named."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            names = file.schema_arrow.names
+            _check_names(path, names, wanted)
+            columns = list(wanted) if set(wanted) <= set(names) else None
+            number = 0
+            for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, {name: _plain(path, number, name, value) for name, value in record.items()}
+    except (pa.ArrowException, OSError) as fault:
+        text = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        raise bad_data(f"{path.name} is not a complete Parquet file ({text}): write or upload it again") from fault
+
+
+def _check_names(path: Path, names: list[str], wanted: Collection[str]) -> None:
+    for name in sorted(wanted):
+        if names.count(name) > 1:
+            raise bad_data(f"{path.name} has the column {name} {names.count(name)} times: give each a name of its own")
+
+
+def _plain(path: Path, number: int, column: str, value: Any) -> Any:
+    """What JSON could hold: dates and decimals are written out, bytes are text if they are UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as fault:
+            raise bad_data(f"{path.name} row {number}: column {column} holds bytes that are not UTF-8 text") from fault
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | decimal.Decimal):
+        return str(value)
+    return value
