@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import Row
+from modelyard_trainer.data.rows import Row, same_text
 from modelyard_trainer.errors import bad_data
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -55,7 +55,7 @@ def _meaning(label: str) -> str:
 def _check_alike(kept: set[str], counts: Mapping[str, int], column: str) -> None:
     seen: dict[str, str] = {}
     for label in sorted(kept):
-        form = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        form = same_text(label)
         if form in seen:
             both = " and ".join(f"{name!r} ({counts[name]} rows)" for name in (seen[form], label))
             raise bad_data(
