@@ -11,7 +11,6 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
@@ -147,19 +146,17 @@ def _format(path: Path) -> str:
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) == MAGIC:
             return "parquet"
-    with _guarded_start(path) as start:
-        return {"{": "jsonl", "[": "json"}.get(start, "csv")
+    start = _first_character(path)
+    return {"{": "jsonl", "[": "json"}.get(start, "csv")
 
 
-@contextmanager
-def _guarded_start(path: Path) -> Iterator[str]:
+def _first_character(path: Path) -> str:
     """The first character that is no space, empty if there is none or it cannot be read: the reader says why."""
     try:
         with _open(path) as stream:
-            start = stream.read(1024).lstrip()[:1]
+            return stream.read(1024).lstrip()[:1]
     except (UnicodeDecodeError, EOFError, OSError, zlib.error):
-        start = ""
-    yield start
+        return ""
 
 
 def _json_lines(path: Path) -> Records:
