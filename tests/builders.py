@@ -84,7 +84,9 @@ class Dataset(FineTuneJob):
     def prepared(self, digest: str = "sha256:" + "d" * 64, prefix: str = "ns/team-a/datasets/reviews/1234/") -> Self:
         """Ready for its generation."""
         ready = self.condition("Ready", "True", names.PREPARED)
-        return ready.status(digest=digest, prefix=prefix, observedGeneration=self["metadata"]["generation"])
+        rows = {"train": 800, "validation": 100, "test": 100}
+        seen = self["metadata"]["generation"]
+        return ready.status(digest=digest, prefix=prefix, rows=rows, observedGeneration=seen)
 
     def failed(self, reason: str = names.BAD_DATA, message: str = "column stars is missing") -> Self:
         """Stalled."""

@@ -30,7 +30,7 @@ def all_pods() -> dict[str, Pod]:
     """Pod specs by what they are for."""
     return {
         "run": _job_of(Yard()),
-        "run with GPUs": _job_of(Yard(a_finetunejob(resources={"gpu": 2, "cpu": 4, "memory": "8Gi"}))),
+        "run with GPUs": _job_of(Yard(a_finetunejob(resources={"gpu": 1, "cpu": 4, "memory": "8Gi"}))),
         "preparation": _job_of(Lab(dataset.ROOM, a_dataset(), a_profile())),
         "preparation with a key of its own": _job_of(Lab(dataset.ROOM, _with_secret(), a_profile())),
         "server": _server(),

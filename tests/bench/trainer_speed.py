@@ -26,6 +26,7 @@ from modelyard_trainer.data.rows import Row
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks.text_classification import pad
+from tests.hyperparameters import completed
 
 WARM = 5
 """Steps of each part that are not timed."""
@@ -75,22 +76,24 @@ def _run(folder: Path, count: int) -> TrainRun:
     """A run as the stages see it: rows of 8 to 64 tokens, no store behind it."""
     chance = random.Random(0)
     config = TrainConfig.model_validate(
-        {
-            "name": "speed",
-            "run": "speed",
-            "model": "speed",
-            "prefix": "speed/",
-            "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"},
-            "task": "text-classification",
-            "base": {"uri": "s3://none/", "digest": ""},
-            "dataset": {"prefix": "none/", "digest": ""},
-            "method": {"type": "full"},
-            "train": {"batchSize": BATCH},
-            "export": ["onnx"],
-            "checkpointEvery": 3600,
-            "checkpointKeep": 1,
-            "image": "none",
-        }
+        completed(
+            {
+                "name": "speed",
+                "run": "speed",
+                "model": "speed",
+                "prefix": "speed/",
+                "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"},
+                "task": "text-classification",
+                "base": {"uri": "s3://none/", "digest": ""},
+                "dataset": {"prefix": "none/", "digest": ""},
+                "method": {"type": "full"},
+                "train": {"batchSize": BATCH, "epochs": 1},
+                "export": ["onnx"],
+                "checkpointEvery": 3600,
+                "checkpointKeep": 1,
+                "image": "none",
+            }
+        )
     )
     nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
     progress = Progress(lambda body: None)

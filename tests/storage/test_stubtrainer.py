@@ -16,6 +16,7 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, ModelInfo, Outcome, TrainConfig
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Store
+from tests.hyperparameters import completed
 from tests.localcluster.minio import MinioServer
 from tests.stubtrainer.behaviour import Behaviour
 
@@ -44,7 +45,7 @@ class Pods:
             "checkpointKeep": 2,
             "image": "stub",
         }
-        self.config = TrainConfig.model_validate(fields)
+        self.config = TrainConfig.model_validate(completed(fields))
         (folder / "run.json").write_text(json.dumps(self.config.dump()))
 
     def start(self, **variables: str) -> subprocess.Popen[bytes]:

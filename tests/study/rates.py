@@ -31,6 +31,7 @@ from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load, train
 from modelyard_trainer.tasks import text_classification as task
+from tests.hyperparameters import completed
 from tests.study.sets import CHOSEN_ON, JUDGED_ON, sample
 
 RATES = {"full": (1e-5, 5e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
@@ -126,7 +127,7 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
         "dataset": {"prefix": "none/", "digest": ""}, "method": {"type": setting.method}, "train": settings,
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
     }  # fmt: skip
-    run = TrainRun(TrainConfig.model_validate(config), nowhere, nowhere, folder, Progress(lambda body: None))
+    run = TrainRun(TrainConfig.model_validate(completed(config)), nowhere, nowhere, folder, Progress(lambda body: None))
     run.base, run.rows = base, sides
     load.execute(run)
     adapt.execute(run)

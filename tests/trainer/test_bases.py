@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard.api import layout
-from modelyard.api.finetunejob import Method
+from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
 from modelyard.api.run import ExitCode
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import trial
@@ -19,6 +19,7 @@ from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.methods import lora
 from modelyard_trainer.tasks.text_classification import load_model, load_tokenizer, pad, token_ids
 from modelyard_trainer.vocabulary import pad_id_of
+from tests.hyperparameters import completed
 from tests.trainer.architectures import ARCHITECTURES, Architecture, edit, unigram, write
 from tests.trainer.yard import BUCKET, Yard
 
@@ -68,11 +69,17 @@ def test_names_of_the_limit(settings: dict[str, Any], limit: int | None, tmp_pat
     assert limit_of(read_config(tmp_path)) == limit
 
 
+def a_train(asked: dict[str, Any]) -> Hyperparameters:
+    fields = {"task": "text-classification", "method": {"type": "full"}, "train": asked}
+    return Hyperparameters.model_validate(completed(fields)["train"])
+
+
 def test_length() -> None:
-    assert [length_of(None, limit) for limit in (64, 512, None)] == [64, 128, 128]
-    assert [length_of(asked, limit) for asked, limit in ((64, 64), (300, None))] == [64, 300]
+    assert [length_of(a_train({}), limit) for limit in (64, 512, None)] == [64, 128, 128]
+    asked = [length_of(a_train({"maxLength": length}), limit) for length, limit in ((64, 64), (300, None))]
+    assert asked == [64, 300]
     with pytest.raises(TrainerError, match=r"spec.train.maxLength is 65, but the base model takes at most 64"):
-        length_of(65, 64)
+        length_of(a_train({"maxLength": 65}), 64)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ def test_a_row_without_tokens(bases: dict[str, Path]) -> None:
 def test_lora_finds_layers(bases: dict[str, Path], name: str, targets: str) -> None:
     model, new = load_model(bases[name], LABELS, 1)
     fresh = sorted({weight.rpartition(".")[0] for weight in new})
-    method = Method.model_validate({"type": "lora", "targets": targets})
+    method = ResolvedMethod(type="lora", rank=8, alpha=16, dropout=0, targets=targets)
     adapted = lora.adapt(model, method, fresh, "SEQ_CLS")
     layers = {weight.split(".lora_A")[0] for weight, _ in adapted.named_parameters() if ".lora_A" in weight}
     assert len(layers) >= 1

@@ -18,6 +18,7 @@ from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
 from modelyard_trainer.stopping import Stop
+from tests.hyperparameters import completed
 from tests.localcluster.minio import MinioServer
 from tests.trainer.words import json_lines, rows
 
@@ -99,7 +100,7 @@ class Yard:
             "checkpointKeep": 2,
             "image": "trainer:test",
         }
-        return TrainConfig.model_validate({**fields, **changes})
+        return TrainConfig.model_validate(completed({**fields, **changes}))
 
     def run(self, config: PrepareConfig | TrainConfig) -> tuple[ExitCode, Outcome]:
         """Run in this process."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from modelyard import names
+from modelyard.api.hyperparameters import Hyperparameters
 from modelyard_trainer.errors import bad_base, bad_config, cause_of
 
-DEFAULT_LENGTH = 128
 LEARNED_POSITIONS = frozenset(
     {
         *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text"),
@@ -64,13 +64,14 @@ def limit_of(config: Any) -> int | None:
     return found[0] - (padding + 1 if config.model_type in LEARNED_POSITIONS else 0)
 
 
-def length_of(asked: int | None, limit: int | None) -> int:
-    """Tokens per row: what was asked for, else the default as far as the base takes it; BAD_CONFIG if that is less."""
-    if asked is None:
-        return min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH)
-    if limit is not None and asked > limit:
-        raise bad_config(
-            f"spec.train.maxLength is {asked}, but the base model takes at most {limit} tokens: set it to {limit} or "
-            "less, or leave it out"
-        )
-    return asked
+def length_of(train: Hyperparameters, limit: int | None) -> int:
+    """Tokens per row: the recipe's number as far as the base takes it; BAD_CONFIG if more was asked for than that."""
+    length = train.max_length
+    if limit is None or length <= limit:
+        return length
+    if "maxLength" in train.by_recipe:
+        return limit
+    raise bad_config(
+        f"spec.train.maxLength is {length}, but the base model takes at most {limit} tokens: set it to {limit} or "
+        "less, or leave it out"
+    )

@@ -20,6 +20,7 @@ from modelyard.api.common import (
     cel,
 )
 from modelyard.api.dataset import DatasetSpec
+from modelyard.api.hyperparameters import Hyperparameters, Method, ResolvedMethod, Train
 from modelyard.names import DEFAULT_PROFILE
 
 Format = Literal["safetensors", "onnx"]
@@ -52,59 +53,6 @@ class DatasetRef(ApiModel):
     )
     ref: ObjectName | None = Field(default=None, description="Name of a Dataset in this namespace.")
     inline: DatasetSpec | None = Field(default=None, description="Becomes a Dataset owned by this job.")
-
-
-class Method(ApiModel):
-    """How weights are adapted."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "self.type == 'lora' || !(has(self.rank) || has(self.alpha) || has(self.dropout) || has(self.targets))",
-                "method: rank, alpha, dropout and targets need type lora",
-            )
-        )
-    )
-    type: Literal["full", "lora"] = Field(
-        default="lora", description="full: all weights; lora: low-rank adapters beside frozen weights."
-    )
-    rank: int | None = Field(default=None, ge=1, le=512, description="Rank of LoRA, default 8.")
-    alpha: float | None = Field(default=None, gt=0, le=4096, description="Scale of LoRA, default 2 x rank.")
-    dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout inside LoRA, default 0.")
-    targets: Literal["all-linear", "attention"] | None = Field(
-        default=None, description="Layers that LoRA adapts, default all-linear."
-    )
-
-
-class EarlyStopping(ApiModel):
-    """When training ends before its last epoch."""
-
-    patience: int = Field(
-        ge=1, le=100, description="Epochs in a row without a better result on the validation rows that end training."
-    )
-
-
-class Train(ApiModel):
-    """Hyper-parameters."""
-
-    epochs: int = Field(default=1, ge=1, le=1000, description="Passes over the training rows.")
-    learning_rate: float | None = Field(
-        default=None, gt=0, le=1, description="Peak rate. Default: 1e-4 for full, 3e-3 for lora."
-    )
-    batch_size: int = Field(default=32, ge=1, le=4096, description="Rows per step and device.")
-    gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Batches per optimizer step.")
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        default="auto", description="auto: bf16 where the CPU or GPU has it in hardware, else fp32."
-    )
-    weight_decay: float = Field(default=0.01, ge=0, le=1, description="Decoupled weight decay of AdamW.")
-    warmup: float = Field(default=0.06, ge=0, lt=1, description="Share of the steps that warm up linearly.")
-    max_length: int = Field(default=128, ge=8, le=8192, description="Tokens per row; longer rows are cut.")
-    seed: int = Field(default=7, ge=0, le=2147483647, description="Seed of initialisation, order and dropout.")
-    early_stopping: EarlyStopping | None = Field(
-        default=None,
-        description="End training once it brings nothing better. Whether set or not, the version gets the weights of "
-        "the epoch with the best macro F1 on the validation rows.",
-    )
 
 
 class Requirement(ApiModel):
@@ -188,6 +136,7 @@ class DatasetPin(StatusModel):
     name: str = Field(description="Name of the Dataset.")
     prefix: str = Field(description="Where the prepared rows lie in the artifact store.")
     digest: str = Field(description="sha256 of the prepared rows.")
+    rows: int = Field(default=0, description="Training rows; they decide train.epochs where it is left out.")
 
 
 class Pinned(StatusModel):
@@ -199,6 +148,9 @@ class Pinned(StatusModel):
     own_image: str = Field(default="", description="Image of ours that fetches and publishes for a foreign one.")
     base: BasePin
     dataset: DatasetPin
+    recipe: int = Field(description="Number of the recipe that filled what spec.method and spec.train leave out.")
+    method: ResolvedMethod
+    train: Hyperparameters
     store_secret: str = Field(default="", description="Secret with the key to the store; empty: short-lived keys.")
     profile: str = Field(default="", description="TrainingProfile that gave image, Secret and placement.")
     retries: int = Field(default=3, description="Failed pods that are tried again.")

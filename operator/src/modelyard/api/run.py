@@ -12,7 +12,7 @@ from pydantic import Field
 from modelyard import names
 from modelyard.api.common import ApiModel, StatusModel, Task
 from modelyard.api.dataset import Clean, Source, Step
-from modelyard.api.finetunejob import Method, Train
+from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
 from modelyard.api.modelversion import Metrics, RunWarning
 
 CONFIG_PATH = "/etc/modelyard/run.json"
@@ -110,8 +110,8 @@ class TrainConfig(ApiModel):
     task: Task
     base: BaseModelInput
     dataset: DatasetInput
-    method: Method
-    train: Train
+    method: ResolvedMethod
+    train: Hyperparameters
     export: list[Literal["safetensors", "onnx"]]
     checkpoint_every: int = Field(description="Seconds between checkpoints.")
     checkpoint_keep: int

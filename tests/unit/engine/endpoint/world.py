@@ -13,6 +13,7 @@ from modelyard.engine.endpoint.callers import POD_NAME, POD_UID, Callers
 from modelyard.engine.kube import KubeError
 from modelyard.storage.sts import Keys, Sts
 from tests.builders import Built, a_finetunejob, an_object
+from tests.hyperparameters import completed
 
 JOB, RUN, POD = "reviews-1234", "1234", "reviews-1234-0"
 NAMESPACE = "team-a"
@@ -71,6 +72,8 @@ def a_running_job(**run: Any) -> Built:
         "image": "trainer:1",
         "base": {"uri": "s3://base/minilm/", "digest": "sha256:b"},
         "dataset": {"name": "reviews", "prefix": f"ns/{NAMESPACE}/datasets/reviews/1/", "digest": "sha256:d"},
+        "recipe": 1,
+        **{field: value for field, value in completed(a_finetunejob()["spec"]).items() if field in ("method", "train")},
     }
     return a_finetunejob().status(run={"id": RUN, "model": "reviews", "state": "Running", "pinned": pinned, **run})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from modelyard import names
+from modelyard.api import recipes
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
 from modelyard.decision import Answer, Ref
@@ -33,7 +35,7 @@ NOT_HASHED: list[dict[str, Any]] = [
     {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 0.9}]}}},
     {"from": {"base": "s3://base/minilm"}},
     {"export": ["onnx", "safetensors"]},
-    {"train": {"epochs": 1, "weightDecay": 0.01}},
+    {"train": {"gradientAccumulation": 1, "precision": "auto", "seed": 7}},
 ]
 
 
@@ -97,20 +99,88 @@ def spec(**fields: Any) -> FineTuneJobSpec:
     return FineTuneJobSpec.model_validate(a_finetunejob(**fields)["spec"])
 
 
+def id_of(made: FineTuneJobSpec, data: str = "sha256:d", base: str = "sha256:b", rows: int = 800) -> str:
+    return run_id(made, "reviews", recipes.resolved(made.task, made.method, made.train, rows), data, base)
+
+
 def test_the_dataset_enters_the_id_by_content_alone() -> None:
     one, other = spec(dataset={"ref": "reviews"}), spec(dataset={"ref": "tweets"})
-    assert run_id(one, "m", "d", "b") == run_id(other, "m", "d", "b")
-    assert run_id(one, "m", "d", "b") != run_id(one, "m", "e", "b")
-    assert run_id(one, "m", "d", "b") != run_id(one, "m", "d", "c")
+    assert id_of(one, "d", "b") == id_of(other, "d", "b")
+    assert id_of(one, "d", "b") != id_of(one, "e", "b")
+    assert id_of(one, "d", "b") != id_of(one, "d", "c")
     assert spec_hash(one, "m") != spec_hash(other, "m")
+
+
+def test_hyper_parameters_enter_the_id_as_they_are_trained() -> None:
+    """Written out or filled by the recipe: the work is the same; other rows give other epochs."""
+    filled = recipes.resolved("text-classification", spec().method, spec().train, 800)
+    written = {field: value for field, value in filled.train.dump().items() if field != "byRecipe"}
+    same = spec(method=filled.method.dump(), train=written)
+    assert id_of(same) == id_of(spec())
+    assert spec_hash(same, "reviews") != spec_hash(spec(), "reviews")
+    assert id_of(spec(), rows=8000) != id_of(spec())
+
+
+def newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = ("text-classification", "lora")
+    old = recipes.RECIPES[kind]
+    monkeypatch.setitem(recipes.RECIPES, kind, {**old, 99: replace(old[1], learning_rate=0.0123)})
+
+
+@pytest.mark.parametrize("make", [started, training, succeeded])
+def test_a_new_recipe_starts_no_run_and_counts_for_the_next(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = make()
+    before, job = yard.run, yard.job()["metadata"]["uid"]
+    assert (before["pinned"]["recipe"], before["pinned"]["train"]["learningRate"]) != (99, 0.0123)
+    newer(monkeypatch)
+    yard.settle()
+    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
+    yard.edit(attempt=2)
+    yard.settle()
+    pinned = yard.run["pinned"]
+    assert (pinned["recipe"], pinned["train"]["learningRate"]) == (99, 0.0123)
+    assert yard.run["id"] != before["id"]
+
+
+def test_the_pod_gets_the_pinned_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = started()
+    newer(monkeypatch)
+    yard.settle()
+    wanted = yard.wanted("ConfigMap")
+    assert wanted is not None
+    config = TrainConfig.model_validate(json.loads(wanted.manifest["data"]["run.json"]))
+    assert config.train.dump() == yard.run["pinned"]["train"]
+    assert config.method.dump() == yard.run["pinned"]["method"]
+    assert "maxLength" in config.train.by_recipe
+
+
+def test_epochs_of_the_recipe_stay_within_the_profile() -> None:
+    def epochs(profile: Any) -> int:
+        yard = Yard(a_finetunejob(), profile, a_dataset().prepared())
+        yard.settle()
+        return int(yard.run["pinned"]["train"]["epochs"])
+
+    assert epochs(a_profile()) > 2
+    assert epochs(a_profile(limits={"epochs": 2})) == 2
+
+
+def test_several_gpus_are_refused_with_the_reason() -> None:
+    yard = Yard(a_finetunejob(resources={"gpu": 2}))
+    yard.settle()
+    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.NOT_ALLOWED, True, [])
+    assert "spec.resources.gpu is 2" in yard.message and "set it to 1" in yard.message
+    own = a_profile(trainer={"image": "mine", "command": ["train"]})
+    yard = Yard(a_finetunejob(resources={"gpu": 2}), own, a_dataset().prepared())
+    yard.settle()
+    assert yard.reason == names.WAITING_FOR_POD
 
 
 def test_the_hashes_do_not_move() -> None:
     """Golden values: others would train everything again at the next upgrade of the operator."""
-    assert run_id(spec(), "reviews", "sha256:d", "sha256:b") == "0e41135e7ea1b73c"
-    assert spec_hash(spec(), "reviews") == "d9020fbd2d4f3bf7"
+    assert id_of(spec()) == "86ac557add36dc34"
+    assert spec_hash(spec(), "reviews") == "6b9c81eb31bdfbac"
     full = spec(method=LORA, train={"epochs": 3, "learningRate": 0.001, "batchSize": 8}, export=["onnx"], attempt=3)
-    assert run_id(full, "reviews", "sha256:d", "sha256:b") == "07d77c212fb0cbc8"
+    assert id_of(full) == "7ba09c946097160d"
 
 
 def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
@@ -175,11 +245,11 @@ def test_gpus_placement_and_keys_reach_the_pod() -> None:
     profile = a_profile(
         nodeSelector={"pool": "gpu"}, tolerations=[{"key": "gpu", "operator": "Exists"}], store={"secret": "team-key"}
     )
-    yard = Yard(a_finetunejob(resources={"gpu": 2, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared())
+    yard = Yard(a_finetunejob(resources={"gpu": 1, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared())
     yard.settle()
     pod = yard.job()["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert {"name": "shm", "emptyDir": {"medium": "Memory"}} in pod["volumes"]
     assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "gpu"}, [{"key": "gpu", "operator": "Exists"}])
     keys = {e["name"]: e["valueFrom"]["secretKeyRef"]["name"] for e in container["env"] if "valueFrom" in e}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from modelyard.api.finetunejob import Method
+from modelyard.api.hyperparameters import ResolvedMethod
 from modelyard_trainer.methods import full, lora
 
 
 class MethodModule(Protocol):
     """What every file of this folder offers."""
 
-    LEARNING_RATE: float
-
-    def adapt(self, model: Any, method: Method, fresh: list[str], task: str) -> Any:
+    def adapt(self, model: Any, method: ResolvedMethod, fresh: list[str], task: str) -> Any:
         """The model with what is trained; `fresh` modules are trained fully, `task` is peft's word for the task."""
 
     def finish(self, model: Any) -> Any:

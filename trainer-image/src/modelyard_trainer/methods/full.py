@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.api.finetunejob import Method
-
-LEARNING_RATE = 1e-4
-"""Peak rate where the user gives none."""
+from modelyard.api.hyperparameters import ResolvedMethod
 
 
-def adapt(model: Any, method: Method, fresh: list[str], task: str) -> Any:
+def adapt(model: Any, method: ResolvedMethod, fresh: list[str], task: str) -> Any:
     """The model as it is."""
     return model
 

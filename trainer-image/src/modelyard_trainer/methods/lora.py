@@ -5,28 +5,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modelyard.api.finetunejob import Method
+from modelyard.api.hyperparameters import ResolvedMethod
 from modelyard_trainer.errors import bad_config
 
-LEARNING_RATE = 3e-3
-"""Peak rate where the user gives none."""
-RANK = 8
 ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 """Paths of layers inside an attention block: its projections, whatever they are called."""
 
 
-def adapt(model: Any, method: Method, fresh: list[str], task: str) -> Any:
+def adapt(model: Any, method: ResolvedMethod, fresh: list[str], task: str) -> Any:
     """The model with adapters; modules that the base did not bring (the classifier) are trained fully."""
     from peft import LoraConfig, get_peft_model
 
-    rank = method.rank or RANK
     whole = _whole_modules(model, fresh)
     targets, transposed = _targets(model, method, whole)
     config = LoraConfig(
         task_type=task,
-        r=rank,
-        lora_alpha=method.alpha or 2 * rank,
-        lora_dropout=method.dropout or 0.0,
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
         target_modules=targets,
         modules_to_save=whole,
         fan_in_fan_out=transposed,
@@ -39,7 +35,7 @@ def finish(model: Any) -> Any:
     return model.merge_and_unload()
 
 
-def _targets(model: Any, method: Method, whole: list[str]) -> tuple[list[str], bool]:
+def _targets(model: Any, method: ResolvedMethod, whole: list[str]) -> tuple[list[str], bool]:
     """Names of the layers to adapt, and whether they keep their weights transposed, as GPT-2 does."""
     import torch
     from transformers.pytorch_utils import Conv1D
@@ -49,7 +45,7 @@ def _targets(model: Any, method: Method, whole: list[str]) -> tuple[list[str], b
     if method.targets == "attention":
         found = [name for name in found if ATTENTION.search(name)]
     if not found:
-        asked, other = method.targets or "all-linear", "spec.method.type to full"
+        asked, other = method.targets, "spec.method.type to full"
         remedy = f"spec.method.targets to all-linear, or {other}" if method.targets == "attention" else other
         raise bad_config(
             f"spec.method.targets '{asked}' finds no layers in a base model of type '{model.config.model_type}': "

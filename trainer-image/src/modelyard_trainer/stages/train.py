@@ -20,7 +20,6 @@ from modelyard_trainer.checkpoints import Found, Keeper, Place, lowered_before, 
 from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
 from modelyard_trainer.history import History, lines_until
-from modelyard_trainer.methods import method_named
 from modelyard_trainer.predict import tokens_at_once
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load
@@ -29,6 +28,8 @@ from modelyard_trainer.tasks import task_named
 log = logging.getLogger(__name__)
 LOGGINGS = 50
 """Lines of history per epoch, about."""
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+"""Words of the library for ours."""
 
 
 def execute(run: TrainRun) -> None:
@@ -127,7 +128,7 @@ def _patience(run: TrainRun) -> int | None:
 def _learning_rate(run: TrainRun) -> float:
     if run.lowered:
         return float(run.lowered["to"])
-    return run.config.train.learning_rate or method_named(run.config.method.type).LEARNING_RATE
+    return run.config.train.learning_rate
 
 
 def _callbacks(run: TrainRun, keeper: Keeper, best: Best, history: History) -> list[Any]:
@@ -170,6 +171,7 @@ def _arguments(run: TrainRun) -> Any:
         per_device_eval_batch_size=1,  # evaluation makes its own batches, by tokens
         gradient_accumulation_steps=train.gradient_accumulation,
         learning_rate=_learning_rate(run),
+        lr_scheduler_type=SCHEDULES[train.schedule],
         weight_decay=train.weight_decay,
         warmup_steps=math.ceil(steps * train.warmup),
         seed=train.seed,

@@ -59,8 +59,9 @@ def pin_dataset(case: Case) -> DatasetPin | Wait:
         if not status.prefix.startswith(layout.datasets_prefix(case.namespace)):
             text = f"status.prefix of Dataset {name} is {status.prefix}, which is not its own: make the Dataset anew"
             return stuck(names.NOT_ALLOWED, text)
-        unknown = _unknown_class(case, name, status.classes or {})
-        return unknown or DatasetPin(name=name, prefix=status.prefix, digest=status.digest)
+        rows = status.rows.train if status.rows else 0
+        pin = DatasetPin(name=name, prefix=status.prefix, digest=status.digest, rows=rows)
+        return _unknown_class(case, name, status.classes or {}) or pin
     return _not_ready(name, found)
 
 

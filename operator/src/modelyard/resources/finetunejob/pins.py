@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard import names
+from modelyard.api import recipes
 from modelyard.api.finetunejob import Pinned, Run
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.resources import profiles
@@ -13,7 +15,7 @@ from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from modelyard.resources.limits import Asked
 from modelyard.resources.queueing import queue_of
-from modelyard.resources.waiting import Wait
+from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck
 
 
 def current_run(case: Case) -> Run | None:
@@ -29,9 +31,18 @@ def new_run(case: Case) -> Run | Wait:
     waits = [found for found in (dataset, profile, base) if isinstance(found, Wait)]
     if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(profile, Wait):
         return next((wait for wait in waits if wait.verdict.stalled), waits[0])
-    pinned = Pinned(base=base, dataset=dataset, **_from_profile(case, profile))
+    spec = case.spec
+    filled = recipes.resolved(spec.task, spec.method, spec.train, dataset.rows, profile.limits.epochs)
+    pinned = Pinned(
+        base=base,
+        dataset=dataset,
+        recipe=filled.recipe,
+        method=filled.method,
+        train=filled.train,
+        **_from_profile(case, profile),
+    )
     return Run(
-        id=run_id(case.spec, case.model, dataset.digest, base.digest),
+        id=run_id(spec, case.model, filled, dataset.digest, base.digest),
         spec_hash=spec_hash(case.spec, case.model),
         model=case.model,
         pinned=pinned,
@@ -63,8 +74,16 @@ def later_changes(case: Case, run: Run) -> str:
 
 def _profile(case: Case) -> TrainingProfileSpec | Wait:
     spec = case.spec
-    asked = Asked(spec.resources, spec.from_.base, spec.train.epochs)
-    return profiles.allowed(spec.profile, asked, case.namespace, case.observed)
+    asked = Asked(spec.resources, spec.from_.base, spec.train.epochs or 0)
+    profile = profiles.allowed(spec.profile, asked, case.namespace, case.observed)
+    if isinstance(profile, Wait) or profile.trainer.command or spec.resources.gpu <= 1:
+        return profile
+    text = (
+        f"spec.resources.gpu is {spec.resources.gpu}: our trainer is not right on several GPUs yet (batch size, "
+        "warm-up and resume would change with their number); set it to 1, or name a TrainingProfile with a trainer of "
+        "your own"
+    )
+    return stuck(names.NOT_ALLOWED, text, HUMAN_PAUSE)
 
 
 def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:

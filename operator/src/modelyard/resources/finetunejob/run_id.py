@@ -1,4 +1,7 @@
-"""Which run a spec asks for: only hashed fields, data and base decide; a golden test holds the hashes still."""
+"""Which run a spec asks for: only hashed fields, data and base decide; a golden test holds the hashes still.
+
+What starts a run is a change of what the user wrote; what names it is what the recipe made of that.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec
+from modelyard.api.recipes import Resolved
 from modelyard.resources.remembered import remembered
 
 LENGTH = 16
@@ -18,14 +22,18 @@ DATA_FIELDS = ("task", "source", "prepare", "revision")
 
 
 @remembered
-def run_id(spec: FineTuneJobSpec, model: str, dataset_digest: str, base_digest: str) -> str:
-    """Equal for equal work: the dataset enters by content, whatever its name."""
-    return names.short_hash(_json(_hashed(spec, model)), dataset_digest, base_digest, length=LENGTH)
+def run_id(spec: FineTuneJobSpec, model: str, resolved: Resolved, dataset_digest: str, base_digest: str) -> str:
+    """Equal for equal work: the dataset enters by content, whatever its name, hyper-parameters as they are trained."""
+    trained = {"method": resolved.method.dump(), "train": _without_origin(resolved), "recipe": resolved.recipe}
+    return names.short_hash(_json(_hashed(spec, model) | trained), dataset_digest, base_digest, length=LENGTH)
 
 
 @remembered
 def spec_hash(spec: FineTuneJobSpec, model: str) -> str:
-    """Another value means that another run is asked for, also when only the Dataset is another one."""
+    """Another value means that another run is asked for, also when only the Dataset is another one.
+
+    Only what the user wrote counts: a new recipe moves none.
+    """
     return names.short_hash(_json({**_hashed(spec, model), "dataset": _dataset(spec.dataset)}), length=LENGTH)
 
 
@@ -49,6 +57,10 @@ def _hashed(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
         "from": {"base": layout.folder_uri(spec.from_.base)},
         "export": sorted(spec.export),
     }
+
+
+def _without_origin(resolved: Resolved) -> dict[str, Any]:
+    return {field: value for field, value in resolved.train.dump().items() if field != "byRecipe"}
 
 
 def _dataset(dataset: DatasetRef) -> dict[str, Any]:

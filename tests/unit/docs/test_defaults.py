@@ -1,0 +1,20 @@
+"""docs/defaults.md shows the recipes as they are."""
+
+from __future__ import annotations
+
+from modelyard.api.recipes import RECIPES, Recipe
+from tests.docs import ROOT
+
+
+def line(task: str, method: str, number: int, recipe: Recipe) -> str:
+    lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method == "lora" else ""
+    cells: list[object] = [task, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
+    cells += [recipe.weight_decay, recipe.batch_size, recipe.max_length, recipe.steps, lora]
+    return "| " + " | ".join(str(cell) for cell in cells).rstrip() + " |"
+
+
+def test_the_table_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "defaults.md").read_text()
+    for (task, method), numbered in RECIPES.items():
+        for number, recipe in numbered.items():
+            assert line(task, method, number, recipe) in page
