@@ -104,7 +104,7 @@ def show_next(cluster: Cluster) -> None:
         lines.append(f"export KUBECONFIG={cluster.kubeconfig} PATH={Path(cluster.kubectl).parent}:$PATH")
     lines += [
         f"kubectl -n {NAMESPACE} get modelyard",
-        f'kubectl -n {NAMESPACE} patch ftj {MODEL} --type merge -p \'{{"spec":{{"train":{{"epochs":2}}}}}}\'',
+        f'kubectl -n {NAMESPACE} patch ftj {MODEL} --type merge -p \'{{"spec":{{"train":{{"seed":8}}}}}}\'',
         f"kubectl -n {NAMESPACE} get ftj -w",
     ]
     console.print("\nTry next:")

@@ -146,7 +146,10 @@ class Invariants:
         run = status.get("run")
         if obj["kind"] != "FineTuneJob" or run is None or status["observedGeneration"] != obj["metadata"]["generation"]:
             return
-        asked = (spec["attempt"], spec["train"]["epochs"])
+        trained = run["pinned"]["train"]["epochs"]
+        if trained != spec["train"].get("epochs", trained):
+            self._story.breaks(f"run {run['id']} trains {trained} epochs, the spec says {spec['train']['epochs']}")
+        asked = (spec["attempt"], trained)
         if self._asked.setdefault(run["id"], asked) != asked:
             self._story.breaks(f"run {run['id']} is of attempt and epochs {asked} and of {self._asked[run['id']]}")
 

@@ -23,7 +23,7 @@ class Recipe:
     weight_decay: float = 0.01
     batch_size: int = 32
     max_length: int = 128
-    steps: int = 200
+    steps: int = 400
     """Optimizer steps that training should have, about; small data is gone through more often to get there."""
     most_epochs: int = 50
     rank: int = 8
@@ -34,8 +34,8 @@ class Recipe:
 
 
 RECIPES: dict[tuple[str, str], dict[int, Recipe]] = {
-    ("text-classification", "full"): {1: Recipe(learning_rate=1e-4)},
-    ("text-classification", "lora"): {1: Recipe(learning_rate=3e-3)},
+    ("text-classification", "full"): {1: Recipe(learning_rate=3e-4)},
+    ("text-classification", "lora"): {1: Recipe(learning_rate=1e-3)},
 }
 
 
