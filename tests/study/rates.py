@@ -81,6 +81,7 @@ def measure(setting: Setting, base: Path, folder: Path) -> dict[str, Any]:
     choosing, began = Choosing(best, None, run.stop), time.monotonic()
     loop = train._loop(run, train._callbacks(run, keeper, best, history))
     choosing.attach(loop)
+    train._start(run, loop)
     found: dict[str, Any] = {**setting._asdict(), "diverged": ""}
     try:
         loop.train()
@@ -128,7 +129,7 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
     }  # fmt: skip
     run = TrainRun(TrainConfig.model_validate(completed(config)), nowhere, nowhere, folder, Progress(lambda body: None))
-    run.base, run.rows = base, sides
+    run.base, run.rows, run.prepare = base, sides, []
     load.execute(run)
     adapt.execute(run)
     return run

@@ -108,7 +108,7 @@ def test_the_best_epoch_is_published(
 
 
 def test_training_ends_once_nothing_becomes_better(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    settings = {**TRAIN, "epochs": 30, "learningRate": 5e-3, "earlyStopping": {"patience": 2}}
+    settings = {**TRAIN, "epochs": 30, "learningRate": 5e-3, "earlyStopping": {"patience": 2}, "linearProbe": False}
     config = yard.train_config("early", base, dataset, method={"type": "full"}, train=settings, export=["safetensors"])
     report = finished(yard, config)
     found = validated(yard, config)
@@ -139,6 +139,18 @@ def test_a_run_that_learned_nothing_says_so(yard: Yard, base: dict[str, str], da
     warnings = {warning.reason: warning.message for warning in info_of(yard, config).warnings}
     assert set(warnings) == {names.NOTHING_LEARNED, names.RATE_LOWERED}
     assert "spec.train.learningRate" in warnings[names.NOTHING_LEARNED]
+
+
+def test_the_head_starts_as_a_logistic_regression(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+    """Before the first step that changes anything it beats guessing, which random weights do not."""
+    f1 = {}
+    for probed in (True, False):
+        settings = {**TRAIN, "epochs": 1, "learningRate": 1e-9, "linearProbe": probed}
+        config = yard.train_config(f"probe-{probed}".lower(), base, dataset, train=settings, export=["safetensors"])
+        report = finished(yard, config)
+        assert report.metrics is not None and ("linear_probe" in report.train) == probed
+        f1[probed] = report.metrics.macro_f1
+    assert f1[True] > max(report.baselines["majority"], f1[False]) + 0.3
 
 
 def test_a_run_that_learned_warns_of_nothing(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from modelyard.api import recipes
 from modelyard.api.hyperparameters import Hyperparameters, Method, Train
 from modelyard.api.recipes import RECIPES, Resolved, resolved
 
-FILLED = ("batchSize", "epochs", "learningRate", "maxLength", "schedule", "warmup", "weightDecay")
+FILLED = ("batchSize", "epochs", "learningRate", "linearProbe", "maxLength", "schedule", "warmup", "weightDecay")
 
 
 def made(
@@ -35,7 +35,7 @@ def test_nothing_is_left_open_and_what_was_filled_is_named() -> None:
 
 @pytest.mark.parametrize("field", FILLED)
 def test_what_is_asked_for_stands(field: str) -> None:
-    value = {"learningRate": 0.7, "warmup": 0.0, "weightDecay": 0.0, "schedule": "constant"}.get(field, 9)
+    value = {"learningRate": 0.7, "warmup": 0.0, "weightDecay": 0.0, "schedule": "constant", "linearProbe": False}.get(field, 9)
     found = made({field: value}).train
     assert found.dump()[field] == value
     assert found.by_recipe == tuple(name for name in FILLED if name != field)

@@ -9,6 +9,7 @@ from tests.docs import ROOT
 def line(task: str, method: str, number: int, recipe: Recipe) -> str:
     lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method == "lora" else ""
     cells: list[object] = [task, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
+    cells += ["yes" if recipe.linear_probe else "no"]
     cells += [recipe.weight_decay, recipe.batch_size, recipe.max_length, recipe.steps, lora]
     return "| " + " | ".join(str(cell) for cell in cells).rstrip() + " |"
 

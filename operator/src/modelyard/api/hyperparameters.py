@@ -62,6 +62,11 @@ class Train(ApiModel):
     weight_decay: float | None = Field(
         default=None, ge=0, le=1, description=f"Decoupled weight decay of AdamW; {BY_RECIPE}."
     )
+    linear_probe: bool | None = Field(
+        default=None,
+        description="Start a new classifier as a logistic regression on the base's features, in place of random "
+        f"weights; {BY_RECIPE}.",
+    )
     batch_size: int | None = Field(default=None, ge=1, le=4096, description=f"Rows per batch; {BY_RECIPE}.")
     gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Batches per optimizer step.")
     max_length: int | None = Field(
@@ -99,6 +104,7 @@ class Hyperparameters(StatusModel):
     schedule: Schedule = Field(description="How the rate goes on after warm-up.")
     warmup: float = Field(description="Share of the steps that warm up linearly.")
     weight_decay: float = Field(description="Decoupled weight decay of AdamW.")
+    linear_probe: bool = Field(description="Whether a new classifier starts as a logistic regression.")
     batch_size: int = Field(description="Rows per batch.")
     gradient_accumulation: int = Field(description="Batches per optimizer step.")
     max_length: int = Field(description="Tokens per row; by recipe, at most what the base takes.")

@@ -21,6 +21,7 @@ class Recipe:
     schedule: Schedule = "linear"
     warmup: float = 0.06
     weight_decay: float = 0.01
+    linear_probe: bool = True
     batch_size: int = 32
     max_length: int = 128
     steps: int = 400
@@ -83,6 +84,7 @@ def _train(asked: Train, recipe: Recipe, rows: int, most_epochs: int | None) -> 
         "schedule": recipe.schedule,
         "warmup": recipe.warmup,
         "weight_decay": recipe.weight_decay,
+        "linear_probe": recipe.linear_probe,
         "batch_size": recipe.batch_size,
         "max_length": recipe.max_length,
     }

@@ -20,7 +20,8 @@ from modelyard_trainer.checkpoints import Found, Keeper, Place, lowered_before, 
 from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
 from modelyard_trainer.history import History, lines_until
-from modelyard_trainer.predict import tokens_at_once
+from modelyard_trainer.linear_probe import start_head
+from modelyard_trainer.predict import Pad, tokens_at_once
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load
 from modelyard_trainer.tasks import task_named
@@ -73,6 +74,8 @@ def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
             best.take_over(found.folder)
         loop = _loop(run, _callbacks(run, keeper, best, history))
         choosing.attach(loop)
+        if not found:
+            _start(run, loop)
         _run(run, loop, found)
         if loop.state.global_step < loop.state.max_steps and not choosing.exhausted(loop.state):
             raise Interrupted
@@ -83,6 +86,11 @@ def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
         history.close()
     run.model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
     best.restore(run.model)
+
+
+def _start(run: TrainRun, loop: Any) -> None:
+    if run.config.train.linear_probe and run.fresh:
+        start_head(run, loop.model, _pad(run), loop.autocast_smart_context_manager())
 
 
 def _run(run: TrainRun, loop: Any, found: Found | None) -> None:
@@ -143,19 +151,22 @@ def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
 
     from modelyard_trainer.loop import Collate, EncodedRows, Loop
 
-    task = task_named(run.config.task)
     loop = Loop(
         model=run.model,
         args=_arguments(run),
         train_dataset=EncodedRows(run.encoded["train"], run.targets("train")),
         eval_dataset=EncodedRows(run.encoded["validation"], run.targets("validation")),
-        data_collator=Collate(functools.partial(task.pad, pad_id=run.pad_id)),
+        data_collator=Collate(_pad(run)),
         compute_metrics=functools.partial(_validation, run),
         callbacks=callbacks,
         evaluation_tokens=tokens_at_once(run),
     )
     loop.remove_callback(PrinterCallback)
     return loop
+
+
+def _pad(run: TrainRun) -> Pad:
+    return functools.partial(task_named(run.config.task).pad, pad_id=run.pad_id)
 
 
 def _arguments(run: TrainRun) -> Any:

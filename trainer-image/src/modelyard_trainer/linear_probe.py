@@ -1,0 +1,98 @@
+"""A new head starts as the best linear one for the base's features, in place of random weights.
+
+With random weights there, training first bends the features towards a head that knows nothing: with many classes, few
+steps or a high rate they never recover. Linear probing, then fine-tuning, after Kumar et al., "Fine-Tuning can Distort
+Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from modelyard_trainer.predict import Pad, tokens_at_once, torch_logits
+from modelyard_trainer.run import TrainRun
+
+log = logging.getLogger(__name__)
+MOST_ROWS = 10_000
+MOST_NUMBERS = 5_000_000_000
+"""Rows x features x classes that a step of the solver goes through; more of the last two mean fewer rows."""
+STEPS = 100
+STRENGTH = 0.03
+"""Inverse of the penalty on weights of features with variance 1 (`C` of scikit-learn)."""
+
+
+def start_head(run: TrainRun, model: Any, pad: Pad, precision: AbstractContextManager[Any]) -> None:
+    """Give the model's last layer the weights of a logistic regression on what reaches it for the training rows.
+
+    `precision` is the context that training computes in. A base whose features are not numbers keeps its random head:
+    what is wrong with it, training tells.
+    """
+    started, targets = time.monotonic(), np.asarray(run.targets("train"))
+    layer = _last_layer(model, len(run.labels))
+    rows = chosen(targets, min(MOST_ROWS, MOST_NUMBERS // (layer.in_features * layer.out_features)))
+    hook = layer.register_forward_hook(lambda module, inputs, output: inputs[0])
+    try:
+        with precision:
+            encoded = [run.encoded["train"][row] for row in rows]
+            features = torch_logits(model, encoded, pad, tokens_at_once(run))
+    finally:
+        hook.remove()
+    if np.isfinite(features).all():
+        _put(layer, *fitted(features, targets[rows], len(run.labels), layer.bias is not None))
+        run.figures["linear_probe"] = {"rows": len(rows), "seconds": round(time.monotonic() - started, 1)}
+        log.info("the head starts from a logistic regression on %d rows", len(rows))
+
+
+def chosen(targets: np.ndarray, most: int) -> np.ndarray:
+    """At most so many row numbers, from each class in turn: no small one is left out. Rows lie in hash order."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    by_class: np.ndarray = np.argsort(targets, kind="stable")
+    sizes = np.bincount(targets)
+    within = np.arange(len(targets)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    first: np.ndarray = np.sort(by_class[np.argsort(within, kind="stable")[:most]])
+    return first
+
+
+def fitted(features: np.ndarray, targets: np.ndarray, classes: int, biased: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (classes, features) and biases (classes) for features as they are; a class without rows gets zeros."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler(with_mean=biased).fit(features)
+    model = LogisticRegression(C=STRENGTH, max_iter=STEPS, fit_intercept=biased)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near is enough: training goes on from here
+        model.fit(scaler.transform(features), targets)
+    slopes, offsets = model.coef_ / scaler.scale_, model.intercept_ * np.ones(len(model.coef_))
+    if biased:
+        offsets = offsets - slopes @ scaler.mean_
+    if len(model.classes_) == 2:  # one row of numbers says how much likelier the second class is
+        slopes, offsets = np.stack([-slopes[0], slopes[0]]) / 2, np.array([-offsets[0], offsets[0]]) / 2
+    weights, biases = np.zeros((classes, features.shape[1])), np.zeros(classes)
+    weights[model.classes_], biases[model.classes_] = slopes, offsets
+    return weights, biases
+
+
+def _last_layer(model: Any, classes: int) -> Any:
+    """The trained layer that gives the logits; peft keeps an untrained copy beside it."""
+    import torch
+
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    return [layer for layer in layers if layer.out_features == classes and layer.weight.requires_grad][-1]
+
+
+def _put(layer: Any, weights: np.ndarray, biases: np.ndarray) -> None:
+    import torch
+
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(biases))
