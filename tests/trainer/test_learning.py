@@ -131,7 +131,7 @@ def test_a_rate_that_is_too_high_is_lowered_once(yard: Yard, base: dict[str, str
 
 
 def test_a_run_that_learned_nothing_says_so(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    settings = {**TRAIN, "epochs": 2, "learningRate": 1.0}
+    settings = {**TRAIN, "epochs": 2, "learningRate": 1.0, "linearProbe": False}
     config = yard.train_config("nothing", base, dataset, train=settings, export=["safetensors"])
     report = finished(yard, config)
     assert report.metrics is not None
@@ -142,7 +142,7 @@ def test_a_run_that_learned_nothing_says_so(yard: Yard, base: dict[str, str], da
 
 
 def test_the_head_starts_as_a_logistic_regression(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    """Before the first step that changes anything it beats guessing, which random weights do not."""
+    """At a rate that changes nothing it knows the classes, better than random weights happen to."""
     f1 = {}
     for probed in (True, False):
         settings = {**TRAIN, "epochs": 1, "learningRate": 1e-9, "linearProbe": probed}
@@ -150,7 +150,7 @@ def test_the_head_starts_as_a_logistic_regression(yard: Yard, base: dict[str, st
         report = finished(yard, config)
         assert report.metrics is not None and ("linear_probe" in report.train) == probed
         f1[probed] = report.metrics.macro_f1
-    assert f1[True] > max(report.baselines["majority"], f1[False]) + 0.3
+    assert f1[True] > max(0.95, f1[False] + 0.1)
 
 
 def test_a_run_that_learned_warns_of_nothing(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
