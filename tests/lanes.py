@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.localcluster import cluster
 
 COUNTS = re.compile(r"(\d+) (passed|failed|xfailed|skipped|error)")
-RED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+RED = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?: - (.*))?$", re.MULTILINE)
 WHOSE = re.compile(r"^(tests/\S+?::.+?): (the (?:cluster|product)'s.*)$", re.MULTILINE)
 SLOW = re.compile(r"^\s*([\d.]+)s (?:call|setup|teardown)\s+(\S+)", re.MULTILINE)
 SLOWEST = 10
@@ -32,7 +32,7 @@ class Result:
     counts: dict[str, int]
     last_lines: str = ""
     red: dict[str, str] = field(default_factory=dict)
-    """Test that failed -> whose fault it is, as far as the lane told or the cluster shows."""
+    """Test that failed -> whose fault it is, as far as the lane told or the cluster shows, and what it said."""
     slowest: list[tuple[float, str]] = field(default_factory=list)
     """Seconds and test."""
 
@@ -73,14 +73,13 @@ def closing(results: list[Result]) -> str:
 
 def blamed(lane: str, output: str) -> dict[str, str]:
     """Each red test of a lane with whose fault it is; the cluster as it is now tells for the rest."""
-    told = dict(WHOSE.findall(output))
-    names = [name for name in RED.findall(output) if name not in told]
-    if names and lane in ON_THE_CLUSTER:
+    told, said = dict(WHOSE.findall(output)), dict(RED.findall(output))
+    if said.keys() - told.keys() and lane in ON_THE_CLUSTER:
         broken = [f"{part} is {state}" for part, state in cluster.status().items() if state != "ready"]
         now = f"the cluster's: {', '.join(broken)}" if broken else "the product's or the test's: the cluster is whole"
     else:
         now = "the product's or the test's: no cluster is needed"
-    return told | dict.fromkeys(names, now)
+    return {name: f"{told.get(name, now)}\n    {said.get(name, '')}".rstrip() for name in {**told, **said}}
 
 
 def run_lanes(names: list[str], full: bool) -> list[Result]:
@@ -146,7 +145,7 @@ ON_THE_CLUSTER = ("storage", "server", "trainer", "end-to-end")
 
 def _stream(words: list[str]) -> tuple[int, str]:
     """Run a command, show its output as it comes (a dot per test, too), and keep it."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "300"}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, bufsize=0)
     assert process.stdout is not None
     kept = bytearray()

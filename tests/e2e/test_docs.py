@@ -134,7 +134,8 @@ def test_every_command_of_the_page(reader: Reader, page: str) -> None:
     assert walked == list(WALK[: len(walked)]) and page == WALK[len(walked)], "a page before this one failed"
     for block in (block for block in blocks(page) if block.language == "sh" and not block.mark):
         done = reader.run(block.text)
-        assert done.returncode == 0, f"{block}\n{block.text}\n{done.stdout}\n{done.stderr}"
+        last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+        assert done.returncode == 0, f"{block}: {last}\n{block.text}\n{done.stdout}\n{done.stderr}"
     walked.append(page)
 
 

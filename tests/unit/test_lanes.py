@@ -30,9 +30,10 @@ def test_each_red_test_says_whose_it_is(monkeypatch: pytest.MonkeyPatch, states:
     monkeypatch.setattr("tests.lanes.cluster.status", lambda: states)
     result = lanes.run_lane("end-to-end", lambda _: (1, E2E), full=False)
     first, second = "tests/e2e/test_road.py::test_a[x]", "tests/e2e/test_pods.py::test_b"
-    assert result.red == {first: "the cluster's: the store is not available", second: whose}
+    whole = "the cluster's: the store is not available\n    AssertionError: no"
+    assert result.red == {first: whole, second: f"{whose}\n    OSError"}
     told = lanes.closing([result])
-    assert f"{second}: {whose}" in told and f"     61 s  {first}" in told
+    assert f"{second}: {whose}\n    OSError" in told and f"     61 s  {first}" in told
 
 
 def test_a_lane_without_a_cluster_blames_none_and_a_green_one_nobody() -> None:
