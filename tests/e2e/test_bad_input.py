@@ -20,7 +20,7 @@ FILES = {
 BAD_DATASETS: dict[str, tuple[Manifest, str, list[str]]] = {
     "broken": (dataset("broken", "s3://data/bad/broken.jsonl"), "BadData", ["broken.jsonl", "61"]),
     "one-class": (dataset("one-class", "s3://data/bad/one-class.jsonl"), "BadData", ["good"]),
-    "one-row": (dataset("one-row", "s3://data/bad/one-row-per-class.jsonl"), "BadData", ["validation", "3 rows", "add rows"]),
+    "one-row": (dataset("one-row", "s3://data/bad/one-row-per-class.jsonl"), "BadData", ["validation", "3 rows"]),
     "empty": (dataset("empty", "s3://data/bad/empty.jsonl"), "BadData", ["empty.jsonl"]),
     "column": (
         dataset("column", columns={"text": "body", "label": "label"}),

@@ -35,7 +35,8 @@ def test_nothing_is_left_open_and_what_was_filled_is_named() -> None:
 
 @pytest.mark.parametrize("field", FILLED)
 def test_what_is_asked_for_stands(field: str) -> None:
-    value = {"learningRate": 0.7, "warmup": 0.0, "weightDecay": 0.0, "schedule": "constant", "linearProbe": False}.get(field, 9)
+    values = {"learningRate": 0.7, "warmup": 0.0, "weightDecay": 0.0, "schedule": "constant", "linearProbe": False}
+    value = values.get(field, 9)
     found = made({field: value}).train
     assert found.dump()[field] == value
     assert found.by_recipe == tuple(name for name in FILLED if name != field)
