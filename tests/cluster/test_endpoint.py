@@ -15,6 +15,7 @@ import urllib3
 from modelyard import names
 from modelyard.api.hyperparameters import Method, Train
 from modelyard.api.recipes import resolved
+from modelyard.api.store import StoreConnection
 from modelyard.engine.cache import Cache
 from modelyard.engine.endpoint.authority import ensure_authority
 from modelyard.engine.endpoint.board import Board
@@ -145,7 +146,9 @@ def minio() -> Iterator[MinioServer]:
 async def running(site: Site, minio: MinioServer, tmp_path: Path) -> AsyncIterator[Running]:
     kube = await Kube.connect(str(site.operator))
     cache, board = Cache(), Board(lambda key: None)
-    credentials = Credentials(cache, Sts(minio.url, minio.access_key, minio.secret_key, "us-east-1"), BUCKET)
+    credentials = Credentials(
+        cache, Sts(StoreConnection(endpoint=minio.url), minio.access_key, minio.secret_key), BUCKET
+    )
     endpoint = Endpoint(Callers(kube, cache), board, credentials)
     authority = await ensure_authority(kube, "ops")
     port = await endpoint.start(0, authority, HOST)

@@ -18,10 +18,12 @@ class MinioServer:
     access_key = "modelyard-root"
     secret_key = "modelyard-root-secret"
 
-    def __init__(self, *, in_memory: bool = True) -> None:
+    def __init__(self, *, in_memory: bool = True, region: str = "", domain: str = "") -> None:
+        """`domain` is the name below which it takes a bucket's name from the host."""
         self.folder = Path()
         self.endpoint = ""
         self._in_memory = in_memory
+        self._more = {"MINIO_SITE_REGION": region, "MINIO_DOMAIN": domain}
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -58,6 +60,7 @@ class MinioServer:
                 "MINIO_BROWSER": "off",
                 "MINIO_UPDATE": "off",
                 "HOME": str(self.folder),
+                **{name: value for name, value in self._more.items() if value},
             }
         )
         ready = f"{self.url}/minio/health/cluster"

@@ -16,6 +16,7 @@ from tests.localcluster.children import free_port
 from tests.localcluster.minio import MinioServer
 from tests.server.conftest import PREFIX
 from tests.server.version import INFO
+from tests.storage.way import Proxy, tls_front
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -37,6 +38,18 @@ def environment(minio: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
+
+
+def test_an_own_authority_and_a_proxy(
+    uri: str, target: Path, minio: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tls_front(tmp_path / "authority", minio.endpoint, "IP:127.0.0.1") as port, Proxy()() as proxy:
+        monkeypatch.setenv("MODELYARD_STORE_ENDPOINT", f"https://127.0.0.1:{port}")
+        monkeypatch.setenv("MODELYARD_STORE_PROXY", proxy.url)
+        refused(uri, target, ExitCode.STORE_DENIED, "chart value store.caBundle")
+        monkeypatch.setenv("MODELYARD_STORE_CA", (tmp_path / "authority/ca.crt").read_text())
+        assert main(["fetch", uri, str(target)]) == ExitCode.PUBLISHED
+        assert (target / layout.MANIFEST).exists() and proxy.asked
 
 
 def names_in(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ from minio.credentials import StaticProvider
 
 from modelyard.api.access import Access, Place
 from modelyard.api.layout import file_key
+from modelyard.api.store import StoreConnection
 from modelyard.storage.errors import Denied, Unavailable
 from modelyard.storage.fetch import check_listing, fetch_verified
 from modelyard.storage.publish import publish
@@ -37,7 +38,7 @@ def base(store: Store, bucket: str) -> str:
 def limited(minio: MinioServer, bucket: str, base: str) -> Store:
     """A store with the keys of run 1 of namespace a."""
     read = (Place(bucket, ROWS), Place(base, "minilm/"), Place(base, "one.jsonl"))
-    sts = Sts(minio.url, minio.access_key, minio.secret_key, "us-east-1")
+    sts = Sts(StoreConnection(endpoint=minio.url), minio.access_key, minio.secret_key)
     keys = sts.keys(Access((Place(bucket, OWN),), read), "m-1")
     return Store.with_provider(minio.url, StaticProvider(keys.access_key, keys.secret_key, keys.session_token))
 
@@ -86,12 +87,14 @@ def test_nothing_was_changed_by_the_refused(limited: Store, store: Store, bucket
 
 def test_a_wrong_key_gets_none(minio: MinioServer) -> None:
     with pytest.raises(NoSts, match="HTTP 40"):
-        Sts(minio.url, minio.access_key, "wrong-secret", "us-east-1").keys(Access((Place("b", "p/"),)), "s")
+        Sts(StoreConnection(endpoint=minio.url), minio.access_key, "wrong-secret").keys(
+            Access((Place("b", "p/"),)), "s"
+        )
 
 
 def test_a_store_that_is_away(minio: MinioServer) -> None:
     with pytest.raises(Unavailable):
-        Sts("http://127.0.0.1:9", "key", "secret", "us-east-1").keys(Access((Place("b", "p/"),)), "s")
+        Sts(StoreConnection(endpoint="http://127.0.0.1:9"), "key", "secret").keys(Access((Place("b", "p/"),)), "s")
 
 
 class Plain(BaseHTTPRequestHandler):
@@ -122,11 +125,11 @@ def plain() -> Iterator[str]:
 def test_a_store_without_sts_is_named(plain: str, status: int) -> None:
     STATUS[0] = status
     with pytest.raises(NoSts, match="gives no short-lived keys"):
-        Sts(plain, "key", "secret", "us-east-1").keys(Access((Place("b", "p/"),)), "s")
+        Sts(StoreConnection(endpoint=plain), "key", "secret").keys(Access((Place("b", "p/"),)), "s")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_tired_store_is_asked_again(plain: str, status: int) -> None:
     STATUS[0] = status
     with pytest.raises(Unavailable):
-        Sts(plain, "key", "secret", "us-east-1").keys(Access((Place("b", "p/"),)), "s")
+        Sts(StoreConnection(endpoint=plain), "key", "secret").keys(Access((Place("b", "p/"),)), "s")

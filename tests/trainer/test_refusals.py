@@ -14,6 +14,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode
 from modelyard_trainer.machine import cpu_has_bf16
+from tests.storage.way import Proxy, tls_front
 from tests.trainer.words import json_lines, rows
 from tests.trainer.yard import BUCKET, Yard, environment
 
@@ -94,6 +95,26 @@ def test_source_of_another_store(yard: Yard, endpoint: str, key: str, code: Exit
         found, outcome = yard.run(yard.prepare_config(f"other-{int(code)}", {"s3": source}))
     assert found == code
     assert part in outcome.message
+
+
+def test_a_source_behind_an_own_authority_and_a_proxy(yard: Yard, tmp_path: Path) -> None:
+    uri = yard.put("raw/behind.jsonl", json_lines(rows(200)))
+    keys = {"SOURCE_AWS_ACCESS_KEY_ID": yard.server.access_key, "SOURCE_AWS_SECRET_ACCESS_KEY": yard.server.secret_key}
+    with (
+        tls_front(tmp_path, yard.server.endpoint, "IP:127.0.0.1") as port,
+        Proxy()() as proxy,
+        environment(keys),
+    ):
+        source = {"uri": uri, "secret": "theirs", "endpoint": f"https://127.0.0.1:{port}", "proxy": proxy.url}
+        code, outcome = yard.run(yard.prepare_config("behind-1", {"s3": source}))
+        assert (code, outcome.reason) == (ExitCode.STORE_DENIED, names.STORE_MISCONFIGURED)
+        assert "into spec.source.s3.caBundle" in outcome.message
+        known = {**source, "caBundle": (tmp_path / "ca.crt").read_text()}
+        away = {**known, "proxy": "http://127.0.0.1:9"}
+        code, outcome = yard.run(yard.prepare_config("behind-2", {"s3": away}))
+        assert code == ExitCode.STORE_UNAVAILABLE and "correct spec.source.s3.proxy" in outcome.message
+        assert yard.run(yard.prepare_config("behind-3", {"s3": known}))[0] == ExitCode.PUBLISHED
+    assert proxy.asked
 
 
 def pickled(folder: Path) -> None:

@@ -56,6 +56,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* Who signs the store's certificate, as an environment variable; nothing where the public authorities do. */ -}}
+{{- define "modelyard.storeAuthority" -}}
+{{- $bundle := .Values.store.caBundle | trim }}
+{{- $from := .Values.store.caBundleFrom }}
+{{- if gt (len (compact (list $bundle $from.configMap $from.secret))) 1 }}
+{{- fail "store: give only one of store.caBundle, store.caBundleFrom.configMap and store.caBundleFrom.secret" }}
+{{- end }}
+{{- if $bundle }}
+- name: MODELYARD_STORE_CA
+  value: {{ $bundle | quote }}
+{{- else if or $from.configMap $from.secret }}
+- name: MODELYARD_STORE_CA
+  valueFrom:
+    {{ ternary "configMapKeyRef" "secretKeyRef" (ne $from.configMap "") }}:
+      name: {{ $from.configMap | default $from.secret }}
+      key: {{ $from.key }}
+{{- end }}
+{{- end }}
+
 {{- define "modelyard.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from modelyard.api.store import Addressing, StoreConnection
+
 Manifest = dict[str, Any]
 """A Kubernetes object as the API server shows it."""
 
@@ -109,6 +111,10 @@ class Platform:
     store_endpoint: str = ""
     store_region: str = "us-east-1"
     store_bucket: str = "modelyard"
+    store_addressing: Addressing | None = None
+    store_ca_bundle: str | None = None
+    """PEM of authorities that the store's certificate may come from, beside the public ones."""
+    store_proxy: str | None = None
     namespace: str = "modelyard"
     cluster_domain: str = "cluster.local"
     endpoint: str = ""
@@ -117,6 +123,17 @@ class Platform:
     """PEM of the authority that signs the endpoint's certificate."""
     kserve: bool = False
     """The cluster serves KServe's API now."""
+
+    @property
+    def store(self) -> StoreConnection:
+        """How the artifact store is reached."""
+        return StoreConnection(
+            endpoint=self.store_endpoint,
+            region=self.store_region,
+            addressing=self.store_addressing,
+            ca_bundle=self.store_ca_bundle,
+            proxy=self.store_proxy,
+        )
 
 
 Policy = Literal["apply", "create", "keep"]

@@ -7,6 +7,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from modelyard.api.store import StoreConnection, check_bundle
 from modelyard.decision import Platform
 
 
@@ -37,13 +41,13 @@ class Settings:
         missing = [name for name in REQUIRED if not env.get(name)]
         if missing:
             raise SystemExit(f"missing environment variables: {', '.join(missing)} (chart values image.* and store.*)")
+        _check_store(env)
         namespace = env.get("MODELYARD_NAMESPACE", "modelyard")
         host = env.get("MODELYARD_ENDPOINT_HOST", f"modelyard.{namespace}.svc")
         platform = Platform(
             trainer_image=env["MODELYARD_TRAINER_IMAGE"],
             server_image=env["MODELYARD_SERVER_IMAGE"],
-            store_endpoint=env["MODELYARD_STORE_ENDPOINT"],
-            store_region=env.get("MODELYARD_STORE_REGION", "us-east-1"),
+            **{f"store_{field}": value for field, value in StoreConnection.read(env).items()},  # type: ignore[arg-type]
             store_bucket=env.get("MODELYARD_STORE_BUCKET", "modelyard"),
             namespace=namespace,
             cluster_domain=env.get("MODELYARD_CLUSTER_DOMAIN", "cluster.local"),
@@ -64,6 +68,19 @@ class Settings:
             resync_every=float(env.get("MODELYARD_RESYNC_SECONDS", "600")),
             lease_duration=int(env.get("MODELYARD_LEASE_SECONDS", "10")),
         )
+
+
+def _check_store(env: Mapping[str, str]) -> None:
+    """SystemExit that names what cannot be used."""
+    store = StoreConnection.read(env)
+    try:
+        StoreConnection.model_validate(store)
+        check_bundle(store["ca_bundle"]) if "ca_bundle" in store else None
+    except ValidationError as fault:
+        wrong = fault.errors()[0]
+        raise SystemExit(f"chart value store.{to_camel(str(wrong['loc'][0]))}: {wrong['msg']}") from fault
+    except ValueError as fault:
+        raise SystemExit(f"chart value store.caBundle: {fault}") from fault
 
 
 REQUIRED = (

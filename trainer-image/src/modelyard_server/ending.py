@@ -8,10 +8,11 @@ from pathlib import Path
 
 from modelyard import names
 from modelyard.api.run import TERMINATION_LIMIT, TERMINATION_PATH, ExitCode, Outcome
-from modelyard.storage.errors import Corrupt, Denied, Missing, StoreError, Unavailable
+from modelyard.storage.errors import Corrupt, Denied, Misconfigured, Missing, StoreError, Unavailable
 
 CODES: dict[type[StoreError], ExitCode] = {
     Denied: ExitCode.STORE_DENIED,
+    Misconfigured: ExitCode.STORE_DENIED,
     Missing: ExitCode.SOURCE_NOT_FOUND,
     Corrupt: ExitCode.CORRUPT,
     Unavailable: ExitCode.STORE_UNAVAILABLE,

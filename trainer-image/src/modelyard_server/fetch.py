@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelyard.api import layout
 from modelyard.api.run import Manifest, digest_of
+from modelyard.api.store import StoreConnection
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.fetch import fetch_verified, read_manifest
 from modelyard.storage.store import Store
@@ -66,12 +67,12 @@ def check_namespace(prefix: str, namespace: str) -> None:
 
 def connect() -> Store:
     """The store that the environment names; ValueError without an endpoint, Denied without a key."""
-    endpoint = os.environ.get("MODELYARD_STORE_ENDPOINT", "")
+    where = StoreConnection.read(os.environ)
+    endpoint = where.get("endpoint", "")
     if not endpoint.startswith(("http://", "https://")):
         raise ValueError(f"MODELYARD_STORE_ENDPOINT must be an http:// or https:// address, not {endpoint!r}")
     return Store.from_environment(
-        endpoint,
-        region=os.environ.get("MODELYARD_STORE_REGION") or "us-east-1",
+        StoreConnection.model_validate(where),
         patience=float(os.environ.get("MODELYARD_STORE_PATIENCE") or PATIENCE),
     )
 

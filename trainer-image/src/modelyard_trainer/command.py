@@ -110,8 +110,8 @@ def make_run(config: PrepareConfig | TrainConfig, work: Path, stop: Stop) -> Run
     """The run with its connections: a patient one to the store, a quick one for what may be lost, the operator's."""
     patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", PATIENCE))
     location = config.store
-    store = Store.from_environment(location.endpoint, region=location.region, patience=patience)
-    quick = Store.from_environment(location.endpoint, region=location.region)
+    store = Store.from_environment(location, patience=patience)
+    quick = Store.from_environment(location)
     progress = Progress(poster_from_environment())
     if isinstance(config, TrainConfig):
         return TrainRun(config=config, store=store, quick=quick, work=work, progress=progress, stop=stop)

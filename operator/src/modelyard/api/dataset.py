@@ -18,6 +18,7 @@ from modelyard.api.common import (
     Task,
     cel,
 )
+from modelyard.api.store import Addressing, CaBundle, ProxyUrl
 from modelyard.names import DEFAULT_PROFILE
 
 
@@ -31,12 +32,45 @@ class Columns(ApiModel):
 class S3Source(ApiModel):
     """Rows in an object store: one object, or all objects below a prefix that ends in '/'."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.endpoint) || !(has(self.region) || has(self.addressing) || has(self.caBundle) || "
+                "has(self.proxy))",
+                "s3: region, addressing, caBundle and proxy are of an endpoint of the source's own: set endpoint, or "
+                "leave them out, for the installation's store has its own",
+            ),
+            (
+                "!has(self.caBundle) || !self.caBundle.contains('PRIVATE KEY')",
+                "s3: caBundle must hold certificates only, for everybody who sees the Dataset can read it",
+            ),
+        )
+    )
     uri: S3Uri = Field(description="s3://bucket/key or s3://bucket/prefix/.")
     endpoint: str | None = Field(
         default=None,
         max_length=512,
         pattern=r"^https?://[^\s/]+$",
         description="Endpoint of another store than the installation's, for example https://s3.example.com.",
+    )
+    region: str | None = Field(
+        default=None, min_length=1, max_length=64, description="Region of endpoint; default: the installation's."
+    )
+    addressing: Addressing | None = Field(
+        default=None,
+        description="Where endpoint expects the bucket's name: path (https://host/bucket), virtualHost "
+        "(https://bucket.host) or auto, which is virtualHost for AWS and Alibaba Cloud and path elsewhere. "
+        "Default: auto.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="Certificates (PEM) of the authorities that sign endpoint's certificate, trusted beside the "
+        "public ones.",
+    )
+    proxy: ProxyUrl | None = Field(
+        default=None,
+        description="Proxy through which endpoint is reached, for example http://proxy.example.com:3128, without a "
+        "password.",
     )
     secret: ObjectName | None = Field(
         default=None,

@@ -14,6 +14,7 @@ from modelyard.api.common import ApiModel, StatusModel, Task
 from modelyard.api.dataset import Clean, Source, Step
 from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
 from modelyard.api.modelversion import Metrics, RunWarning
+from modelyard.api.store import StoreLocation
 
 CONFIG_PATH = "/etc/modelyard/run.json"
 """Where the pod finds its RunConfig; the environment variable MODELYARD_CONFIG names another path."""
@@ -62,14 +63,6 @@ REASONS: dict[ExitCode, str] = {
     ExitCode.STORE_UNAVAILABLE: names.STORE_UNAVAILABLE,
     ExitCode.INTERRUPTED: names.DISRUPTED,
 }
-
-
-class StoreLocation(ApiModel):
-    """The installation's artifact store; the scheme of the endpoint decides about TLS."""
-
-    endpoint: str
-    region: str = "us-east-1"
-    bucket: str
 
 
 class BaseModelInput(ApiModel):

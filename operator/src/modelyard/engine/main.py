@@ -130,10 +130,9 @@ def _measure(parts: Parts) -> None:
 def _world(kube: Kube, settings: Settings, board: Board) -> World:
     platform = settings.platform
     store = Store.connect(
-        platform.store_endpoint,
+        platform.store,
         settings.store_access_key,
         settings.store_secret_key,
-        region=platform.store_region,
         timeout=10,
     )
     functions = StoreFacts(store, platform.store_bucket).functions

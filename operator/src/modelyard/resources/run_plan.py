@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelyard.api.common import Resources
-from modelyard.api.run import PrepareConfig, StoreLocation, TrainConfig
+from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.api.store import StoreLocation
 from modelyard.decision import Platform
 
 FETCH, CONTAINER, PUBLISH = "fetch", "trainer", "publish"
@@ -50,7 +51,7 @@ class RunPlan:
 
 def store_of(platform: Platform) -> StoreLocation:
     """Where the pods find the artifact store."""
-    return StoreLocation(endpoint=platform.store_endpoint, region=platform.store_region, bucket=platform.store_bucket)
+    return StoreLocation(**platform.store.model_dump(), bucket=platform.store_bucket)
 
 
 def endpoint_of(platform: Platform, namespace: str, job: str) -> str:

@@ -40,7 +40,7 @@ def stuck(reason: str, message: str, wake_after: float | None = None) -> Wait:
 def unanswered(answer: Answer, what: str) -> Wait:
     """A question to the store that failed: an outage passes by itself, a refused key does not."""
     message = f"{what}: {answer.message}"
-    if answer.reason == names.STORE_DENIED:
+    if answer.reason in names.STORE_FOR_PEOPLE:
         return stuck(answer.reason, message, HUMAN_PAUSE)
     return moving(answer.reason, message, backoff=True)
 

@@ -25,6 +25,12 @@ class Denied(StoreError):
     reason = names.STORE_DENIED
 
 
+class Misconfigured(Denied):
+    """The store cannot be used as the settings say: certificate, scheme, region or addressing."""
+
+    reason = names.STORE_MISCONFIGURED
+
+
 class Missing(StoreError):
     """No such bucket or object."""
 

@@ -18,28 +18,19 @@ import urllib3
 from minio import Minio
 from minio.credentials import Provider, StaticProvider
 from minio.deleteobjects import DeleteObject
-from minio.error import InvalidResponseError, S3Error, ServerError
 
 from modelyard.api.layout import MANIFEST
+from modelyard.api.store import StoreConnection
 from modelyard.storage.credentials import provider_from_environment
-from modelyard.storage.errors import AlreadyExists, Corrupt, Denied, Missing, StoreError, Unavailable
+from modelyard.storage.errors import Corrupt, Denied, Misconfigured, Missing, StoreError, Unavailable
+from modelyard.storage.faults import from_code, translate
+from modelyard.storage.route import INSTALLATION, Route
 
 T = TypeVar("T")
 WHOLE = 16 * 1024 * 1024
 """Bytes of the largest object that is read into memory: manifests and histories are far smaller."""
-DENIED_CODES = {
-    "AccessDenied",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidTokenId",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-}
-MISSING_CODES = {"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound"}
 UPLOAD_PART = 16 << 20
 """Bytes of a part; three of each file are in memory and under way at once."""
-NO_ANSWER = (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,62 +52,71 @@ class Upload(NamedTuple):
 class Store:
     """An S3 endpoint with one key. Not tied to a bucket: base models and sources may lie in others."""
 
-    def __init__(self, client: Minio, endpoint: str, patience: float = 0.0) -> None:
+    def __init__(self, client: Minio, route: Route, patience: float = 0.0) -> None:
         self._client = client
-        self._endpoint = endpoint
+        self._route = route
         self._patience = patience
+        self._answered = False
 
     @classmethod
     def connect(
         cls,
-        endpoint: str,
+        where: StoreConnection | str,
         access_key: str,
         secret_key: str,
         *,
-        region: str = "us-east-1",
         patience: float = 0.0,
         timeout: float = 30.0,
     ) -> Store:
-        """Connect lazily to an http(s) endpoint; `patience` is how long (s) an unavailable store is asked again."""
+        """Connect lazily to a store; `patience` is how long (s) an unavailable one is asked again."""
         provider = StaticProvider(access_key, secret_key)
-        return cls.with_provider(endpoint, provider, region=region, patience=patience, timeout=timeout)
+        return cls.with_provider(where, provider, patience=patience, timeout=timeout)
 
     @classmethod
     def with_provider(
         cls,
-        endpoint: str,
+        where: StoreConnection | str,
         provider: Provider | None,
         *,
-        region: str = "us-east-1",
+        fields: str = INSTALLATION,
         patience: float = 0.0,
         timeout: float = 30.0,
     ) -> Store:
-        """The same with keys that change, or with none at all."""
-        parts = urlsplit(endpoint)
-        pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), maxsize=16, retries=False
-        )
+        """The same with keys that change, or with none at all; `fields` is where its settings stand."""
+        connection = StoreConnection(endpoint=where) if isinstance(where, str) else where
+        route, parts = Route(connection, fields), urlsplit(connection.endpoint)
         client = Minio(
             endpoint=parts.netloc,
             credentials=provider,
-            region=region,
+            region=connection.region,
             secure=parts.scheme == "https",
-            http_client=pool,
+            http_client=route.pool(urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), maxsize=16),
         )
-        return cls(client, endpoint, patience)
+        if connection.addressing == "virtualHost":
+            client.enable_virtual_style_endpoint()
+        elif connection.addressing == "path":
+            client.disable_virtual_style_endpoint()
+        return cls(client, route, patience)
 
     @classmethod
     def from_environment(
-        cls, endpoint: str, *, region: str = "us-east-1", prefix: str = "AWS_", patience: float = 0.0
+        cls,
+        where: StoreConnection | str,
+        *,
+        prefix: str = "AWS_",
+        fields: str = INSTALLATION,
+        patience: float = 0.0,
     ) -> Store:
         """Connect with <prefix>ACCESS_KEY_ID and <prefix>SECRET_ACCESS_KEY, or as the operator set in the pod."""
-        provider = provider_from_environment() if prefix == "AWS_" else None
-        if provider is not None:
-            return cls.with_provider(endpoint, provider, region=region, patience=patience)
-        key, secret = (os.environ.get(f"{prefix}{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
-        if not key or not secret:
-            raise Denied(f"no key for {endpoint}: the Secret needs {prefix}ACCESS_KEY_ID and {prefix}SECRET_ACCESS_KEY")
-        return cls.connect(endpoint, key, secret, region=region, patience=patience)
+        provider: Provider | None = provider_from_environment() if prefix == "AWS_" else None
+        if provider is None:
+            key, secret = (os.environ.get(f"{prefix}{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
+            if not key or not secret:
+                endpoint = where if isinstance(where, str) else where.endpoint
+                needed = f"{prefix}ACCESS_KEY_ID and {prefix}SECRET_ACCESS_KEY"
+                raise Denied(f"no key for {endpoint}: the Secret needs {needed}")
+            provider = StaticProvider(key, secret)
+        return cls.with_provider(where, provider, fields=fields, patience=patience)
 
     def get(self, bucket: str, key: str) -> bytes:
         """Whole object in memory; Corrupt above WHOLE bytes, as whoever wrote it must not fill the reader's memory."""
@@ -187,7 +187,7 @@ class Store:
                 return
             except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as fault:
                 if time.monotonic() - last >= self._patience:
-                    raise Unavailable(f"cannot {what} at {self._endpoint}: {fault}") from fault
+                    raise Unavailable(f"cannot {what} at {self._route.endpoint}: {fault}") from fault
             finally:
                 response.close()
                 response.release_conn()
@@ -227,7 +227,8 @@ class Store:
 
     def _delete(self, bucket: str, keys: Sequence[str]) -> None:
         for fault in self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]):
-            raise _from_code(fault.code, f"cannot delete s3://{bucket}/{fault.name}: {fault.code}: {fault.message}")
+            told = f"cannot delete s3://{bucket}/{fault.name}: {fault.code}: {fault.message}"
+            raise from_code(fault.code, told, self._route)
 
     def ensure_bucket(self, bucket: str) -> None:
         """Make the bucket if it is not there."""
@@ -243,32 +244,17 @@ class Store:
         deadline, pause = time.monotonic() + self._patience, 0.2
         while True:
             try:
-                return call()
+                result = call()
+                self._answered = True
+                return result
             except Exception as fault:
-                error = translate(fault, what, self._endpoint)
+                error = translate(fault, what, self._route)
                 left = deadline - time.monotonic()
-                if not isinstance(error, Unavailable) or left <= 0:
+                if not self._is_passing(error) or left <= 0:
                     raise error from fault
             time.sleep(min(pause * random.uniform(0.5, 1.0), left))
             pause = min(pause * 2, 10.0)
 
-
-def translate(fault: Exception, what: str, endpoint: str) -> StoreError:
-    """The store error that a client's exception means; other exceptions are raised as they are."""
-    if isinstance(fault, StoreError):
-        return fault
-    if isinstance(fault, S3Error):
-        return _from_code(fault.code, f"cannot {what} at {endpoint}: {fault.code}: {fault.message}")
-    if isinstance(fault, NO_ANSWER):
-        return Unavailable(f"cannot {what}: no good answer from {endpoint} ({type(fault).__name__}: {fault})")
-    raise fault
-
-
-def _from_code(code: str | None, message: str) -> StoreError:
-    if code in DENIED_CODES:
-        return Denied(message)
-    if code in MISSING_CODES:
-        return Missing(message)
-    if code == "PreconditionFailed":
-        return AlreadyExists(message)
-    return Unavailable(message)
+    def _is_passing(self, error: StoreError) -> bool:
+        """Settings that worked once are not what is wrong now."""
+        return isinstance(error, Unavailable) or (self._answered and isinstance(error, Misconfigured))

@@ -14,7 +14,10 @@ from minio.credentials import AssumeRoleProvider
 
 from modelyard import names
 from modelyard.api.access import Access, Place
+from modelyard.api.store import StoreConnection
 from modelyard.storage.errors import Denied, Unavailable
+from modelyard.storage.faults import no_answer
+from modelyard.storage.route import Route
 
 SECONDS = 3600
 """The shortest time that the client asks for."""
@@ -42,11 +45,10 @@ class NoSts(Denied):
 class Sts:
     """The store's token service, asked with the operator's own key."""
 
-    def __init__(self, endpoint: str, access_key: str, secret_key: str, region: str, role: str = "") -> None:
-        self._endpoint, self._region, self._role = endpoint, region, role
-        self._key = (access_key, secret_key)
-        timeout = urllib3.Timeout(connect=5.0, read=10.0)
-        self._pool = urllib3.PoolManager(timeout=timeout, maxsize=4, retries=False)
+    def __init__(self, where: StoreConnection, access_key: str, secret_key: str, role: str = "") -> None:
+        self._endpoint, self._region, self._role = where.endpoint, where.region, role
+        self._key, self._route = (access_key, secret_key), Route(where)
+        self._pool = self._route.pool(urllib3.Timeout(connect=5.0, read=10.0), maxsize=4)
 
     def keys(self, access: Access, session: str) -> Keys:
         """Keys for these places alone; NoSts if the store has no such service, Unavailable if it does not answer."""
@@ -64,7 +66,7 @@ class Sts:
         try:
             found = provider.retrieve()
         except (urllib3.exceptions.HTTPError, OSError) as fault:
-            raise Unavailable(f"no answer from {self._endpoint} ({type(fault).__name__})") from fault
+            raise no_answer(fault, "cannot get short-lived keys", self._route) from fault
         except (ValueError, ParseError) as fault:
             raise self._refused(str(fault)) from fault
         if not found.session_token or found.expiration is None:

@@ -12,6 +12,7 @@ from modelyard import names
 from modelyard.api import recipes
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
+from modelyard.api.store import StoreLocation
 from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
@@ -412,6 +413,17 @@ def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
     other.remove("Pod", left["metadata"]["name"])
     other.settle()
     assert other.named("Job") == [name]
+
+
+def test_the_pod_reaches_the_store_as_the_installation_does() -> None:
+    yard = Yard()
+    pem, proxy = "-----BEGIN CERTIFICATE-----", "http://proxy:3128"
+    yard.platform = replace(yard.platform, store_ca_bundle=pem, store_proxy=proxy, store_addressing="virtualHost")
+    yard.settle()
+    (config,) = [child for (kind, _), child in yard.children.items() if kind == "ConfigMap"]
+    store = TrainConfig.model_validate(json.loads(config["data"]["run.json"])).store
+    assert store == StoreLocation(**yard.platform.store.model_dump(), bucket="modelyard")
+    assert (store.ca_bundle, store.proxy, store.addressing) == (pem, proxy, "virtualHost")
 
 
 def test_the_end_of_a_twins_config_map_wakes_the_one_who_made_the_job() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.resources.modeldeployment.serving_runtime import offered
 from modelyard.resources.quantity import cpu, memory
 from tests.builders_serving import (
     a_modeldeployment,
@@ -19,6 +20,8 @@ from tests.builders_serving import (
     prefix_of,
 )
 from tests.unit.resources.modeldeployment.world import World
+
+PEM = "-----BEGIN CERTIFICATE-----"
 
 
 def live(**more: Any) -> World:
@@ -65,6 +68,22 @@ def test_fetch_reads_the_pinned_artifacts_with_the_read_only_secret() -> None:
     assert env["MODELYARD_NAMESPACE"] == "shop"
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert env[key] == {"name": "modelyard-store-read", "key": key}
+
+
+def test_fetch_reaches_the_store_as_the_installation_does() -> None:
+    w = World(versions={7: a_ready_version(7)})
+    proxy = "http://proxy:3128"
+    w.platform = replace(w.platform, store_ca_bundle=PEM, store_proxy=proxy, store_addressing="virtualHost")
+    w.turn()
+    (fetch,) = template(w)["spec"]["initContainers"]
+    env = {entry["name"]: entry.get("value") for entry in fetch["env"]}
+    assert env["MODELYARD_STORE_CA"] == PEM
+    assert env["MODELYARD_STORE_PROXY"] == "http://proxy:3128"
+    assert env["MODELYARD_STORE_ADDRESSING"] == "virtualHost"
+    container = offered(w.platform)[1]["spec"]["container"]
+    assert [entry for entry in container["env"] if entry["name"].startswith("MODELYARD_STORE_")] == [
+        entry for entry in fetch["env"] if entry["name"].startswith("MODELYARD_STORE_")
+    ]
 
 
 def test_server_has_no_key_and_its_probes() -> None:

@@ -9,7 +9,9 @@ from pathlib import PurePosixPath
 from modelyard.api import layout
 from modelyard.api.dataset import S3Source
 from modelyard.api.run import ExitCode
-from modelyard.storage.errors import Denied, Missing, StoreError, Unavailable
+from modelyard.api.store import StoreConnection
+from modelyard.storage.errors import Denied, Misconfigured, Missing, StoreError, Unavailable
+from modelyard.storage.route import INSTALLATION
 from modelyard.storage.store import Store
 from modelyard_trainer.downloads import download
 from modelyard_trainer.errors import TrainerError, bad_config, from_store
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds that a source with an endpoint of its own is asked again; the artifact store gets longer."""
 OWN_KEY = "SOURCE_AWS_"
+FIELDS = "spec.source.s3."
 
 
 def execute(run: PrepareRun) -> None:
@@ -67,13 +70,25 @@ def _store(run: PrepareRun, source: S3Source) -> Store:
         raise bad_config(f"Secret '{source.secret}' (spec.source.s3.secret) has no AWS_ACCESS_KEY_ID: add it")
     if source.endpoint is None and not own:
         return run.store
-    location = run.config.store
     patience = PATIENCE if source.endpoint else 180.0
     patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", patience))
-    endpoint = source.endpoint or location.endpoint
+    where, fields = connection(source, run.config.store), FIELDS if source.endpoint else INSTALLATION
     if not own:  # the run's own keys are no business of another store
-        return Store.with_provider(endpoint, None, region=location.region, patience=patience)
-    return Store.from_environment(endpoint, region=location.region, prefix=OWN_KEY, patience=patience)
+        return Store.with_provider(where, None, fields=fields, patience=patience)
+    return Store.from_environment(where, prefix=OWN_KEY, fields=fields, patience=patience)
+
+
+def connection(source: S3Source, installation: StoreConnection) -> StoreConnection:
+    """How the source is reached: as the installation's store, or by settings of its own alone."""
+    if source.endpoint is None:
+        return installation
+    return StoreConnection(
+        endpoint=source.endpoint,
+        region=source.region or installation.region,
+        addressing=source.addressing,
+        ca_bundle=source.ca_bundle,
+        proxy=source.proxy,
+    )
 
 
 def _explained(source: S3Source, fault: StoreError) -> TrainerError:
@@ -81,10 +96,14 @@ def _explained(source: S3Source, fault: StoreError) -> TrainerError:
     if isinstance(fault, Missing):
         remedy = f"check spec.source.s3.uri{where}; a prefix must end in '/'"
         return TrainerError(ExitCode.SOURCE_NOT_FOUND, f"{fault.message}: {remedy}")
+    if isinstance(fault, Misconfigured):
+        return TrainerError(ExitCode.STORE_DENIED, fault.message, fault.reason)
     if isinstance(fault, Denied):
         key = f"the key in {source.secret}" if source.secret else "the run (it has no key of its own for this source)"
         message = f"{fault.message}: {key} may not read {source.uri}: check spec.source.s3.secret"
         return TrainerError(ExitCode.STORE_DENIED, message)
     if isinstance(fault, Unavailable) and source.endpoint:
-        return TrainerError(ExitCode.STORE_UNAVAILABLE, f"{fault.message}: check spec.source.s3.endpoint")
+        known = FIELDS in fault.message
+        message = fault.message if known else f"{fault.message}: check {FIELDS}endpoint"
+        return TrainerError(ExitCode.STORE_UNAVAILABLE, message)
     return from_store(fault)

@@ -28,9 +28,8 @@ async def open_endpoint(endpoint: Endpoint, world: World, kube: Secrets, setting
 def token_service(settings: Settings) -> Sts:
     """The store's token service with the operator's key."""
     platform = settings.platform
-    endpoint = settings.sts_endpoint or platform.store_endpoint
-    key, secret = settings.store_access_key, settings.store_secret_key
-    return Sts(endpoint, key, secret, platform.store_region, settings.sts_role)
+    store = platform.store.model_copy(update={"endpoint": settings.sts_endpoint or platform.store_endpoint})
+    return Sts(store, settings.store_access_key, settings.store_secret_key, settings.sts_role)
 
 
 async def _authority(kube: Secrets, namespace: str) -> Pair:

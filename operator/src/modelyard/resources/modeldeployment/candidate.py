@@ -39,13 +39,13 @@ PATIENT = (
     names.SECRET_MISSING,
     names.UNSCHEDULABLE,
     names.QUOTA,
-    names.STORE_DENIED,
+    *names.STORE_FOR_PEOPLE,
     names.STORE_UNAVAILABLE,
     names.DISRUPTED,
     names.KSERVE_SILENT,
 )
 """Not the version's fault: waited for without limit, the condition says what a human or the cluster has to do."""
-HUMAN = (names.SECRET_MISSING, names.QUOTA, names.STORE_DENIED, names.KSERVE_SILENT)
+HUMAN = (names.SECRET_MISSING, names.QUOTA, *names.STORE_FOR_PEOPLE, names.KSERVE_SILENT)
 
 
 @dataclass(frozen=True, slots=True)

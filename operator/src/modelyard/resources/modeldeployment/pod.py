@@ -35,7 +35,7 @@ def pod_template(
         "name": "fetch",
         "args": ["fetch", uri, MODEL_PATH],
         "env": [
-            *store_env(platform),
+            *platform.store.environment(),
             {"name": "MODELYARD_NAMESPACE", "value": namespace},
             *keys_from(SECRET_STORE_READ),
         ],
@@ -76,14 +76,6 @@ def server_container() -> Manifest:
 def identity_env(model: str, number: int) -> list[Manifest]:
     """As which model and version a server answers."""
     return [{"name": "MODELYARD_MODEL", "value": model}, {"name": "MODELYARD_VERSION", "value": str(number)}]
-
-
-def store_env(platform: Platform) -> list[Manifest]:
-    """Where the store is."""
-    return [
-        {"name": "MODELYARD_STORE_ENDPOINT", "value": platform.store_endpoint},
-        {"name": "MODELYARD_STORE_REGION", "value": platform.store_region},
-    ]
 
 
 def requests_and_limits(resources: ServeResources) -> Manifest:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from modelyard import names
 from modelyard.decision import Manifest, Platform
 from modelyard.resources.containers import CONFINED
-from modelyard.resources.modeldeployment.pod import TMP, TMP_VOLUME, server_container, store_env
+from modelyard.resources.modeldeployment.pod import TMP, TMP_VOLUME, server_container
 
 SERVING = "serving.kserve.io"
 FORMAT = "modelyard"
@@ -65,7 +65,7 @@ def storage_container(platform: Platform) -> Manifest:
         "image": platform.server_image,
         "command": ["python", "-m", "modelyard_server", "fetch"],
         "env": [
-            *store_env(platform),
+            *platform.store.environment(),
             {"name": "MODELYARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
         ],
         "envFrom": [{"secretRef": {"name": names.SECRET_STORE_READ}}],

@@ -73,7 +73,7 @@ def _unverified(*answers: Answer | None) -> Verdict:
     if failed is None:
         return Verdict(False, names.PENDING, "waiting for the store's answer about claim and artifacts")
     return Verdict(
-        False, failed.reason, f"not verified yet: {failed.message}", stalled=failed.reason == names.STORE_DENIED
+        False, failed.reason, f"not verified yet: {failed.message}", stalled=failed.reason in names.STORE_FOR_PEOPLE
     )
 
 
