@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_settings_that_worked_once_are_waited_for(
 
     monkeypatch.setattr(store._client, "get_object", get_object)
     assert store.get("waited-for", "key") == b"data"
+
+
+def test_a_slow_download_goes_on_and_one_that_stands_still_ends(
+    minio: MinioServer, proxy: Proxy, folder: Path, tmp_path: Path
+) -> None:
+    direct = opened(minio)
+    direct.ensure_bucket("slow")
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 8192)  # 2 MiB: 32 pieces
+    publish(direct, "slow", "v/", folder, "model", {})
+    proxy.pause, started = 0.05, time.monotonic()
+    where = StoreConnection(endpoint=minio.url, proxy=proxy.url)
+    slow = Store.connect(where, minio.access_key, minio.secret_key, patience=0.5, timeout=1)
+    fetch_verified(slow, "slow", "v/", tmp_path / "back")
+    assert time.monotonic() - started > 1.5, "longer than both patience and the wait for an answer"
+    proxy.stop_after = 8
+    with pytest.raises(Unavailable):
+        fetch_verified(slow, "slow", "v/", tmp_path / "again")
 
 
 @pytest.mark.parametrize("tls", [True, False])

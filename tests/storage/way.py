@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -63,6 +64,10 @@ class Proxy:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.refuse = ""
+        self.pause = 0.0
+        """Seconds between pieces of 64 KiB that come back."""
+        self.stop_after: int | None = None
+        """Pieces after which nothing comes back any more."""
         self.url = ""
 
     @contextlib.contextmanager
@@ -101,7 +106,21 @@ class Proxy:
             with socket.create_connection((parts.hostname, parts.port or 80)) as behind:
                 # One request a connection: the next one may go elsewhere.
                 behind.sendall(line + b"\r\nConnection: close\r\n" + rest)
-                _pump(client, behind)
+                if self.pause:
+                    self._trickle(behind, client)
+                else:
+                    _pump(client, behind)
+
+    def _trickle(self, behind: socket.socket, client: socket.socket) -> None:
+        while data := behind.recv(65536):
+            if self.stop_after is not None:
+                if not self.stop_after:
+                    client.settimeout(30)
+                    client.recv(1)  # until the client gives up
+                    return
+                self.stop_after -= 1
+            client.sendall(data)
+            time.sleep(self.pause)
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:

@@ -112,6 +112,7 @@ NO_VERSION: Final = "NoPassedVersion"
 FORMAT_MISSING: Final = "FormatMissing"  # the version has no format that can be served
 LOAD_FAILED: Final = "LoadFailed"
 PROBE_FAILED: Final = "PredictionFailed"
+SERVER_UNREACHABLE: Final = "ServerUnreachable"  # of the way from the operator, not of the server
 SERVER_BUSY: Final = "ServerBusy"  # refused because too many requests are waiting: no wrong answer
 KSERVE_MISSING: Final = "KServeMissing"  # the cluster does not serve KServe's API (any more)
 KSERVE_SILENT: Final = "KServeSilent"  # KServe's controller does not act

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -86,6 +88,52 @@ async def test_busy_is_another_reason_than_wrong(serve: Serve, status: int, reas
     with pytest.raises(FactError, match="100 requests are waiting") as refused:
         await ask(await serve(refuse))
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(403, "RBAC: access denied"), (401, "Jwt is missing"), (503, "upstream connect error or disconnect/reset")],
+)
+async def test_a_mesh_that_refuses_is_no_bad_answer(serve: Serve, status: int, text: str) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    with pytest.raises(FactError, match=text) as refused:
+        await ask(await serve(refuse))
+    assert refused.value.reason == names.SERVER_UNREACHABLE
+
+
+@pytest.mark.parametrize("how", ["closed", "hangs up", "silent"])
+async def test_a_server_that_nothing_reaches(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed port, a mesh that takes no plain text, packets that are dropped."""
+    monkeypatch.setattr("modelyard.engine.facts.prediction.TIMEOUT", aiohttp.ClientTimeout(total=0.5))
+    monkeypatch.setattr("modelyard.engine.facts.prediction.KNOCK", aiohttp.ClientTimeout(total=0.5))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if how == "silent":
+            await asyncio.sleep(2)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if how == "closed":
+        server.close()
+    with pytest.raises(FactError, match="gave no answer") as kept_out:
+        await ask(f"http://127.0.0.1:{port}")
+    assert kept_out.value.reason == names.SERVER_UNREACHABLE
+    server.close()
+
+
+async def test_a_prediction_without_end_is_the_servers_own(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.engine.facts.prediction.TIMEOUT", aiohttp.ClientTimeout(total=0.3))
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(1 if request.path.endswith("infer") else 0)
+        return web.Response(text="{}")
+
+    with pytest.raises(FactError, match="gave no answer") as late:
+        await ask(await serve(slow))
+    assert late.value.reason == names.PROBE_FAILED
 
 
 @pytest.mark.parametrize("body", ["nonsense", "[1]", "[" * 100_000, ""])

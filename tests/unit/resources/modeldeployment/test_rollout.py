@@ -227,6 +227,41 @@ def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:
     assert w.traffic == "8"
 
 
+KEPT_OUT = Answer(reason=names.SERVER_UNREACHABLE, message="http://reviews-v8.shop gave no answer")
+
+
+def test_a_candidate_out_of_reach_is_named_asked_again_and_never_barred() -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.predictions["8"] = KEPT_OUT
+    w.turn(5)
+    assert w.word(names.RECONCILING) == ("True", names.ROLLING_OUT), "a Service needs a moment"
+    for _ in range(10):
+        w.turn(600)
+    assert (w.status["candidate"], w.traffic, "failed" in w.status) == (8, "7", False)
+    assert w.word(names.STALLED) == ("True", names.SERVER_UNREACHABLE)
+    for part in ("port 8080", "modelyard.dev/deployment=reviews", "namespace shop", "of namespace modelyard"):
+        assert part in w.message(names.STALLED)
+    w.answers(8)
+    w.turn(5)
+    assert w.traffic == "8"
+
+
+def test_what_answers_after_it_was_out_of_reach_has_its_minute() -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.predictions["8"] = KEPT_OUT
+    w.turn(3600)
+    w.predictions.pop("8")
+    w.turn(5)
+    w.turn(50)
+    assert w.status["candidate"] == 8
+    w.turn(20)
+    assert w.status["failedReason"] == names.PROBE_FAILED
+
+
 def test_without_a_sample_nothing_moves() -> None:
     w = live(manifest=Answer({"manifest": {"info": {"sample": "a fine film"}}}))
     w.turn()
@@ -302,6 +337,40 @@ def test_what_may_pass_has_five_minutes(container: dict[str, Any] | None, reason
     w.turn(2)
     assert (w.status["failed"], w.status["failedReason"]) == (8, reason)
     assert w.traffic == "7"
+
+
+def running(name: str, w: World) -> dict[str, Any]:
+    started = w.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"name": name, "ready": False, "restartCount": 0, "state": {"running": {"startedAt": started}}}
+
+
+@pytest.mark.parametrize("name", ["fetch", "storage-initializer"])
+def test_a_slow_download_has_all_the_time_it_takes(name: str) -> None:
+    w = live()
+    w.turn()
+    server = waiting_container("server", "PodInitializing")
+    w.pod(8, phase="Pending", initContainerStatuses=[running(name, w)], containerStatuses=[server])
+    for _ in range(12):
+        w.turn(600)
+    assert (w.status["candidate"], w.word(names.RECONCILING)) == (8, ("True", names.ROLLING_OUT))
+    assert "files are being downloaded since" in w.message(names.RECONCILING)
+    done = {"name": name, "ready": True, "state": {"terminated": {"exitCode": 0}}}
+    w.pods[0]["status"] = {"phase": "Running", "initContainerStatuses": [done], "containerStatuses": []}
+    w.pods[0]["status"]["containerStatuses"] = [running("server", w)]
+    w.turn(299)
+    assert w.status["candidate"] == 8
+    w.turn(2)
+    assert w.status["failedReason"] == names.LOAD_FAILED
+
+
+def test_a_slow_image_is_no_fault_of_the_version() -> None:
+    w = live()
+    w.turn()
+    fetch, server = waiting_container("fetch", "PodInitializing"), waiting_container("server", "ContainerCreating")
+    w.pod(8, phase="Pending", initContainerStatuses=[fetch], containerStatuses=[server])
+    w.turn(3600)
+    assert w.status["candidate"] == 8
+    assert "the node pulls its image" in w.message(names.RECONCILING)
 
 
 SECRET = waiting_container("fetch", "CreateContainerConfigError", 'secret "modelyard-store-read" not found')

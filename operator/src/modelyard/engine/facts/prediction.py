@@ -12,7 +12,10 @@ import aiohttp
 from modelyard import names
 from modelyard.engine.facts import FactError
 
-TIMEOUT = aiohttp.ClientTimeout(total=10)
+TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
+KNOCK = aiohttp.ClientTimeout(total=5)
+MESH = ("upstream connect error", "no healthy upstream")
+"""How a mesh's proxy (Envoy) begins when it, not the server, cannot go on."""
 MOST_BYTES = 1 << 20
 """Whoever makes pods in a namespace may stand behind a Service of ours: it must not fill the operator's memory."""
 
@@ -32,17 +35,36 @@ async def prediction(args: Mapping[str, str]) -> dict[str, Any]:
             data = await _read(response.content)
             if response.status != HTTPStatus.OK:
                 told = data[:300].decode(errors="replace")
-                busy = response.status == HTTPStatus.TOO_MANY_REQUESTS
-                reason = names.SERVER_BUSY if busy else names.PROBE_FAILED
-                raise FactError(reason, f"{url} answered {response.status}: {told}")
+                raise FactError(_refusal(response.status, told), f"{url} answered {response.status}: {told}")
             answer = json.loads(data)
     except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-        raise FactError(names.PROBE_FAILED, f"{url} gave no answer: {type(fault).__name__}: {fault}") from fault
+        reason = names.PROBE_FAILED if await _speaks(args["url"]) else names.SERVER_UNREACHABLE
+        raise FactError(reason, f"{url} gave no answer: {type(fault).__name__}: {fault}") from fault
     except (ValueError, RecursionError) as fault:
         raise FactError(names.PROBE_FAILED, f"{url} gave no JSON of at most {MOST_BYTES} bytes") from fault
     if not isinstance(answer, dict):
         raise FactError(names.PROBE_FAILED, f"{url} gave no JSON object")
     return {"version": str(answer.get("model_version", ""))[:100], "prediction": answer.get("outputs")}
+
+
+def _refusal(status: int, told: str) -> str:
+    """What a status means that is none of success; our server itself refuses nobody, a mesh before it does."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return names.SERVER_BUSY
+    kept_out = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or told.startswith(MESH)
+    return names.SERVER_UNREACHABLE if kept_out else names.PROBE_FAILED
+
+
+async def _speaks(url: str) -> bool:
+    """True if anything answers there at all: only then is a missing answer the server's own."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=KNOCK) as session,
+            session.get(f"{url.rstrip('/')}/v2/health/live", allow_redirects=False),
+        ):
+            return True
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -13,6 +13,7 @@ from modelyard.decision import Answer, Fact, Manifest
 from modelyard.resources.clock import begun, elapsed
 from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.health import (
+    at_work,
     fault_of,
     is_untouched,
     last_progress,
@@ -20,6 +21,7 @@ from modelyard.resources.modeldeployment.health import (
     restarts,
     settled,
 )
+from modelyard.resources.modeldeployment.pod import HTTP_PORT
 from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import KINDS, Situation, Version
 from modelyard.resources.modeldeployment.stable_service import version_url
@@ -97,7 +99,7 @@ def judge_candidate(s: Situation, version: Version, since: str, doubted: str | N
     """Where the trial of a candidate stands that began at `since`, and that has given wrong answers since `doubted`."""
     live = s.deployment(version.number)
     if live is not None and standing(s, version):
-        return _probe(s, version, doubted, now)
+        return _probe(s, version, (since, doubted), now)
     return _start(s, version, live, since, now)
 
 
@@ -106,6 +108,8 @@ def _start(s: Situation, version: Version, live: Manifest | None, since: str, no
     server = s.server(version.number)
     fault = _refused(s, version.number) or fault_of(server, live, pods) or _silence(server, now)
     late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
+    if fault is None and (busy := at_work(pods)):
+        return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting: {busy}")
     if fault is None:
         text = f"version {version.number} was not available within {START_LIMIT / 60:g} minutes: see its server's log"
         return Judgement("failed", names.LOAD_FAILED, text) if late else _starting(version)
@@ -140,7 +144,8 @@ def _refused(s: Situation, number: int) -> Fault | None:
     return Fault(names.QUOTA, f"the API server refused {s.server_name(number)}: {message}", False) if message else None
 
 
-def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -> Judgement:
+def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: datetime) -> Judgement:
+    since, doubted = times
     published = s.observed.fact(manifest_fact(version))
     if published is None or (published.failed and published.reason != names.CORRUPT):
         return _unknown_sample(version, published)
@@ -152,6 +157,8 @@ def _probe(s: Situation, version: Version, doubted: str | None, now: datetime) -
     answer = s.observed.fact(prediction_fact(s, version, sample))
     if answer is not None and answer.reason == names.SERVER_BUSY:
         return _busy(version, answer)
+    if answer is not None and answer.reason == names.SERVER_UNREACHABLE:
+        return _unreachable(s, version, since, answer, now)
     wrong = _wrong(version, answer)
     if wrong is None:
         return Judgement("passed", names.SERVING, f"version {version.number} answered as itself")
@@ -181,6 +188,20 @@ def _busy(version: Version, answer: Answer) -> Judgement:
     """Refused because of load is no wrong answer, and ends an older doubt: the server is up."""
     text = f"version {version.number} is too busy to be tried and is asked again: {answer.message}"
     return Judgement("waiting", names.SERVER_BUSY, text)
+
+
+def _unreachable(s: Situation, version: Version, since: str, answer: Answer, now: datetime) -> Judgement:
+    """The kubelet says that the server is ready: what the operator cannot reach is no bad version."""
+    begin = max(since, last_progress(pods_of(s, version.number)))
+    if elapsed(begin, now) <= PROBE_LIMIT:  # a Service needs a moment to reach new pods
+        return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available and is asked soon")
+    text = (
+        f"the server of version {version.number} is ready, but the operator cannot reach it ({answer.message}): let "
+        f"pods of namespace {s.observed.platform.namespace} reach port {HTTP_PORT} of the pods with label "
+        f"{names.LABEL_DEPLOYMENT}={s.name} in namespace {s.namespace} (NetworkPolicy, authorization or mTLS policy of "
+        "a mesh); it is asked again until it answers, and gets no traffic before"
+    )
+    return Judgement("waiting", names.SERVER_UNREACHABLE, text, stalled=True)
 
 
 def _wrong(version: Version, answer: Answer | None) -> str | None:

@@ -21,6 +21,12 @@ HINTS = Hints(
 )
 
 
+DOWNLOADS = ("fetch", "storage-initializer")
+"""Init containers that bring a version, ours and the one that KServe makes of ours."""
+MAKING = {"ContainerCreating", "PodInitializing"}
+"""What all containers of a pod wait for before the first has ever run."""
+
+
 def available(live: Manifest | None) -> int:
     """Pods of a Deployment that can answer."""
     return int((live or {}).get("status", {}).get("availableReplicas", 0))
@@ -100,6 +106,21 @@ def restarts(pods: list[Manifest]) -> int:
 def last_progress(pods: list[Manifest]) -> str:
     """The latest moment at which something went on: pod made, placed, or a container started; empty without pods."""
     return max((moment for pod in pods for moment in _moments(pod)), default="")
+
+
+def at_work(pods: list[Manifest]) -> str:
+    """What may take as long as it takes, for it ends by itself when it gets no further; empty if there is nothing.
+
+    The download gives up when no byte came for a minute, and the kubelet says so when an image cannot be pulled.
+    """
+    for pod in pods:
+        for container in pod.get("status", {}).get("initContainerStatuses", []):
+            if "running" in container.get("state", {}) and container["name"] in DOWNLOADS:
+                return f"its files are being downloaded since {container['state']['running'].get('startedAt', 'now')}"
+        waiting = [c.get("state", {}).get("waiting", {}).get("reason", "") for c in _containers([pod])]
+        if waiting and set(waiting) <= MAKING:
+            return f"the node pulls its image or mounts its volumes (kubectl describe pod {pod['metadata']['name']})"
+    return ""
 
 
 def _moments(pod: Manifest) -> Iterator[str]:
