@@ -130,6 +130,12 @@ class Pod(Built):
         """Ended with an Outcome of our own programs."""
         return self.exited(code, json.dumps({"outcome": "failed", "reason": reason, "message": message}))
 
+    def beside(self, phase: str = "Running", **state: Any) -> Self:
+        """With a sidecar of somebody else's that runs on, or is in a state, and so decides the pod's phase."""
+        sidecar = {"name": "istio-proxy", "image": "proxy:1", "ready": True, "state": state or {"running": {}}}
+        own = self.get("status", {}).get("containerStatuses", [])
+        return self.status(phase=phase, containerStatuses=[sidecar, *own])
+
     def crashing(self, code: int = 1, message: str = "", reason: str = "Error") -> Self:
         """Of a server: between two tries of a crash loop."""
         waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}

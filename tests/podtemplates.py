@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from modelyard.api.modeldeployment import ServeResources
+from modelyard.api.pod import Pod as PodBlock
 from modelyard.lifecycle import OFFER
 from modelyard.resources import dataset
 from modelyard.resources.modeldeployment.pod import POD, pod_template
 from tests.builders import a_dataset, a_finetunejob, a_profile
+from tests.cluster.manifests import FULL_POD
 from tests.localcluster.tools import binary
 from tests.unit.resources.finetunejob.yard import Yard
 from tests.unit.resources.lab import PLATFORM, Lab
@@ -23,6 +25,7 @@ from tests.unit.resources.lab import PLATFORM, Lab
 Pod = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 VOLUMES = {"configMap", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret", "csi"}
+NO_USER = {"user": "cluster"}
 CHART = "store.endpoint=http://s:9000,store.existingSecret=key"
 
 
@@ -33,10 +36,17 @@ def all_pods() -> dict[str, Pod]:
         "run with GPUs": _job_of(Yard(a_finetunejob(resources={"gpu": 1, "cpu": 4, "memory": "8Gi"}))),
         "preparation": _job_of(Lab(dataset.ROOM, a_dataset(), a_profile())),
         "preparation with a key of its own": _job_of(Lab(dataset.ROOM, _with_secret(), a_profile())),
-        "server": _server(),
+        "run with all that a profile adds": _job_of(Yard(a_finetunejob(), a_profile(pod=FULL_POD), _rows())),
+        "run whose user the cluster chooses": _job_of(Yard(a_finetunejob(), a_profile(pod=NO_USER), _rows())),
+        "server": _server(PodBlock()),
+        "server with all that a profile adds": _server(PodBlock.model_validate(FULL_POD)),
         "server under KServe": _kserve_server(),
         **_chart_pods(),
     }
+
+
+def _rows() -> Any:
+    return a_dataset().prepared()
 
 
 def _with_secret() -> Any:
@@ -48,10 +58,16 @@ def _job_of(yard: Lab) -> Pod:
     return dict(yard.job()["spec"]["template"]["spec"])
 
 
-def _server() -> Pod:
+def _server(added: PodBlock) -> Pod:
     asked = ServeResources()
     made = pod_template(
-        model="m", number=1, uri="modelyard://b/p@d", namespace="team-a", resources=asked, platform=PLATFORM
+        model="m",
+        number=1,
+        uri="modelyard://b/p@d",
+        namespace="team-a",
+        resources=asked,
+        platform=PLATFORM,
+        added=added,
     )
     return dict(made["spec"])
 

@@ -8,7 +8,7 @@ from modelyard import names
 from modelyard.api import layout
 from tests.cluster.attacks import JOB, OPERATOR, POLICY, RBAC, SCHEMA, A, B, Site, attack, forbidden, refused
 from tests.cluster.life import BUCKET
-from tests.cluster.manifests import smallest
+from tests.cluster.manifests import FULL_POD, smallest
 
 # Permissions: alice has `edit` in team-a and nothing else.
 
@@ -87,6 +87,14 @@ def _(site: Site) -> None:
 def _(site: Site) -> None:
     profile = smallest("TrainingProfile", name="evil", trainer={"image": "evil:1"})
     forbidden(site.mallory, "create", "-f", "-", stdin=profile)
+
+
+@attack("makes or changes a ServingProfile with a service account, volumes and tolerations", RBAC)
+def _(site: Site) -> None:
+    profile = smallest("ServingProfile", name="evil", pod=FULL_POD)
+    forbidden(site.mallory, "create", "-f", "-", stdin=profile)
+    patch = '{"spec": {"pod": {"serviceAccountName": "admin"}, "namespaces": null}}'
+    forbidden(site.mallory, "patch", "servingprofile", "gold-servers", "--type=merge", "-p", patch)
 
 
 @attack("binds the operator's ClusterRole to itself", RBAC)
@@ -207,6 +215,21 @@ def _(site: Site) -> None:
 @attack("uses a TrainingProfile that is offered to B alone, and so its image", POLICY)
 def _(site: Site) -> None:
     refused(site.alice, "it is offered to namespaces with", smallest("FineTuneJob", name="x", profile="gold"))
+
+
+@attack("uses a ServingProfile that is offered to B alone, and so its service account", POLICY)
+def _(site: Site) -> None:
+    serve = {"profile": "gold-servers"}
+    refused(site.alice, "it is offered to namespaces with", smallest("ModelDeployment", name="x", serve=serve))
+
+
+@attack("asks for a service account, volumes, tolerations or other pod fields for its servers", SCHEMA)
+def _(site: Site) -> None:
+    for name in (*FULL_POD, "pod", "image", "command", "securityContext", "hostNetwork"):
+        made = smallest("ModelDeployment", name="x", serve={name: FULL_POD.get(name, "evil")})
+        refused(site.alice, f'unknown field "spec.serve.{name}"', made, "--validate=strict")
+        kept = site.alice.create(made, "-n", A, "--dry-run=server", "--validate=false")
+        assert name not in kept["spec"]["serve"]
 
 
 @attack("asks for an image, a ServiceAccount, a namespace, environment or volumes of its own", SCHEMA)

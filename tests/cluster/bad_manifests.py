@@ -139,8 +139,16 @@ MODELDEPLOYMENT: list[Bad] = [
 ]
 TRAININGPROFILE: list[Bad] = [
     ("TrainingProfile", {"retries": -1}, "spec.retries"),
-    ("TrainingProfile", {"tolerations": [{"effect": "Never"}]}, "spec.tolerations[0].effect"),
-    ("TrainingProfile", {"nodeSelector": {"zone": 1}}, "spec.nodeSelector.zone"),
+    ("TrainingProfile", {"pod": {"tolerations": [{"effect": "Never"}]}}, "spec.pod.tolerations[0].effect"),
+    ("TrainingProfile", {"pod": {"tolerations": [{}]}}, "one without key needs operator Exists"),
+    ("TrainingProfile", {"pod": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}}, "value needs"),
+    ("TrainingProfile", {"pod": {"volumes": [{"name": "work", "emptyDir": {}}]}}, "belong to the operator"),
+    ("TrainingProfile", {"pod": {"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}}, "hostPath"),
+    ("TrainingProfile", {"pod": {"volumes": [{"name": "a"}]}}, "give exactly one of emptyDir"),
+    ("TrainingProfile", {"pod": {"volumeMounts": [{"name": "a", "mountPath": "/a"}]}}, "must be one of pod.volumes"),
+    ("TrainingProfile", {"pod": {"env": [{"name": "MODELYARD_RUN", "value": "1"}]}}, "belong to the operator"),
+    ("TrainingProfile", {"pod": {"user": "root"}}, "spec.pod.user"),
+    ("TrainingProfile", {"pod": {"nodeSelector": {"zone": 1}}}, "spec.pod.nodeSelector.zone"),
     ("TrainingProfile", {"store": {"secret": "a/b"}}, "spec.store.secret"),
     ("TrainingProfile", {"image": "trainer:1"}, 'unknown field "spec.image"'),
 ]

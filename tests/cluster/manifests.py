@@ -31,6 +31,7 @@ SMALLEST: dict[str, Manifest] = {
     },
     "ModelDeployment": {"model": {"name": "reviews", "follow": "latest-passed"}},
     "TrainingProfile": {},
+    "ServingProfile": {},
 }
 NAMES = {"ModelVersion": "reviews-7"}
 SPLIT: Manifest = {"split": {}}
@@ -64,3 +65,54 @@ def _set(node: Any, key: str, value: Any) -> None:
             _set(node[key], inner, item)
     else:
         node[key] = value
+
+
+_TERM = {"matchExpressions": [{"key": "accelerator", "operator": "In", "values": ["a100"]}]}
+_PODS = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"}
+FULL_POD: Manifest = {
+    "imagePullSecrets": [{"name": "registry-key"}],
+    "serviceAccountName": "trainer",
+    "priorityClassName": "batch-low",
+    "runtimeClassName": "nvidia",
+    "nodeSelector": {"accelerator": "a100"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [_TERM]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": _TERM}],
+        },
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_PODS]},
+        "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 5, "podAffinityTerm": _PODS}]},
+    },
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]},
+            "matchLabelKeys": ["modelyard.dev/deployment"],
+        }
+    ],
+    "labels": {"cost-centre": "42"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+    "copyLabels": ["team"],
+    "env": [
+        {"name": "HF_HUB_OFFLINE", "value": "1"},
+        {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a", "optional": True}}},
+    ],
+    "envFrom": [{"prefix": "X_", "configMapRef": {"name": "proxy", "optional": True}}],
+    "volumes": [
+        {"name": "cache", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "ca", "configMap": {"name": "ca", "optional": True}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}},
+    ],
+    "volumeMounts": [
+        {"name": "cache", "mountPath": "/cache"},
+        {"name": "ca", "mountPath": "/etc/ca", "readOnly": True},
+        {"name": "data", "mountPath": "/data", "subPath": "a", "readOnly": True},
+    ],
+    "sharedMemory": "2Gi",
+    "ephemeralStorage": "20Gi",
+}
+"""A pod block with every field that the pods of runs and servers share."""

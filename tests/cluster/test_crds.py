@@ -8,7 +8,7 @@ import yaml
 from modelyard.api.kinds import KINDS, Kind
 from tests.cluster.bad_manifests import BAD
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.manifests import INLINE, REMOVE, changed, smallest
+from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
 from tests.localcluster.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,8 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
         ("ModelDeployment", {"name": "a" * 36}),
         ("ModelDeployment", {"model": {"follow": REMOVE, "version": 3}}),
         ("TrainingProfile", {"name": "a" * 253}),
-        ("TrainingProfile", {"tolerations": [{}, {"key": "gpu", "effect": "NoSchedule"}], "nodeSelector": {"a": "b"}}),
+        ("TrainingProfile", {"pod": {"tolerations": [{"operator": "Exists"}, {"key": "gpu", "effect": "NoSchedule"}]}}),
+        ("TrainingProfile", {"pod": FULL_POD}),
     ],
 )
 def test_good_ones_are_accepted(kubectl: Kubectl, kind: str, fields: dict[str, Any]) -> None:
@@ -108,6 +109,12 @@ def test_good_ones_are_accepted(kubectl: Kubectl, kind: str, fields: dict[str, A
 def test_examples_are_accepted_and_settle(kubectl: Kubectl, path: Path) -> None:
     kubectl.ok("-n", "good", "apply", "--validate=strict", "-f", str(path))
     assert kubectl.ok("-n", "good", "diff", "-f", str(path)) == ""
+
+
+def test_a_modeldeployment_is_scaled_as_autoscalers_do_it(kubectl: Kubectl) -> None:
+    kubectl.create(smallest("ModelDeployment", name="scaled"), "-n", "good")
+    kubectl.ok("-n", "good", "scale", "modeldeployment/scaled", "--replicas=3")
+    assert kubectl.ok("-n", "good", "get", "mdep", "scaled", "-o", "jsonpath={.spec.serve.replicas.min}") == "3"
 
 
 IMMUTABLE = {

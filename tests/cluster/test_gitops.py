@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from modelyard.names import FIELD_MANAGER
-from tests.argocd import CONFIG_MAP
+from tests.argocd import CONFIG_MAP, drift
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
@@ -55,6 +55,23 @@ def test_an_example_does_not_drift_under_the_operator(kubectl: Kubectl, path: Pa
     name = f"{sample['kind'].lower()}/{sample['metadata']['name']}"
     kubectl.ok("-n", "team", "wait", SEEN, name, "--timeout=30s")
     assert kubectl.ok("-n", "team", "diff", "-f", str(path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("Dataset", {"prepare": [{"clean": {"minChars": 3}}, {"dedupe": {}}, {"split": {"test": 0.2}}]}),
+        ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 0.8}]}}, "export": ["onnx"]}),
+        ("TrainingProfile", {"pod": {"tolerations": [{"key": "dedicated"}], "env": [{"name": "A"}]}}),
+    ],
+)
+def test_lists_with_fields_left_out_are_in_sync_for_a_diff_that_takes_lists_as_a_whole(
+    kubectl: Kubectl, kind: str, fields: dict[str, Any]
+) -> None:
+    git = smallest(kind, name="partial", **fields)
+    kubectl.ok("-n", "team", "apply", "-f", "-", stdin=git)
+    live = json.loads(kubectl.ok("-n", "team", "get", f"{kind}/partial".lower(), "-o", "json"))
+    assert list(drift(git["spec"], live["spec"])) == []
 
 
 def test_server_side_apply_twice_changes_nothing_and_meets_no_conflict(kubectl: Kubectl) -> None:

@@ -144,6 +144,13 @@ def test_what_was_admitted_may_be_labelled_and_deleted_but_not_enlarged(installe
     alice.ok("-n", "team-a", "delete", "ftj", "big", "--cascade=foreground", "--timeout=30s")
 
 
+def test_who_may_edit_may_scale_and_who_may_view_may_not(installed: Installed, alice: Kubectl) -> None:
+    alice.create(smallest("ModelDeployment", name="scaled"), "-n", "team-a")
+    scale = ("-n", "team-a", "scale", "modeldeployment/scaled", "--replicas=2")
+    alice.ok(*scale)
+    assert "forbidden" in installed.tenant("onlooker", "team-a", "view").run(*scale).stderr
+
+
 def test_nobody_but_the_operator_writes_status_and_versions(installed: Installed) -> None:
     """Not even a tenant to whom somebody gave everything in the namespace."""
     mallory = installed.tenant("mallory", "team-a", "cluster-admin")
@@ -161,12 +168,12 @@ def test_nobody_but_the_operator_writes_status_and_versions(installed: Installed
 def test_no_policy_has_a_type_error(installed: Installed) -> None:
     """The API server type-checks expressions against the CRDs and says what it finds in status."""
     policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
-    assert len(policies) == 4
+    assert len(policies) == 5
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and any("typeChecking" not in p.get("status", {}) for p in policies):
         policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
         time.sleep(0.5)
-    assert [p["status"]["typeChecking"] for p in policies] == [{}] * 4
+    assert [p["status"]["typeChecking"] for p in policies] == [{}] * 5
     assert ACCOUNT in json.dumps(policies)
 
 

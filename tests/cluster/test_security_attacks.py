@@ -63,6 +63,7 @@ def both_at_work(site: Site) -> None:
     site.b.kube("create", "secret", "generic", "theirs", "--from-literal=a=b")
     gold = smallest("TrainingProfile", name="gold", namespaces={"matchLabels": {"tier": "gold"}})
     site.a.create(gold)
+    site.a.create(smallest("ServingProfile", name="gold-servers", namespaces={"matchLabels": {"tier": "gold"}}))
     site.b.kube("label", "namespace", B, "tier=gold")
     for life in (site.a, site.b):
         prepare(life)

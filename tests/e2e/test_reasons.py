@@ -111,7 +111,7 @@ def test_a_disk_that_is_full(yard: Yard) -> None:
     with policy(yard, "LimitRange", limits=limits), profile(yard, "once", retries=0) as once:
         yard.apply(yard.stub("disk", behaviour=full, profile=once))
         message = yard.wait_reason("finetunejob", "disk", "DiskFull", 180)
-    says(message, "ephemeral", "20Mi", "LimitRange", "spec.nodeSelector", "spec.attempt: 2")
+    says(message, "ephemeral", "20Mi", "LimitRange", "spec.pod.nodeSelector", "spec.attempt: 2")
 
 
 def test_one_eviction_more_than_the_profile_allows(yard: Yard) -> None:

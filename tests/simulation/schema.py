@@ -9,13 +9,16 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from modelyard.api.crd import STATUS_DEFAULT, root_schema
+from modelyard.api.crd import STATUS_DEFAULT, custom_resource_definition
 from modelyard.api.kinds import KINDS, Kind
 from modelyard.decision import Manifest
 from modelyard.engine.kube import KubeError
 
 OURS: dict[str, Kind] = {kind.kind: kind for kind in KINDS}
-SCHEMAS: dict[str, Any] = {kind.kind: root_schema(kind)["properties"] for kind in KINDS}
+SCHEMAS: dict[str, Any] = {
+    kind.kind: custom_resource_definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    for kind in KINDS
+}
 
 
 T = TypeVar("T")

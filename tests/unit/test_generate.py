@@ -41,6 +41,6 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 
 def test_crds_and_rbac_go_to_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["crds"]) == 0 and capsys.readouterr().out.count("kind: CustomResourceDefinition") == 5
+    assert main(["crds"]) == 0 and capsys.readouterr().out.count("kind: CustomResourceDefinition") == 6
     assert main(["rbac"]) == 0 and capsys.readouterr().out.count("\nrules:") == 2
-    assert main(["crds", "--output", str(tmp_path)]) == 0 and len(list(tmp_path.glob("*.yaml"))) == 5
+    assert main(["crds", "--output", str(tmp_path)]) == 0 and len(list(tmp_path.glob("*.yaml"))) == 6

@@ -17,8 +17,10 @@ def pods() -> dict[str, Pod]:
     return all_pods()
 
 
+PROFILED = ("run with all that a profile adds", "server with all that a profile adds")
 NAMES = (
     *("run", "run with GPUs", "preparation", "preparation with a key of its own", "server", "server under KServe"),
+    *("run whose user the cluster chooses", *PROFILED),
     *("chart: Deployment yard-modelyard", "chart: Job yard-modelyard-release"),
 )
 
@@ -35,7 +37,7 @@ def test_restricted_with_a_root_that_is_read_only(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(OPERATORS)])
 def test_no_token_for_the_api_server(name: str) -> None:
     assert pods()[name]["automountServiceAccountToken"] is False
-    assert "serviceAccountName" not in pods()[name]
+    assert name in PROFILED or "serviceAccountName" not in pods()[name]
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -8,6 +8,7 @@
     - modelversions
     - modeldeployments
     - trainingprofiles
+    - servingprofiles
   verbs:
     - get
     - list
@@ -20,6 +21,7 @@
     - modelversions/status
     - modeldeployments/status
     - trainingprofiles/status
+    - servingprofiles/status
   verbs:
     - patch
 - apiGroups:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from modelyard.decision import Offer, Room
-from modelyard.resources import dataset, finetunejob, modeldeployment, modelversion, trainingprofile
+from modelyard.resources import (
+    dataset,
+    finetunejob,
+    modeldeployment,
+    modelversion,
+    servingprofile,
+    trainingprofile,
+)
 
 ROOMS: tuple[Room, ...] = (
-    trainingprofile.ROOM,  # what the platform team offers
+    trainingprofile.ROOM,  # what the platform team offers to runs
+    servingprofile.ROOM,  # and adds to servers
     dataset.ROOM,  # what to learn from
     finetunejob.ROOM,  # one way to make a model
     modelversion.ROOM,  # the immutable result

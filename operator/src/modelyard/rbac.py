@@ -66,7 +66,7 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         # what the operator offers to KServe, named after its content
         Rule("serving.kserve.io", ("clusterservingruntimes", "clusterstoragecontainers"), ("list", *WRITE)),
         Rule("", ("pods",), ("list", "watch")),
-        Rule("", ("namespaces",), ("get",)),  # labels that TrainingProfile.spec.namespaces asks for
+        Rule("", ("namespaces",), ("get",)),  # labels that spec.namespaces of a profile asks for
         Rule("kueue.x-k8s.io", ("workloads",), ("list",)),  # why a Job waits in its queue
         Rule("", ("events",), ("list", "create")),  # read: why a Job gets no pod stands nowhere else
         Rule("authentication.k8s.io", ("tokenreviews",), ("create",)),  # who posts to the endpoint

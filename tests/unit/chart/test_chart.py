@@ -29,7 +29,7 @@ def test_crds_are_those_of_the_code_and_are_kept(render: Render) -> None:
 
 def test_crds_go_or_stay_out_when_asked(render: Render) -> None:
     gone = [obj for obj in render("crds.keep=false") if obj["kind"] == "CustomResourceDefinition"]
-    assert len(gone) == 5 and not any("annotations" in crd["metadata"] for crd in gone)
+    assert len(gone) == 6 and not any("annotations" in crd["metadata"] for crd in gone)
     assert "CustomResourceDefinition" not in {obj["kind"] for obj in render("crds.enabled=false")}
 
 
@@ -149,7 +149,8 @@ def test_bad_values_are_refused_by_name(values: tuple[str, ...], told: str) -> N
 def test_policies_are_there_unless_left_out(render: Render) -> None:
     names = [obj["metadata"]["name"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicy"]
     assert names == [
-        f"yard-modelyard-{name}" for name in ("profile-finetunejobs", "profile-datasets", "places", "writers")
+        f"yard-modelyard-{name}"
+        for name in ("profile-finetunejobs", "profile-datasets", "profile-modeldeployments", "places", "writers")
     ]
     bound = [obj["spec"]["policyName"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicyBinding"]
     assert bound == names

@@ -40,6 +40,7 @@ def an_object(kind: str, phase: str, **spec: Any) -> dict[str, Any]:
         (an_object("ModelDeployment", "Serving", model={"name": "m", "version": 2}), {"follow-latest-passed"}),
         (an_object("ModelDeployment", "RollingOut", model={"name": "m", "follow": "latest-passed"}), set()),
         (an_object("TrainingProfile", "Ready"), set()),
+        (an_object("ServingProfile", "Ready"), set()),
     ],
 )
 def test_only_what_makes_sense_can_be_pressed(obj: dict[str, Any], enabled: set[str]) -> None:

@@ -40,9 +40,9 @@ def test_limits(case: Case) -> None:
 
 @pytest.mark.parametrize(("labels", "told"), NOT_OFFERED)
 def test_namespaces(labels: dict[str, str], told: str) -> None:
-    message = not_offered("narrow", NARROW, "team-a", labels)
+    message = not_offered("spec.profile", "narrow", NARROW.namespaces, "team-a", labels)
     assert told in message and message.startswith("spec.profile is narrow: it is offered to namespaces with")
-    assert not not_offered("narrow", NARROW, "team-a", {**GOLD, "more": "labels"})
+    assert not not_offered("spec.profile", "narrow", NARROW.namespaces, "team-a", {**GOLD, "more": "labels"})
 
 
 @pytest.mark.parametrize("uri", FOREIGN)

@@ -49,7 +49,7 @@ class Resources(ApiModel):
 
     cpu: float = Field(default=2, gt=0, le=1024, description="CPU cores, 0.5 for half of one.")
     memory: Memory = Field(default="4Gi", description="Memory, for example 4Gi.")
-    gpu: int = Field(default=0, ge=0, le=64, description="NVIDIA GPUs (nvidia.com/gpu).")
+    gpu: int = Field(default=0, ge=0, le=64, description="GPUs, of the kind that the TrainingProfile names.")
 
 
 class Condition(StatusModel):

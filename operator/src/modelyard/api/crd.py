@@ -91,10 +91,17 @@ def _version(kind: Kind) -> dict[str, Any]:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}, **_scale(kind)},
         "additionalPrinterColumns": [_column(column) for column in kind.columns],
-        "schema": {"openAPIV3Schema": _with_spoken_defaults(root_schema(kind))},
+        "schema": {"openAPIV3Schema": _without_defaults_in_lists(_with_spoken_defaults(root_schema(kind)))},
     }
+
+
+def _scale(kind: Kind) -> dict[str, Any]:
+    if kind.scale is None:
+        return {}
+    fields = ("specReplicasPath", "statusReplicasPath", "labelSelectorPath")
+    return {"scale": dict(zip(fields, kind.scale, strict=True))}
 
 
 def _column(column: Column) -> dict[str, Any]:
@@ -212,6 +219,16 @@ def _with_spoken_defaults(node: Schema) -> Schema:
     if isinstance(node.get("default"), str | int | float) and "description" in node:
         found["description"] = f"{node['description']} Default: {json.dumps(node['default']).strip(chr(34))}."
     return _deeper(found, _with_spoken_defaults)
+
+
+def _without_defaults_in_lists(node: Schema) -> Schema:
+    """Defaults of list items are filled in by the operator, not by the API server.
+
+    Tools that compare what was applied with what lives (Argo CD, a merge patch) take a list as a whole: a default that
+    the API server adds inside an item is a difference for ever.
+    """
+    found = _deeper(node, _without_defaults_in_lists)
+    return {**found, "items": _without_defaults(found["items"])} if "items" in found else found
 
 
 def _without_defaults(node: Schema) -> Schema:

@@ -124,7 +124,12 @@ class Split(ApiModel):
     """By class, from a hash of text (or group) and seed: a row stays in its split whatever other rows come or go."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(("self.test + self.validation < 0.9", "split: test + validation must be below 0.9"))
+        json_schema_extra=cel(
+            (
+                "(has(self.test) ? self.test : 0.1) + (has(self.validation) ? self.validation : 0.1) < 0.9",
+                "split: test + validation must be below 0.9",
+            )
+        )
     )
     test: float = Field(default=0.1, gt=0, lt=0.9, description="Share of the test rows, of each class.")
     validation: float = Field(default=0.1, gt=0, lt=0.9, description="Share of the validation rows, of each class.")

@@ -21,6 +21,7 @@ from modelyard.api.common import (
 )
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.hyperparameters import Hyperparameters, Method, ResolvedMethod, Train
+from modelyard.api.pod import RunPod
 from modelyard.names import DEFAULT_PROFILE
 
 Format = Literal["safetensors", "onnx"]
@@ -157,8 +158,9 @@ class Pinned(StatusModel):
     disruptions: int = Field(default=20, description="Evictions and pre-emptions that the run survives.")
     grace_period: Duration = Field(default="60s", description="Time that pods get to save when they are taken away.")
     queue: str = Field(default="", description="Local queue of Kueue in which the Job waits.")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Node labels that the pods need.")
-    tolerations: list[dict[str, str]] = Field(default_factory=list, description="Tolerations of the pods.")
+    pod: RunPod = Field(
+        default_factory=RunPod, description="What the profile adds to the pods, with labels copied from this object."
+    )
 
 
 class Run(StatusModel):

@@ -9,6 +9,7 @@ from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
+from modelyard.api.servingprofile import ServingProfileSpec, ServingProfileStatus
 from modelyard.api.trainingprofile import TrainingProfileSpec, TrainingProfileStatus
 
 
@@ -33,6 +34,8 @@ class Kind:
     status: type[CommonStatus]
     columns: tuple[Column, ...]
     namespaced: bool = True
+    scale: tuple[str, str, str] | None = None
+    """Paths of wanted replicas, replicas and label selector, for autoscalers and `kubectl scale`."""
     rules: tuple[tuple[str, str], ...] = ()
     """CEL rules at the root, where metadata.name is visible."""
 
@@ -100,6 +103,7 @@ MODELDEPLOYMENT = Kind(
         Column("Backend", ".status.backend", wide=True),
         REASON, AGE,
     ),
+    scale=(".spec.serve.replicas.min", ".status.replicas", ".status.selector"),
     rules=(
         (
             "self.metadata.name.size() <= 36 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
@@ -114,4 +118,10 @@ TRAININGPROFILE = Kind(
     namespaced=False,
 )  # fmt: skip
 
-KINDS: tuple[Kind, ...] = (DATASET, FINETUNEJOB, MODELVERSION, MODELDEPLOYMENT, TRAININGPROFILE)
+SERVINGPROFILE = Kind(
+    "ServingProfile", "servingprofiles", "sprof", ServingProfileSpec, ServingProfileStatus,
+    (Column("Ready", '.status.conditions[?(@.type=="Ready")].status'), AGE),
+    namespaced=False,
+)  # fmt: skip
+
+KINDS: tuple[Kind, ...] = (DATASET, FINETUNEJOB, MODELVERSION, MODELDEPLOYMENT, TRAININGPROFILE, SERVINGPROFILE)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, cel
+from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, ObjectName, cel
+from modelyard.names import DEFAULT_PROFILE
 
 
 class Follow(ApiModel):
@@ -28,7 +29,13 @@ class Follow(ApiModel):
 class Replicas(ApiModel):
     """Number of server pods."""
 
-    min: int = Field(default=1, ge=1, le=100, description="Pods of the serving version.")
+    min: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Pods of the serving version, and of a candidate before it takes over. An autoscaler whose "
+        "target is the ModelDeployment, or kubectl scale, sets it.",
+    )
 
 
 class ServeResources(ApiModel):
@@ -51,6 +58,11 @@ class Serve(ApiModel):
     )
     replicas: Replicas = Field(default_factory=Replicas)
     resources: ServeResources = Field(default_factory=ServeResources)
+    profile: ObjectName = Field(
+        default=DEFAULT_PROFILE,
+        description="Name of a ServingProfile, which adds to the pods what the platform team allows; without one named "
+        "default nothing is added.",
+    )
 
 
 class ModelDeploymentSpec(ApiModel):
@@ -74,6 +86,8 @@ class ModelDeploymentStatus(CommonStatus):
     suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
     previous: int | None = Field(default=None, description="Version that served before; it drains for a moment.")
     switched_at: str | None = Field(default=None, description="When traffic moved from `previous` to `serving`.")
+    replicas: int | None = Field(default=None, description="Pods of the serving version that exist.")
+    selector: str | None = Field(default=None, description="Labels of the serving version's pods, for autoscalers.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")
     backend: Backend | None = Field(
         default=None, description="What runs the servers; chosen at the first one, changed by spec.serve.backend only."

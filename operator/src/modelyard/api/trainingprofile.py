@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelyard.api.affinity import LabelValue
 from modelyard.api.common import ApiModel, CommonStatus, Duration, Memory, ObjectName, S3Folder, cel
+from modelyard.api.pod import RunPod
 
-LabelValue = Annotated[str, Field(max_length=63)]
 Word = Annotated[str, Field(max_length=16384)]
 
 
@@ -46,17 +47,6 @@ class StoreAccess(ApiModel):
     )
 
 
-class Toleration(ApiModel):
-    """A toleration of run pods."""
-
-    key: str | None = Field(default=None, max_length=317, description="Key of the taint; none: every taint.")
-    operator: Literal["Exists", "Equal"] = Field(default="Exists", description="How key and value are compared.")
-    value: str | None = Field(default=None, max_length=63, description="Value of the taint, for Equal.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Effect of the taint; none: every effect."
-    )
-
-
 class Limits(ApiModel):
     """The most that FineTuneJobs and Datasets may ask for under this profile; what is left out has no limit."""
 
@@ -68,7 +58,7 @@ class Limits(ApiModel):
     )
     cpu: float | None = Field(default=None, gt=0, le=1024, description="CPU cores of a pod.")
     memory: Memory | None = Field(default=None, description="Memory of a pod, for example 64Gi.")
-    gpu: int | None = Field(default=None, ge=0, le=64, description="NVIDIA GPUs of a pod; 0 allows none.")
+    gpu: int | None = Field(default=None, ge=0, le=64, description="GPUs of a pod; 0 allows none.")
     epochs: int | None = Field(default=None, ge=1, le=1000, description="Passes over the training rows.")
 
 
@@ -87,11 +77,9 @@ class TrainingProfileSpec(ApiModel):
 
     trainer: Trainer = Field(default_factory=Trainer)
     store: StoreAccess = Field(default_factory=StoreAccess)
-    node_selector: dict[str, LabelValue] = Field(
-        default_factory=dict, max_length=64, description="Node labels that run pods need."
-    )
-    tolerations: list[Toleration] = Field(
-        default_factory=list, max_length=32, description="Taints that run pods tolerate."
+    pod: RunPod = Field(
+        default_factory=RunPod,
+        description="What is added to the pods; it counts from a run's start, a later change leaves the run alone.",
     )
     queue: LabelValue | None = Field(
         default=None,

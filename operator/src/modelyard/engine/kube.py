@@ -47,6 +47,7 @@ RESOURCES: dict[str, Resource] = {
     "ModelVersion": Resource(names.GROUP, names.VERSION, "modelversions"),
     "ModelDeployment": Resource(names.GROUP, names.VERSION, "modeldeployments"),
     "TrainingProfile": Resource(names.GROUP, names.VERSION, "trainingprofiles", namespaced=False),
+    "ServingProfile": Resource(names.GROUP, names.VERSION, "servingprofiles", namespaced=False),
     "Job": Resource("batch", "v1", "jobs"),
     "ConfigMap": Resource("", "v1", "configmaps"),
     "Service": Resource("", "v1", "services"),

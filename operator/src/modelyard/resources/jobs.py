@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS
 from modelyard.decision import Manifest, Observed, Select
 from modelyard.resources import pods as pod_words
+from modelyard.resources import sidecars
 from modelyard.resources.pods import Fault, Hints, diagnose, has_started, is_live
 
 
@@ -79,6 +81,22 @@ def fatal(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
     return next((fault for fault in faults if fault is not None and fault.final and fault.reason in limits), None)
 
 
+def succeeded_beside_a_sidecar(pods: Sequence[Manifest]) -> bool:
+    """True when our program is done although the Job will not count it."""
+    return any(sidecars.is_overruled(pod) for pod in pods)
+
+
+def held_by_a_sidecar(pods: Sequence[Manifest]) -> bool:
+    """True when our program failed in a pod that lives on: only without it the Job goes on."""
+    return any(sidecars.is_held(pod) for pod in pods)
+
+
+def fault_beside_a_sidecar(pods: Sequence[Manifest], hints: Hints, *, last: bool) -> Fault | None:
+    """The end of a run that its Job cannot see; `last`: no other pod may try."""
+    fault = diagnose([pod for pod in pods if sidecars.is_held(pod)], hints)
+    return replace(fault, final=True) if fault is not None and (fault.final or last) else None
+
+
 def last_fault(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
     """Why the newest ended pod ended."""
     return diagnose([pod for pod in pods if not is_live(pod)], hints)
@@ -86,7 +104,7 @@ def last_fault(pods: Sequence[Manifest], hints: Hints) -> Fault | None:
 
 def why_failed(job: Manifest, pods: Sequence[Manifest], hints: Hints) -> Fault:
     """The fault of a failed Job: from its pods, or from its condition when they are gone."""
-    failed = [pod for pod in pods if pod_words.phase(pod) == "Failed"]
+    failed = [pod for pod in pods if sidecars.phase(pod) == "Failed"]
     found = diagnose([pod for pod in failed if not pod_words.is_disrupted(pod)] or failed, hints)
     condition = _condition(job, "Failed") or {}
     fault = found or _from_condition(condition)

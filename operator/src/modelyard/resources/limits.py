@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelyard.api import layout
 from modelyard.api.common import Resources
-from modelyard.api.trainingprofile import TrainingProfileSpec
+from modelyard.api.trainingprofile import Namespaces, TrainingProfileSpec
 from modelyard.resources.quantity import in_bytes
 
 
@@ -25,13 +25,13 @@ class Asked:
     epochs: int = 0
 
 
-def not_offered(name: str, profile: TrainingProfileSpec, namespace: str, labels: Mapping[str, str]) -> str:
-    """Why the namespace may not use the profile; empty if it may."""
-    missing = {key: value for key, value in profile.namespaces.match_labels.items() if labels.get(key) != value}
+def not_offered(field: str, name: str, offered: Namespaces, namespace: str, labels: Mapping[str, str]) -> str:
+    """Why the namespace may not use the profile that a field names; empty if it may."""
+    missing = {key: value for key, value in offered.match_labels.items() if labels.get(key) != value}
     if not missing:
         return ""
     listed = ", ".join(f"{key}={value}" for key, value in sorted(missing.items()))
-    return f"spec.profile is {name}: it is offered to namespaces with the label {listed}, which {namespace} lacks"
+    return f"{field} is {name}: it is offered to namespaces with the label {listed}, which {namespace} lacks"
 
 
 def over_limit(name: str, profile: TrainingProfileSpec, asked: Asked) -> str:

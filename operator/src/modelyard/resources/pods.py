@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,16 @@ from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode, Outcome
 from modelyard.decision import Manifest
 from modelyard.resources.scheduling import why_unscheduled
+from modelyard.resources.sidecars import containers, is_ours, ours, phase
 
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 TAIL_LIMIT, TAIL_LINES = 300, 3
 NO_SPACE = "No space left on device"
-MORE_DISK = (
-    "raise the limit on ephemeral-storage that the namespace's LimitRange sets, or let spec.nodeSelector of the "
-    "TrainingProfile choose nodes with more disk"
-)
+NO_ACCESS = "the registry refuses access"
 PULL_CAUSES = (
     (r"not found|manifest unknown|does not exist", "the registry has no such image"),
-    (r"unauthorized|denied|forbidden|no basic auth", "the registry refuses access"),
+    (r"unauthorized|denied|forbidden|no basic auth", NO_ACCESS),
     (r"no such host|dial tcp|timeout|connection refused|EOF", "the registry cannot be reached"),
     (r"x509|certificate", "the registry's certificate is not trusted"),
     (r"invalid reference|couldn't parse", "the name is not a valid image reference"),
@@ -49,6 +47,16 @@ class Hints:
     memory: str = "raise spec.resources.memory"
     resources: str = "spec.resources"
     """What the pods ask for."""
+    profile: str = "TrainingProfile"
+    """Kind of the profile whose spec.pod the pods have."""
+
+    @property
+    def disk(self) -> str:
+        """What to try when a pod needs more disk."""
+        return (
+            f"raise spec.pod.ephemeralStorage of the {self.profile} or the limit that the namespace's LimitRange sets, "
+            "or let spec.pod.nodeSelector choose nodes with more disk"
+        )
 
 
 def diagnose(pods: Sequence[Manifest], hints: Hints = Hints()) -> Fault | None:
@@ -67,11 +75,6 @@ def created(pod: Manifest) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def phase(pod: Manifest) -> str:
-    """Phase of the pod, Pending until the kubelet says otherwise."""
-    return str(pod.get("status", {}).get("phase", "Pending"))
-
-
 def is_live(pod: Manifest) -> bool:
     """True until the pod has ended."""
     return phase(pod) not in ("Succeeded", "Failed")
@@ -88,7 +91,7 @@ def has_started(pod: Manifest) -> bool:
     """True once a container of the pod ever ran."""
     if phase(pod) in ("Running", "Succeeded"):
         return True
-    return any("running" in c.get("state", {}) or _ended(c) for c in _containers(pod))
+    return any("running" in c.get("state", {}) or _ended(c) for c in ours(pod))
 
 
 def is_disrupted(pod: Manifest) -> bool:
@@ -98,7 +101,7 @@ def is_disrupted(pod: Manifest) -> bool:
 
 def failed_container(pod: Manifest) -> dict[str, Any] | None:
     """The first container that ended with an exit code other than 0, and stayed so."""
-    states = ((container, container.get("state", {}).get("terminated")) for container in _containers(pod))
+    states = ((container, container.get("state", {}).get("terminated")) for container in ours(pod))
     return next((container for container, ended in states if ended and ended.get("exitCode", 0)), None)
 
 
@@ -111,17 +114,11 @@ def outcome(message: str) -> Outcome | None:
 
 
 def _fault(pod: Manifest, hints: Hints) -> Fault | None:
-    for container in _containers(pod):
+    for container in containers(pod):
         fault = _container_fault(pod, container, hints)
         if fault is not None:
             return fault
     return _pod_fault(pod, hints)
-
-
-def _containers(pod: Manifest) -> Iterator[dict[str, Any]]:
-    status = pod.get("status", {})
-    yield from status.get("initContainerStatuses", [])
-    yield from status.get("containerStatuses", [])
 
 
 def _container_fault(pod: Manifest, container: dict[str, Any], hints: Hints) -> Fault | None:
@@ -131,7 +128,7 @@ def _container_fault(pod: Manifest, container: dict[str, Any], hints: Hints) -> 
         return _image_fault(container, waiting.get("message", ""), hints)
     if word in CREATE_REASONS:
         return _create_fault(pod, container, waiting.get("message", ""))
-    ended = _ended(container)
+    ended = _ended(container) if is_ours(container) else None
     if ended is None or ended.get("exitCode", 0) == 0:
         return None
     return _exit_fault(pod, container, ended, hints)
@@ -148,7 +145,10 @@ def _ended(container: dict[str, Any]) -> dict[str, Any] | None:
 def _image_fault(container: dict[str, Any], message: str, hints: Hints) -> Fault:
     cause = next((text for pattern, text in PULL_CAUSES if re.search(pattern, message, re.IGNORECASE)), "")
     why = f" ({cause})" if cause else ""
-    text = f"image {container.get('image', '')} of container {container['name']} cannot be pulled{why}: {hints.image}"
+    key = f", or name a registry key in spec.pod.imagePullSecrets of the {hints.profile}" if cause == NO_ACCESS else ""
+    image = f"image {container.get('image', '')} of container {container['name']}"
+    remedy = hints.image if is_ours(container) else "see to what adds this container to pods"
+    text = f"{image} cannot be pulled{why}: {remedy}{key}"
     return Fault(names.IMAGE_PULL, text, final=False)
 
 
@@ -179,7 +179,7 @@ def _exit_fault(pod: Manifest, container: dict[str, Any], ended: dict[str, Any],
     if is_disrupted(pod):
         return _disruption(pod)
     if pod["status"].get("reason") == "Evicted":
-        return _killed(pod)
+        return _killed(pod, hints)
     code, message = int(ended["exitCode"]), ended.get("message", "")
     told = outcome(message)
     final = code in FINAL_EXIT_CODES
@@ -217,18 +217,18 @@ def _pod_fault(pod: Manifest, hints: Hints) -> Fault | None:
         return _disruption(pod)
     waits = _condition(pod, "PodScheduled", "False")
     if waits is not None and waits.get("reason") == "Unschedulable" and phase(pod) == "Pending":
-        text = why_unscheduled(pod, waits.get("message", ""), hints.resources)
+        text = why_unscheduled(pod, waits.get("message", ""), hints.resources, hints.profile)
         return Fault(names.UNSCHEDULABLE, text, final=False)
-    return _killed(pod) if phase(pod) == "Failed" else None
+    return _killed(pod, hints) if phase(pod) == "Failed" else None
 
 
-def _killed(pod: Manifest) -> Fault:
+def _killed(pod: Manifest, hints: Hints) -> Fault:
     """The kubelet ended the pod: for its disk, or for what its status says."""
     status = pod["status"]
     text = _stable(f"{status.get('reason') or 'the pod failed'}: {status.get('message') or 'no message'}").rstrip(".")
     if not re.search(r"ephemeral|EmptyDir", text):
         return Fault(names.TRAINER_FAILED, text, final=False)
-    return Fault(names.DISK_FULL, f"{text}; {MORE_DISK}", final=True)
+    return Fault(names.DISK_FULL, f"{text}; {hints.disk}", final=True)
 
 
 def _disruption(pod: Manifest) -> Fault:

@@ -69,7 +69,8 @@ def allowed(name: str, asked: Asked, namespace: str, observed: Observed) -> Trai
         if answer is None or answer.failed:
             return unanswered(answer, f"Namespace {namespace}") if answer else moving(names.PENDING, READING, SOON)
         labels = answer.value or {}
-    refusal = not_offered(name, profile, namespace, labels) or over_limit(name, profile, asked)
+    offered = not_offered("spec.profile", name, profile.namespaces, namespace, labels)
+    refusal = offered or over_limit(name, profile, asked)
     return stuck(names.NOT_ALLOWED, refusal, HUMAN_PAUSE) if refusal else profile
 
 

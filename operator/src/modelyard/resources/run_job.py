@@ -54,7 +54,8 @@ def all_kept(observed: Observed) -> tuple[Child, ...]:
 def inputs_hash(plan: RunPlan) -> str:
     """The same for the same inputs, whatever this operator's version makes of them."""
     inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]
-    inputs += [plan.retries, plan.grace, plan.queue, dict(plan.node_selector), [dict(t) for t in plan.tolerations]]
+    inputs += [plan.retries, plan.grace, plan.queue]
+    inputs += [plan.pod.model_dump(mode="json", by_alias=True, exclude_defaults=True)]
     if plan.command:
         inputs += [list(plan.command), list(plan.args), plan.own_image]
     return names.short_hash(json.dumps(inputs, sort_keys=True))
@@ -95,7 +96,7 @@ def job(plan: RunPlan) -> Manifest:
             "backoffLimit": plan.retries,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _failure_rules(plan)},
-            "template": {"metadata": {"labels": _labels(plan)}, "spec": pod_spec(plan)},
+            "template": {"metadata": _marks(plan), "spec": pod_spec(plan)},
         },
     }
 
@@ -109,7 +110,12 @@ def _metadata(plan: RunPlan) -> dict[str, Any]:
 
 
 def _labels(plan: RunPlan) -> dict[str, str]:
-    return {**plan.labels, names.LABEL_RUN: plan.run}
+    return {**(plan.pod.labels or {}), **plan.labels, names.LABEL_RUN: plan.run}
+
+
+def _marks(plan: RunPlan) -> dict[str, Any]:
+    annotations = {"annotations": dict(plan.pod.annotations)} if plan.pod.annotations else {}
+    return {"labels": _labels(plan), **annotations}
 
 
 def _failure_rules(plan: RunPlan) -> list[dict[str, Any]]:

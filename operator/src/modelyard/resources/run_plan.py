@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelyard.api.common import Resources
+from modelyard.api.pod import RunPod
 from modelyard.api.run import PrepareConfig, TrainConfig
 from modelyard.api.store import StoreLocation
 from modelyard.decision import Platform
@@ -39,8 +40,8 @@ class RunPlan:
     """Trainer image that fetches for a foreign one, and checks and publishes what it left."""
     source_secret: str = ""
     """Secret with the key of a Dataset's source; empty when there is no source to read."""
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: Sequence[Mapping[str, str]] = ()
+    pod: RunPod = field(default_factory=RunPod)
+    """What the profile adds, with the object's labels copied into it."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property

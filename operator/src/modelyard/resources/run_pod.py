@@ -7,9 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from modelyard import names
-from modelyard.api.common import Resources
 from modelyard.api.run import CA_PATH, CONFIG_PATH, INPUTS_PATH, OUTPUT_PATH, TOKEN_PATH, WORK_PATH
-from modelyard.resources import quantity
+from modelyard.resources import pod_block, quantity
 from modelyard.resources.containers import CONFINED, keys_from
 from modelyard.resources.run_plan import CONTAINER, FETCH, PUBLISH, RunPlan
 
@@ -34,25 +33,20 @@ OUTPUT = {"MODELYARD_OUTPUT": OUTPUT_PATH}
 
 def pod_spec(plan: RunPlan) -> dict[str, Any]:
     """The pod's spec."""
-    spec: dict[str, Any] = {
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": plan.grace,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
+            **({"runAsUser": USER, "runAsGroup": USER} if plan.pod.user == "fixed" else {}),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **_containers(plan),
         "volumes": _volumes(plan),
+        **pod_block.in_spec(plan.pod),
     }
-    if plan.node_selector:
-        spec["nodeSelector"] = dict(plan.node_selector)
-    if plan.tolerations:
-        spec["tolerations"] = [dict(toleration) for toleration in plan.tolerations]
-    return spec
 
 
 def _containers(plan: RunPlan) -> dict[str, list[dict[str, Any]]]:
@@ -83,8 +77,8 @@ def _container(
     volumes: Sequence[str],
     read_only: Sequence[str] = (),
 ) -> dict[str, Any]:
-    amounts = _amounts(plan.resources)
-    return {
+    amounts = _amounts(plan)
+    container = {
         "name": name,
         "image": image,
         "env": environment,
@@ -92,12 +86,14 @@ def _container(
         **CONFINED,
         "volumeMounts": [_mount(volume, volume in (*READ_ONLY, *read_only)) for volume in volumes],
     }
+    return pod_block.in_container(plan.pod, container)
 
 
-def _amounts(resources: Resources) -> dict[str, str]:
+def _amounts(plan: RunPlan) -> dict[str, str]:
+    resources = plan.resources
     amounts = {"cpu": quantity.cpu(resources.cpu), "memory": quantity.memory(resources.memory)}
     if resources.gpu:
-        amounts["nvidia.com/gpu"] = str(resources.gpu)
+        amounts[plan.pod.gpu_resource] = str(resources.gpu)
     return amounts
 
 
@@ -140,8 +136,9 @@ def _entries(plain: Mapping[str, str]) -> list[dict[str, Any]]:
 def _volumes(plan: RunPlan) -> list[dict[str, Any]]:
     folders = ["work", "tmp", *(("inputs", "output", "scratch") if plan.command else ())]
     volumes: list[dict[str, Any]] = [{"name": name, "emptyDir": {}} for name in folders]
-    if plan.resources.gpu:  # pinned buffers and NCCL need more than the runtime's 64 MiB
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    if plan.resources.gpu and not plan.pod.shared_memory:  # pinned buffers and NCCL need more than the runtime's 64 MiB
+        volumes.append(pod_block.shared_memory(None))
+    volumes += pod_block.volumes(plan.pod)
     volumes.append({"name": "config", "configMap": {"name": plan.name}})
     return volumes + [_token(plan, volume, purpose) for volume, purpose in _tokens(plan).items()]
 

@@ -6,19 +6,17 @@ import re
 
 from modelyard.decision import Manifest
 
-WORDS = {"nvidia.com/gpu": "GPU", "cpu": "CPU", "ephemeral-storage": "disk"}
-FIELDS = {"nvidia.com/gpu": "gpu", "cpu": "cpu", "memory": "memory"}
-WHOLE = {"nvidia.com/gpu"}
-"""Counted in whole ones: where one is too much, none is free."""
+WORDS = {"cpu": "CPU", "ephemeral-storage": "disk"}
+FIELDS = ("gpu", "cpu", "memory")
 
 
-def why_unscheduled(pod: Manifest, message: str, resources: str) -> str:
-    """Cause, then remedy; `resources` is the field of the object that says what its pods ask for."""
+def why_unscheduled(pod: Manifest, message: str, resources: str, profile: str) -> str:
+    """Cause, then remedy; `resources` is the field that says what pods ask for, `profile` the kind that places them."""
     total, parts = _parts(message)
     if not parts:
         return f"waiting: no node can take the pod: {message.strip().rstrip('.')}; add a node"
     told = [_cause(pod, int(count), total, why) for count, why in parts]
-    return f"waiting: {', '.join(told)}; {_remedy([why for _, why in parts], resources)}"
+    return f"waiting: {', '.join(told)}; {_remedy([why for _, why in parts], resources, profile)}"
 
 
 def _parts(message: str) -> tuple[int, list[tuple[str, str]]]:
@@ -44,8 +42,17 @@ def _cause(pod: Manifest, count: int, total: int, why: str) -> str:
 
 def _too_little(pod: Manifest, resource: str, where: str) -> str:
     asked = _asked(pod, resource)
-    left = "0 free" if resource in WHOLE and asked == "1" else "less free"
-    return f"{asked} {WORDS.get(resource, resource)} asked, {left} on {where}"
+    left = "0 free" if _is_device(resource) and asked == "1" else "less free"
+    return f"{asked} {_word(resource)} asked, {left} on {where}"
+
+
+def _is_device(resource: str) -> bool:
+    """Counted in whole ones: where one is too much, none is free."""
+    return "/" in resource
+
+
+def _word(resource: str) -> str:
+    return "GPU" if resource.endswith("/gpu") else WORDS.get(resource, resource)
 
 
 def _asked(pod: Manifest, resource: str) -> str:
@@ -58,12 +65,13 @@ def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
 
 
-def _remedy(reasons: list[str], resources: str) -> str:
+def _remedy(reasons: list[str], resources: str, profile: str) -> str:
     short = [match[1] for match in (re.match(r"Insufficient (\S+)", why) for why in reasons) if match]
-    fields = [f"{resources}.{FIELDS[resource]}" for resource in short if resource in FIELDS]
+    asked = ("gpu" if _is_device(name) else name for name in short)
+    fields = [f"{resources}.{field}" for field in asked if field in FIELDS]
     remedies = [f"lower {' and '.join(fields)}"] if fields else []
     if any("taint" in why for why in reasons):
-        remedies.append("add spec.tolerations to the TrainingProfile")
+        remedies.append(f"add spec.pod.tolerations to the {profile}")
     if any("selector" in why for why in reasons):
-        remedies.append("change spec.nodeSelector of the TrainingProfile")
+        remedies.append(f"change spec.pod.nodeSelector of the {profile}")
     return ", ".join([*remedies, "add a node, or wait until one is free"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from modelyard import names
-from modelyard.decision import Answer, Manifest, Observed
+from modelyard.decision import Answer, Manifest
 from modelyard.resources.conditions import Verdict, condition
 from modelyard.resources.pods import Fault
 
@@ -48,15 +48,6 @@ def unanswered(answer: Answer, what: str) -> Wait:
 def refused(kind: str, name: str, message: str) -> Wait:
     """The API server did not take a child: quota or admission."""
     return stuck(names.QUOTA, f"the API server refused {kind} {name}: {message}", HUMAN_PAUSE)
-
-
-def refusal(observed: Observed, name: str) -> Wait | None:
-    """Why a Job or its ConfigMap could not be made; None if they are there or were not refused."""
-    for kind in ("ConfigMap", "Job"):
-        message = observed.refused.get((kind, name))
-        if message is not None and observed.child(kind, name) is None:
-            return refused(kind, name, message)
-    return None
 
 
 def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:

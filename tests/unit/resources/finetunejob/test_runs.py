@@ -244,7 +244,8 @@ def test_the_pod_knows_where_to_post_and_whom_to_trust() -> None:
 
 def test_gpus_placement_and_keys_reach_the_pod() -> None:
     profile = a_profile(
-        nodeSelector={"pool": "gpu"}, tolerations=[{"key": "gpu", "operator": "Exists"}], store={"secret": "team-key"}
+        pod={"nodeSelector": {"pool": "gpu"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
+        store={"secret": "team-key"},
     )
     yard = Yard(a_finetunejob(resources={"gpu": 1, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared())
     yard.settle()
@@ -282,7 +283,7 @@ def test_the_pod_reads_what_was_pinned() -> None:
 REPAIRS: list[Any] = [
     lambda yard: yard.edit(resources={"cpu": 1, "memory": "1Gi"}),
     lambda yard: yard.put(a_profile(trainer={"image": "modelyard/trainer:2"})),
-    lambda yard: yard.put(a_profile(nodeSelector={"pool": "b"})),
+    lambda yard: yard.put(a_profile(pod={"nodeSelector": {"pool": "b"}})),
 ]
 
 

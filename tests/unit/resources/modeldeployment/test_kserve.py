@@ -37,6 +37,8 @@ class KServeWorld(World):
     made: dict[str, Manifest] = field(default_factory=dict)
 
     def elsewhere(self, ref: Ref) -> Manifest | None:
+        if ref.kind == "ServingProfile":
+            return None
         assert (ref.kind, ref.namespace) == ("Deployment", "shop")
         return self.made.get(ref.name)
 

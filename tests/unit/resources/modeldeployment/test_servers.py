@@ -42,6 +42,18 @@ def test_deployment() -> None:
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
 
 
+def test_an_autoscaler_reads_the_pods_of_the_serving_version_and_a_candidate_gets_as_many() -> None:
+    w = live(obj=a_modeldeployment(replicas={"min": 3}))
+    w.turn()
+    assert w.status["replicas"] == 3
+    assert w.status["selector"] == "modelyard.dev/deployment=reviews,modelyard.dev/version=7"
+    w.edit(a_modeldeployment(replicas={"min": 5}))
+    w.versions[8] = a_ready_version(8)
+    w.turn()
+    assert w.deployment(8)["spec"]["replicas"] == w.deployment(7)["spec"]["replicas"] == 5
+    assert w.status["selector"].endswith("version=7")
+
+
 def test_pod_is_restricted() -> None:
     pod = template(live())["spec"]
     assert pod["automountServiceAccountToken"] is False

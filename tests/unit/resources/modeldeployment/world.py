@@ -30,6 +30,9 @@ class World:
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     platform: Platform = PLATFORM
     now: datetime = NOW
+    profiles: dict[str, Manifest] = field(default_factory=dict)
+    """ServingProfiles by name."""
+    namespace_labels: dict[str, str] = field(default_factory=dict)
     asked: list[Fact] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     writes: int = 0
@@ -58,15 +61,19 @@ class World:
                 facts={**seen.facts, **facts},
                 objects={**seen.objects, **objects},
             )
-        raise AssertionError("needs did not settle in four rounds")
+        assert set(ROOM.needs(self.obj, seen)) <= known, "needs did not settle in four rounds"
+        return seen
 
     def elsewhere(self, ref: Ref) -> Manifest | None:
         """An object that is no child."""
-        raise AssertionError(f"nothing else is asked for, but {ref}")
+        assert ref.kind == "ServingProfile", f"nothing else is asked for, but {ref}"
+        return self.profiles.get(ref.name)
 
     def _answer(self, fact: Fact) -> Answer:
         if fact.name == "manifest":
             return self.manifest
+        if fact.name == "namespace_labels":
+            return Answer(self.namespace_labels)
         args = dict(fact.args)
         assert args["sample"] == SAMPLE
         assert (

@@ -85,14 +85,14 @@ CASES: list[tuple[str, Pod, str, bool, list[str]]] = [
         a_pod().status(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds the limit'),
         names.DISK_FULL,
         True,
-        ["Evicted", "EmptyDir volume", "LimitRange", "spec.nodeSelector"],
+        ["Evicted", "EmptyDir volume", "LimitRange", "spec.pod.nodeSelector", "spec.pod.ephemeralStorage"],
     ),
     (
         "disk, as seen by the container",
         a_pod().exited(137).status(reason="Evicted", message="Pod ephemeral local storage usage exceeds 10Mi."),
         names.DISK_FULL,
         True,
-        ["ephemeral local storage usage exceeds 10Mi; raise the limit"],
+        ["ephemeral local storage usage exceeds 10Mi; raise spec.pod.ephemeralStorage"],
     ),
     (
         "crash loop",

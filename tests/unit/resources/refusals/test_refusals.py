@@ -3,7 +3,9 @@ from typing import Any
 import pytest
 
 from modelyard import names
-from modelyard.resources.refusals import why_refused
+from modelyard.decision import Observed
+from modelyard.resources.pods import Hints
+from modelyard.resources.refusals import refusal, why_refused
 from tests.builders import Job, Pod
 from tests.unit.resources.finetunejob.yard import Yard, started, training
 
@@ -79,4 +81,38 @@ def test_a_refusal_from_before_the_last_pod_is_old() -> None:
     ],
 )
 def test_other_refusals(told: str, words: list[str]) -> None:
-    assert [word for word in words if word not in why_refused(told, "spec.serve.resources")] == []
+    said = why_refused(told, Hints(resources="spec.serve.resources", profile="ServingProfile"))
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "remedy"),
+    [
+        ("'runAsUser: Invalid value: 65532': must be in the ranges: [1000680000, 1009]", "spec.pod.user: cluster"),
+        ("every pod needs the label team", "spec.pod.labels or spec.pod.copyLabels"),
+        ('error looking up service account ns/x: serviceaccount "x" not found', "spec.pod.serviceAccountName"),
+        ("no PriorityClass with name high was found", "spec.pod.priorityClassName"),
+        ('pod rejected: RuntimeClass "nvidia" not found', "spec.pod.runtimeClassName"),
+        ("annotation backup.example.com/policy is missing", "spec.pod.annotations"),
+        ("image is too old", "let spec.pod of the TrainingProfile say what it asks for"),
+    ],
+)
+def test_what_a_policy_asks_for_stands_in_the_profile(told: str, remedy: str) -> None:
+    said = why_refused(f'pods "x" is forbidden: {told}', Hints())
+    assert remedy in said and "TrainingProfile" in said
+
+
+def test_servers_have_no_user_to_give_up() -> None:
+    said = why_refused('pods "x" is forbidden: runAsUser is not allowed', Hints(profile="ServingProfile"))
+    assert "spec.pod.user" not in said and "ServingProfile" in said
+
+
+def test_a_quota_that_counts_jobs_says_what_to_delete() -> None:
+    told = (
+        'jobs.batch "reviews-1" is forbidden: exceeded quota: small, requested: count/jobs.batch=1, '
+        "used: count/jobs.batch=3, limited: count/jobs.batch=3"
+    )
+    wait = refusal(Observed(refused={("Job", "reviews-1"): told}), "reviews-1", Hints())
+    assert wait is not None and wait.verdict.stalled and wait.verdict.reason == names.QUOTA
+    assert "over ResourceQuota small: asks for count/jobs.batch=1" in wait.verdict.message
+    assert "delete FineTuneJobs and Datasets that have ended" in wait.verdict.message

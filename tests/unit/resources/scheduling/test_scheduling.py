@@ -35,13 +35,14 @@ CASES = {
         "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had untolerated taint {nvidia.com/gpu: }."
         + END,
         "waiting: 1 GPU asked, 0 free on 1 of 2 nodes, taint nvidia.com/gpu on 1 of 2 nodes; "
-        "lower spec.resources.gpu, add spec.tolerations to the TrainingProfile, add a node, or wait until one is free",
+        "lower spec.resources.gpu, add spec.pod.tolerations to the TrainingProfile, add a node, "
+        "or wait until one is free",
     ),
     "selector": (
         asking(cpu="1"),
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector." + END,
         "waiting: labels that the pod needs are missing on 1 node; "
-        "change spec.nodeSelector of the TrainingProfile, add a node, or wait until one is free",
+        "change spec.pod.nodeSelector of the TrainingProfile, add a node, or wait until one is free",
     ),
     "pods": (
         asking(),
@@ -59,4 +60,4 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_schedulers_sentence_in_our_words(name: str) -> None:
     pod, told, expected = CASES[name]
-    assert why_unscheduled(pod, told, "spec.resources") == expected
+    assert why_unscheduled(pod, told, "spec.resources", "TrainingProfile") == expected

@@ -16,12 +16,13 @@ from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id, too_large
 from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
-from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running, phase
-from modelyard.resources.queueing import queue_needs, waits_in_queue
-from modelyard.resources.refusals import refusal_needs, refused_pods
+from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
+from modelyard.resources.queueing import queue_in, queue_needs, waits_in_queue
+from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
-from modelyard.resources.waiting import SOON, Wait, held_up, moving, refusal, stuck, unanswered, waits_for_pod
+from modelyard.resources.sidecars import phase
+from modelyard.resources.waiting import SOON, Wait, held_up, moving, stuck, unanswered, waits_for_pod
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -68,7 +69,7 @@ def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
     if before.failure:
         decision = status.failed(obj, spec, before.failure, _stopped(observed, name), now, swept=swept)
     else:
-        decision = status.ready(obj, before, run_job.kept(name), now)
+        decision = status.ready(obj, before, _stopped(observed, name), now)
     return replace(decision, wake_after=leftovers.pause(_swept_fact(obj, spec), observed))
 
 
@@ -88,13 +89,20 @@ def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:
     job = observed.child("Job", job_name(obj, spec))
     if job is None or jobs.has_ended(job):
         return False
-    return _fatal(obj, spec, observed, jobs.pods_of(job, observed)) is None
+    pods = jobs.pods_of(job, observed)
+    return _fatal(obj, spec, observed, pods) is None and not jobs.succeeded_beside_a_sidecar(pods)
 
 
 def _fatal(obj: Manifest, spec: DatasetSpec, observed: Observed, pods: tuple[Manifest, ...]) -> Fault | None:
     """Ends the preparation although the Job would try again."""
     hints = _hints(spec)
-    return jobs.fatal(pods, hints) or disruptions.worn_out(obj, spec, observed) or repeated(pods, hints)
+    queued = queue_in(observed.child("Job", job_name(obj, spec)))
+    return (
+        jobs.fatal(pods, hints)
+        or disruptions.worn_out(obj, spec, observed)
+        or repeated(pods, hints)
+        or jobs.fault_beside_a_sidecar(pods, hints, last=bool(queued))
+    )
 
 
 def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -109,7 +117,7 @@ def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: 
     info = status.info_of(answer.value, spec)
     if isinstance(info, Fault):
         return _doubt(obj, spec, info, observed, now)
-    return status.ready(obj, status.prepared(obj, spec, info), run_job.kept(name), now)
+    return status.ready(obj, status.prepared(obj, spec, info), _stopped(observed, name), now)
 
 
 def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -119,8 +127,8 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
     if job is None:
         return _make(obj, spec, observed, now)
     pods, hints = jobs.pods_of(job, observed), _hints(spec)
-    if jobs.is_complete(job):
-        text = f"the Job ended with success, but nothing is published under {prefix(obj, spec)}"
+    if jobs.is_complete(job) or jobs.succeeded_beside_a_sidecar(pods):
+        text = f"the preparation ended with success, but nothing is published under {prefix(obj, spec)}"
         return _doubt(obj, spec, Fault(names.TRAINER_FAILED, text, final=True), observed, now)
     fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
     return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
@@ -144,7 +152,8 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
-    return status.waiting(obj, spec, refusal(observed, name) or waits_for_pod(name), run_job.children(wanted), now)
+    wait = refusal(observed, name, _hints(spec)) or waits_for_pod(name)
+    return status.waiting(obj, spec, wait, run_job.children(wanted), now)
 
 
 def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
@@ -158,7 +167,9 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
     if jobs.is_stale(job, run_job.inputs_hash(wanted)) and not jobs.ever_started(job, pods):
         wait = moving(names.PENDING, "resources or profile changed before a pod ran: the Job is made again", 1.0)
         return status.waiting(obj, spec, wait, (), now)
-    return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.children(wanted), now)
+    # A suspended Job takes its pod away: so the failure is counted, and the next pass lets the Job try again.
+    made = run_job.children(wanted, jobs.held_by_a_sidecar(pods))
+    return status.waiting(obj, spec, _progress(observed, name, pods, spec), made, now)
 
 
 def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
@@ -170,14 +181,14 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
     fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
-    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec).resources)
+    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec))
     if denied is not None:
         return denied
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
         again = "" if ended.final else ", another one is tried"
         return moving(names.PREPARING, f"the last pod ended{again}: {ended.message}")
-    return refusal(observed, name) or waits_for_pod(name)
+    return refusal(observed, name, _hints(spec)) or waits_for_pod(name)
 
 
 def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wait:

@@ -11,6 +11,7 @@ from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import PrepareConfig
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
+from modelyard.resources.pod_block import resolved
 from modelyard.resources.profiles import own_image_of
 from modelyard.resources.queueing import queue_of
 from modelyard.resources.remembered import remembered
@@ -64,8 +65,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         endpoint=endpoint_of(platform, obj["metadata"]["namespace"], name),
         endpoint_ca=platform.endpoint_ca,
         grace=seconds(profile.grace_period),
-        node_selector=profile.node_selector,
-        tolerations=[toleration.dump() for toleration in profile.tolerations],
+        pod=resolved(profile.pod, obj),
     )
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.dataset import DatasetStatus, Rows
+from modelyard.api.dataset import DatasetSpec, DatasetStatus, Rows
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
+from modelyard.resources import profiles
 from modelyard.resources.conditions import condition, is_ready
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.run_id import data_hash
 from modelyard.resources.parse import status_of
+from modelyard.resources.pod_block import copied_labels
 from modelyard.resources.quality_gate import class_named, not_among
 from modelyard.resources.queueing import labels_of
 from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck
@@ -39,10 +41,17 @@ def dataset_child(case: Case) -> tuple[Child, ...]:
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": "Dataset",
-        "metadata": {"name": dataset_name(case), "labels": labels_of(case.obj)},
+        "metadata": {"name": dataset_name(case), "labels": _labels(case, inline)},
         "spec": inline.dump(),
     }
     return (Child(manifest, "apply"),)
+
+
+def _labels(case: Case, inline: DatasetSpec) -> dict[str, str]:
+    """What the Dataset's own pods take from its labels: the queue, and what its profile copies."""
+    profile = profiles.profile_of(inline.profile, case.observed)
+    copied = {} if isinstance(profile, Wait) else copied_labels(profile.pod, case.obj)
+    return {**copied, **labels_of(case.obj)}
 
 
 def pin_dataset(case: Case) -> DatasetPin | Wait:

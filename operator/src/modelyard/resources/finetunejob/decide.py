@@ -32,6 +32,8 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if isinstance(case, Verdict):
         return
     run = current_run(case)
+    if case.spec.dataset.inline is not None:
+        yield profiles.profile_ref(case.spec.dataset.inline.profile)  # says which labels its Dataset gets
     if run is None:
         yield from (dataset_ref(case), *profiles.needs(case.spec.profile, case.namespace, observed))
         if not is_foreign(case):
@@ -131,8 +133,8 @@ def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
         return ending.fail(case, now, now.fault)
     if now.job is None:
         return training_job.make(case, now, pinned)
-    if jobs.is_complete(now.job):
-        text = f"the Job ended with success, but nothing is published under {case.version_prefix(now.run)}"
+    if jobs.is_complete(now.job) or jobs.succeeded_beside_a_sidecar(now.pods):
+        text = f"the run ended with success, but nothing is published under {case.version_prefix(now.run)}"
         return ending.doubt(case, now, Fault(names.TRAINER_FAILED, text, final=True))
     return ending.fail(case, now, jobs.why_failed(now.job, now.pods, case.hints))
 

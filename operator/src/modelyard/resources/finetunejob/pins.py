@@ -14,6 +14,7 @@ from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from modelyard.resources.limits import Asked
+from modelyard.resources.pod_block import resolved
 from modelyard.resources.queueing import queue_of
 from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck
 
@@ -98,6 +99,5 @@ def _from_profile(case: Case, profile: TrainingProfileSpec) -> dict[str, Any]:
         "retries": profile.retries,
         "disruptions": profile.disruptions,
         "grace_period": profile.grace_period,
-        "node_selector": profile.node_selector,
-        "tolerations": [toleration.dump() for toleration in profile.tolerations],
+        "pod": resolved(profile.pod, case.obj),
     }

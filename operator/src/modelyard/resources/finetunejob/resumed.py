@@ -11,6 +11,7 @@ from modelyard.decision import Event, Manifest
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.progress import humanised
 from modelyard.resources.pods import created
+from modelyard.resources.sidecars import decisive
 
 
 def events(case: Case, answer: Answer) -> tuple[Event, ...]:
@@ -49,5 +50,4 @@ def _gap(pods: list[Manifest]) -> float | None:
 
 
 def _state(pod: Manifest) -> dict[str, Any]:
-    found = pod.get("status", {}).get("containerStatuses", [])
-    return dict(found[0].get("state", {})) if found else {}
+    return dict(decisive(pod).get("state", {}))

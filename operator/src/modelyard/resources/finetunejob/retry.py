@@ -27,7 +27,7 @@ def counted(run: Run, resumes: int, pods: Sequence[Manifest]) -> tuple[Run, int]
     return run.model_copy(update=update), resumes + len(started) - first
 
 
-def fatal(case: Case, run: Run, pods: Sequence[Manifest]) -> Fault | None:
+def fatal(case: Case, run: Run, resumes: int, pods: Sequence[Manifest]) -> Fault | None:
     """Why the run ends although its Job would try again."""
     allowed = run.disruptions if run.pinned is None else run.pinned.disruptions
     steps = case.status.progress.step if case.status.progress else 0
@@ -35,4 +35,10 @@ def fatal(case: Case, run: Run, pods: Sequence[Manifest]) -> Fault | None:
         jobs.fatal(pods, case.hints)
         or disruptions.worn_out(run.disruptions, allowed, "the run")
         or repeated(pods, case.hints, steps=steps)
+        or jobs.fault_beside_a_sidecar(pods, case.hints, last=_last_try(run, resumes))
     )
+
+
+def _last_try(run: Run, resumes: int) -> bool:
+    """Only Kueue may suspend a queued Job: to be rid of a pod it is made anew, and counts its tries anew."""
+    return run.pinned is not None and bool(run.pinned.queue) and resumes >= run.pinned.retries

@@ -35,8 +35,7 @@ def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, n
         endpoint=endpoint_of(platform, namespace, job_name(run)),
         endpoint_ca=platform.endpoint_ca,
         grace=seconds(pinned.grace_period),
-        node_selector=pinned.node_selector,
-        tolerations=pinned.tolerations,
+        pod=pinned.pod,
         labels={names.LABEL_MODEL: run.model},
     )
 

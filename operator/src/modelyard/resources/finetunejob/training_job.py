@@ -14,10 +14,11 @@ from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.pins import later_changes, refreshed
 from modelyard.resources.finetunejob.progress import progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
-from modelyard.resources.pods import Fault, diagnose, is_live, is_running, phase
+from modelyard.resources.pods import Fault, diagnose, is_live, is_running
 from modelyard.resources.queueing import waits_in_queue
-from modelyard.resources.refusals import refused_pods
-from modelyard.resources.waiting import Wait, held_up, moving, refusal, waits_for_pod
+from modelyard.resources.refusals import refusal, refused_pods
+from modelyard.resources.sidecars import phase
+from modelyard.resources.waiting import Wait, held_up, moving, waits_for_pod
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Situation:
     @property
     def at_work(self) -> bool:
         """True while our Job may still succeed."""
-        return self.job is not None and not jobs.has_ended(self.job) and self.fault is None
+        done = self.fault is not None or jobs.succeeded_beside_a_sidecar(self.pods)
+        return self.job is not None and not jobs.has_ended(self.job) and not done
 
     @property
     def running(self) -> bool:
@@ -55,7 +57,12 @@ class Situation:
 
     @property
     def kept(self) -> tuple[Child, ...]:
-        """Job and ConfigMap stay for their logs; a Job that would go on is held."""
+        """Job and ConfigMap stay for their logs; a Job that would go on is held.
+
+        A pod whose work is done stays until the store has told what came of it: it is the only witness.
+        """
+        if jobs.succeeded_beside_a_sidecar(self.pods):
+            return run_job.kept(job_name(self.run))
         return run_job.stopped(job_name(self.run), self.job)
 
 
@@ -76,7 +83,7 @@ def situation(case: Case, run: Run) -> Situation:
     foreign = named if named is not None and not jobs.belongs_to(named, case.obj) else None
     pods = jobs.pods_of(job, case.observed)
     run, resumes = retry.counted(run, case.status.resumes, pods)
-    fault = retry.fatal(case, run, pods)
+    fault = retry.fatal(case, run, resumes, pods)
     return Situation(run, resumes, job, foreign, pods, fault)
 
 
@@ -93,7 +100,7 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
         case,
         now,
         run,
-        refusal(case.observed, plan.name) or waits_for_pod(plan.name),
+        refusal(case.observed, plan.name, case.hints) or waits_for_pod(plan.name),
         run_job.children(plan, case.spec.suspend),
     )
 
@@ -105,7 +112,9 @@ def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
     if not now.started and jobs.is_stale(now.job, run_job.inputs_hash(plan)):
         text = "resources or profile changed before a pod ran: the Job is made again"
         return _answer(case, now, run, moving(names.PENDING, text, 1.0), ())
-    return _answer(case, now, run, _watched(case, now), run_job.children(plan, case.spec.suspend))
+    # A suspended Job takes its pod away: so the failure is counted, and the next pass lets the Job try again.
+    suspend = case.spec.suspend or jobs.held_by_a_sidecar(now.pods)
+    return _answer(case, now, run, _watched(case, now), run_job.children(plan, suspend))
 
 
 def shared(case: Case, now: Situation, foreign: Manifest) -> Answer:
@@ -137,12 +146,12 @@ def _watched(case: Case, now: Situation) -> Wait:
     fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
-    denied = refused_pods(now.job, now.pods, case.observed, case.hints.resources)
+    denied = refused_pods(now.job, now.pods, case.observed, case.hints)
     if denied is not None:
         return denied
     if now.ran:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
-    return refusal(case.observed, name) or waits_for_pod(name)
+    return refusal(case.observed, name, case.hints) or waits_for_pod(name)
 
 
 def _between_pods(now: Situation, case: Case) -> str:

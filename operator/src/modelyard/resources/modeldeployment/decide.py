@@ -10,6 +10,7 @@ from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import standing, trial_needs
+from modelyard.resources.modeldeployment.profile import profile_needs
 from modelyard.resources.modeldeployment.rollout import Rollout, advance, drain_left, on_trial
 from modelyard.resources.modeldeployment.servers import as_they_are, children
 from modelyard.resources.modeldeployment.situation import Situation, made_by_kserve, situation, versions_select
@@ -27,6 +28,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if isinstance(spec, Verdict):
         return
     yield versions_select(obj["metadata"]["namespace"], spec)
+    yield from profile_needs(obj, spec, observed)
     yield from (made_by_kserve(child) for child in observed.children if child["kind"] == "InferenceService")
     s = situation(obj, spec, observed)
     candidate = on_trial(s, choose(s))

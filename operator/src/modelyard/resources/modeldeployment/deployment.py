@@ -17,8 +17,9 @@ def fresh_template(s: Situation, version: Version) -> Manifest:
         namespace=s.namespace,
         resources=s.spec.serve.resources,
         platform=s.observed.platform,
+        added=s.added,
     )
-    return signed(labels(s, version.number), template["spec"])
+    return signed(s, version.number, template["spec"])
 
 
 def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Manifest:

@@ -18,6 +18,7 @@ HINTS = Hints(
     image="set the chart value image.server",
     memory="raise spec.serve.resources.memory",
     resources="spec.serve.resources",
+    profile="ServingProfile",
 )
 
 
@@ -75,7 +76,7 @@ def fault_of(server: Manifest | None, live: Manifest | None, pods: list[Manifest
         return _kserve_fault(server)
     refused = condition(live, "ReplicaFailure")
     if refused is not None and refused["status"] == "True":
-        return Fault(names.QUOTA, why_refused(refused.get("message", ""), HINTS.resources), final=False)
+        return Fault(names.QUOTA, why_refused(refused.get("message", ""), HINTS), final=False)
     fault = diagnose(pods, HINTS)
     if fault is not None and fault.reason == names.TRAINER_FAILED:
         return replace(fault, reason=names.LOAD_FAILED)

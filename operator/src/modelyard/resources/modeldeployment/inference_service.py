@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.resources import pod_block
 from modelyard.resources.modeldeployment.pod import POD, identity_env, requests_and_limits
-from modelyard.resources.modeldeployment.server import ROLL, labels, pinned, signed, storage_uri, template_hash
+from modelyard.resources.modeldeployment.server import ROLL, pinned, signed, storage_uri
 from modelyard.resources.modeldeployment.serving_runtime import FORMAT, SERVING, offered
 from modelyard.resources.modeldeployment.situation import Situation, Version
 
@@ -26,8 +26,15 @@ def fresh_template(s: Situation, version: Version) -> Manifest:
         "env": identity_env(version.spec.model, version.number),
         "resources": requests_and_limits(s.spec.serve.resources),
     }
-    predictor = {**POD, "deploymentStrategy": ROLL, "storageContainerName": fetch, "model": model}
-    return signed(labels(s, version.number), predictor)
+    predictor = {
+        **POD,
+        **pod_block.in_spec(s.added),
+        "deploymentStrategy": ROLL,
+        "storageContainerName": fetch,
+        "model": pod_block.in_container(s.added, model),
+    }
+    volumes = pod_block.volumes(s.added)
+    return signed(s, version.number, {**predictor, **({"volumes": volumes} if volumes else {})})
 
 
 def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Manifest:
@@ -35,13 +42,14 @@ def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Mani
 
     So they never change while the template stays: another value would start the pods anew.
     """
-    annotations = {**ANNOTATIONS, **pinned(inputs, template), names.ANNOTATION_TEMPLATE: template_hash(template)}
+    marks = template["metadata"]
+    annotations = {**marks["annotations"], **ANNOTATIONS, **pinned(inputs, template)}
     return {
         "apiVersion": f"{SERVING}/v1beta1",
         "kind": "InferenceService",
         "metadata": {
             "name": s.server_name(number),
-            "labels": {**labels(s, number), **INSIDE},
+            "labels": {**marks["labels"], **INSIDE},
             "annotations": annotations,
         },
         "spec": {"predictor": {**template["spec"], "minReplicas": s.replicas}},

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard.api.modeldeployment import ServeResources
+from modelyard.api.pod import Pod
 from modelyard.decision import Manifest, Platform
 from modelyard.names import SECRET_STORE_READ
+from modelyard.resources import pod_block
 from modelyard.resources.containers import CONFINED, keys_from
 from modelyard.resources.quantity import cpu, memory
 
@@ -26,9 +28,9 @@ POD: dict[str, Any] = {
 
 
 def pod_template(
-    *, model: str, number: int, uri: str, namespace: str, resources: ServeResources, platform: Platform
+    *, model: str, number: int, uri: str, namespace: str, resources: ServeResources, platform: Platform, added: Pod
 ) -> Manifest:
-    """Spec of the pods; the caller adds labels."""
+    """Spec of the pods with what a profile adds; the caller adds labels."""
     limits = requests_and_limits(resources)
     volume = {"name": "model", "mountPath": MODEL_PATH}
     fetch = {
@@ -51,9 +53,10 @@ def pod_template(
     return {
         "spec": {
             **POD,
-            "initContainers": [{**fetch, **common}],
-            "containers": [{**server, **common}],
-            "volumes": [{"name": "model", "emptyDir": {}}, TMP_VOLUME],
+            **pod_block.in_spec(added),
+            "initContainers": [pod_block.in_container(added, {**fetch, **common})],
+            "containers": [pod_block.in_container(added, {**server, **common})],
+            "volumes": [{"name": "model", "emptyDir": {}}, TMP_VOLUME, *pod_block.volumes(added)],
         }
     }
 

@@ -36,15 +36,19 @@ def storage_uri(version: Version) -> str:
 
 
 def inputs_hash(s: Situation, version: Version) -> str:
-    """Hash of what a user decides about the pods: artifacts and resources, never the image or the replicas."""
-    return names.short_hash(storage_uri(version), _json(s.spec.serve.resources.dump()), length=16)
+    """Hash of what a user decides about the pods: artifacts, resources and which profile, never image or replicas."""
+    parts = [storage_uri(version), _json(s.spec.serve.resources.dump())]
+    if s.spec.serve.profile != names.DEFAULT_PROFILE:
+        parts.append(s.spec.serve.profile)
+    return names.short_hash(*parts, length=16)
 
 
-def signed(labels: dict[str, str], spec: Manifest) -> Manifest:
-    """A template that carries its own hash, as its pods will."""
-    template = {"metadata": {"labels": labels}, "spec": spec}
-    annotations = {names.ANNOTATION_TEMPLATE: _digest(template)}
-    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec}
+def signed(s: Situation, number: int, spec: Manifest) -> Manifest:
+    """A template with a profile's marks below ours, that carries its own hash, as its pods will."""
+    marks = {"labels": {**(s.added.labels or {}), **labels(s, number)}, "annotations": dict(s.added.annotations or {})}
+    template = {"metadata": marks, "spec": spec}
+    annotations = {**marks["annotations"], names.ANNOTATION_TEMPLATE: _digest(template)}
+    return {"metadata": {**marks, "annotations": annotations}, "spec": spec}
 
 
 def pinned(inputs: str, template: Manifest) -> dict[str, str]:
@@ -83,7 +87,9 @@ def service(s: Situation, name: str, number: int) -> Manifest:
 
 
 def _digest(template: Manifest) -> str:
-    bare = {**template, "metadata": {"labels": template["metadata"]["labels"]}}
+    meta = template["metadata"]
+    told = {key: value for key, value in meta.get("annotations", {}).items() if key != names.ANNOTATION_TEMPLATE}
+    bare = {**template, "metadata": {"labels": meta["labels"], **({"annotations": told} if told else {})}}
     return names.short_hash(_json(bare), length=16)
 
 

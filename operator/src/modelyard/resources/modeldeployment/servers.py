@@ -54,10 +54,10 @@ def _serving_server(s: Situation, number: int, *, follow_spec: bool) -> Child | 
     live, version = s.server(number), s.versions.get(number)
     pinned, inputs = pinned_template(live), _live_inputs(live)
     wanted = inputs if version is None else inputs_hash(s, version)
-    changing = follow_spec and version is not None and version.ready
+    changing = follow_spec and version is not None and version.ready and s.barrier is None
     if pinned is not None and (inputs == wanted or not changing):
         return Child(server(s, number, inputs, pinned))
-    if version is not None:
+    if version is not None and s.barrier is None:
         return Child(server(s, number, wanted, fresh_template(s, version)))
     return None if live is None else Child(live, "keep")
 

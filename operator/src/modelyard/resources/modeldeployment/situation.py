@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from modelyard import names
 from modelyard.api.modeldeployment import Backend, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
+from modelyard.api.pod import Pod
 from modelyard.decision import Manifest, Observed, Ref, Select
 from modelyard.resources.conditions import Verdict, condition, is_ready
+from modelyard.resources.modeldeployment.profile import pod_of
 from modelyard.resources.parse import spec_of, status_of
 
 KINDS: dict[Backend, str] = {"deployment": "Deployment", "kserve": "InferenceService"}
@@ -49,6 +51,8 @@ class Situation:
     versions: Mapping[int, Version]
     serving: int | None
     """The version that has the traffic now."""
+    pod: Pod | Verdict
+    """What the ServingProfile adds to new pods, or why there may be none."""
 
     @property
     def name(self) -> str:
@@ -80,6 +84,16 @@ class Situation:
     def blocked(self) -> bool:
         """True when KServe should run the servers and is not there."""
         return self.backend == "kserve" and not self.observed.platform.kserve
+
+    @property
+    def barrier(self) -> Verdict | None:
+        """Why no new pod may be made; those that run go on."""
+        return self.pod if isinstance(self.pod, Verdict) else None
+
+    @property
+    def added(self) -> Pod:
+        """What is added to new pods."""
+        return Pod() if isinstance(self.pod, Verdict) else self.pod
 
     def server_name(self, number: int) -> str:
         """Name of a version's server and Service."""
@@ -125,7 +139,7 @@ def situation(obj: Manifest, spec: ModelDeploymentSpec, observed: Observed) -> S
     listed = observed.lists.get(versions_select(obj["metadata"]["namespace"], spec), ())
     versions = {v.number: v for v in map(_version, listed) if v is not None}
     serving = last.serving if last.serving is not None else _number_with_traffic(obj, observed)
-    return Situation(obj, spec, last, observed, versions, serving)
+    return Situation(obj, spec, last, observed, versions, serving, pod_of(obj, spec, observed))
 
 
 def _version(obj: Manifest) -> Version | None:

@@ -14,6 +14,7 @@ from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import HUMAN
 from modelyard.resources.modeldeployment.health import answering, fault_of, pods_of, stands
 from modelyard.resources.modeldeployment.rollout import Failure, Rollout
+from modelyard.resources.modeldeployment.server import selector
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.modeldeployment.stable_service import url
 from modelyard.resources.modeldeployment.target import Target
@@ -34,10 +35,19 @@ def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: V
         "previous": rollout.previous,
         "switchedAt": rollout.switched_at,
         "url": url(s),
+        **_scale(s, rollout.serving),
         "backend": s.last.backend if rollout.candidate is None and rollout.serving is None else s.backend,
         **({} if failure is None else _failed_fields(failure)),
     }
     return ModelDeploymentStatus.model_validate(fields).dump()
+
+
+def _scale(s: Situation, number: int | None) -> dict[str, Any]:
+    """What an autoscaler reads: the serving version's pods; a candidate and one that drains are not counted."""
+    if number is None:
+        return {}
+    marks = ",".join(f"{key}={value}" for key, value in sorted(selector(s, number).items()))
+    return {"replicas": (s.deployment(number) or {}).get("status", {}).get("replicas", 0), "selector": marks}
 
 
 def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
@@ -109,7 +119,7 @@ def _failed(failure: Failure, serving: int | None) -> Verdict:
     rest = f"version {serving} serves on. " if serving is not None else ""
     text = (
         f"version {failure.version} failed and gets no traffic: {failure.message}. {rest}"
-        "It is tried again when this spec or the server image changes, or a newer version appears"
+        "It is tried again when this spec, the ServingProfile or the server image changes, or a newer version appears"
     )
     return Verdict(False, failure.reason, text, stalled=True)
 

@@ -25,8 +25,8 @@ def choose(s: Situation) -> Target:
     if target.number is None:
         return target
     if target.number == s.serving:
-        return Target(target.number, target.fault or _no_kserve(s))
-    fault = _no_kserve(s) or _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
+        return Target(target.number, target.fault or s.barrier or _no_kserve(s))
+    fault = s.barrier or _no_kserve(s) or _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
     return Target(fault=fault) if fault else target
 
 
