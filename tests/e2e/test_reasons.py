@@ -20,8 +20,7 @@ import pytest
 from examples.demo import install
 from examples.demo.follow import ready_condition
 from tests.e2e.runs import evict, running_pod
-from tests.e2e.yard import API, Yard, dataset, deployment
-from tests.localcluster.images import image
+from tests.e2e.yard import Yard, dataset, deployment
 from tests.stubtrainer.behaviour import Behaviour
 
 SLOW = Behaviour(steps=600, seconds_per_step=0.5, at=5)
@@ -41,18 +40,6 @@ def policy(yard: Yard, kind: str, **spec: Any) -> Iterator[None]:
         yield
     finally:
         yard.delete(kind.lower(), "tight")
-
-
-@contextmanager
-def profile(yard: Yard, word: str, **spec: Any) -> Iterator[str]:
-    """A TrainingProfile of the stub with other settings."""
-    name = f"{word}-{yard.namespace}"
-    wanted = {"trainer": {"image": image("stubtrainer")}, **spec}
-    yard.cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": name}, "spec": wanted})
-    try:
-        yield name
-    finally:
-        yard.cluster.kube("delete", "trainingprofile", name)
 
 
 def says(message: str, *words: str) -> None:
@@ -108,14 +95,14 @@ def gpus(yard: Yard, count: int) -> Iterator[None]:
 def test_a_disk_that_is_full(yard: Yard) -> None:
     full = SLOW.model_copy(update={"disk": 200})
     limits = [{"type": "Container", "default": {"ephemeral-storage": "20Mi"}}]
-    with policy(yard, "LimitRange", limits=limits), profile(yard, "once", retries=0) as once:
+    with policy(yard, "LimitRange", limits=limits), yard.stub_profile("once", retries=0) as once:
         yard.apply(yard.stub("disk", behaviour=full, profile=once))
         message = yard.wait_reason("finetunejob", "disk", "DiskFull", 180)
     says(message, "ephemeral", "20Mi", "LimitRange", "spec.pod.nodeSelector", "spec.attempt: 2")
 
 
 def test_one_eviction_more_than_the_profile_allows(yard: Yard) -> None:
-    with profile(yard, "calm", disruptions=0) as calm:
+    with yard.stub_profile("calm", disruptions=0) as calm:
         yard.apply(yard.stub("evicted", behaviour=SLOW, profile=calm))
         job = yard.wait("finetunejob", "evicted", lambda o: o.get("status", {}).get("run"), 60)
         evict(yard, running_pod(yard, job))
@@ -126,7 +113,7 @@ def test_one_eviction_more_than_the_profile_allows(yard: Yard) -> None:
 def test_a_store_key_that_the_store_refuses(yard: Yard) -> None:
     key = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "wrong-key-1"}
     install.make_secret(yard.cluster, yard.namespace, "wrong-key", key)
-    with profile(yard, "keyless", store={"secret": "wrong-key"}) as keyless:
+    with yard.stub_profile("keyless", store={"secret": "wrong-key"}) as keyless:
         yard.apply(yard.stub("denied", profile=keyless))
         message = yard.wait_reason("finetunejob", "denied", "StoreAccessDenied", 90)
     says(message, "InvalidAccessKeyId", "check what the key may read and write", "spec.store", "spec.attempt: 2")

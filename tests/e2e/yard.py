@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from modelyard.api import layout
 from tests.e2e.seen import seen
+from tests.localcluster.images import image
 from tests.stubtrainer.behaviour import Behaviour
 from tests.trainer.words import json_lines, rows
 
@@ -57,6 +59,17 @@ class Yard:
                 install.put(client, *layout.split_uri(asked.uri + file), content)
         changes = {"from": {"base": asked.uri}, "profile": STUB_PROFILE, "resources": STUB_RESOURCES, "train": {}}
         return finetunejob(name, data, **changes | spec)
+
+    @contextmanager
+    def stub_profile(self, word: str, **spec: Any) -> Iterator[str]:
+        """A TrainingProfile of the stub with other settings."""
+        name = f"{word}-{self.namespace}"
+        wanted = {"trainer": {"image": image("stubtrainer")}, **spec}
+        self.cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": name}, "spec": wanted})
+        try:
+            yield name
+        finally:
+            self.cluster.kube("delete", "trainingprofile", name)
 
     def patch(self, kind: str, name: str, spec: Manifest) -> None:
         """Merge patch of the spec."""

@@ -1,0 +1,117 @@
+"""What a platform team adds to pods, on a real kubelet; a sidecar that never ends; an autoscaler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.injector import INJECT, SIDECAR, injector
+from tests.e2e.runs import run_id, running_pod, wait_for
+from tests.e2e.yard import API, Manifest, Yard, dataset, deployment
+from tests.stubtrainer.behaviour import Behaviour
+
+POD: dict[str, Any] = {
+    "serviceAccountName": "runner",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "labels": INJECT,
+    "copyLabels": ["team"],
+    "annotations": {"mesh.example.com/mode": "strict"},
+    "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+    "volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "16Mi"}}],
+    "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+    "sharedMemory": "16Mi",
+    "ephemeralStorage": "64Mi",
+}
+SLOW = Behaviour(steps=40, seconds_per_step=0.1)
+IN_ORDER = True
+
+
+@pytest.fixture(scope="module")
+def meshed(yard: Yard) -> Iterator[str]:
+    """The profile, in a namespace where pods that bear its label get a sidecar."""
+    yard.kube("create", "serviceaccount", "runner")
+    with injector(yard), yard.stub_profile("meshed", retries=1, pod=POD) as name:
+        yield name
+
+
+def teamed(manifest: Manifest, **spec: Any) -> Manifest:
+    labels = {"team": "blue", "other": "x"}
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": labels}, "spec": {**manifest["spec"], **spec}}
+
+
+def ended(yard: Yard, selector: str) -> bool:
+    """True once no pod lives and no Job would make one."""
+    jobs, pods = yard.list_all("jobs", selector), yard.list_all("pods", selector)
+    live = [pod for pod in pods if pod["status"]["phase"] not in ("Succeeded", "Failed")]
+    return bool(jobs) and not live and all(not job["status"].get("active") for job in jobs)
+
+
+def test_a_run_succeeds_though_its_sidecar_never_ends(yard: Yard, meshed: str) -> None:
+    yard.apply(teamed(dataset("rows"), profile=meshed))
+    yard.wait_ready("dataset", "rows")
+    yard.apply(teamed(yard.stub("meshed", behaviour=SLOW), profile=meshed))
+    job = yard.wait("finetunejob", "meshed", lambda o: o.get("status", {}).get("run"), 60)
+    pod = running_pod(yard, job)
+    assert [container["name"] for container in pod["spec"]["containers"]] == [SIDECAR, "trainer"]
+    has_all_that_was_asked(pod)
+    assert yard.wait_ready("finetunejob", "meshed", 120)["status"]["version"] == "meshed-1"
+    wait_for(lambda: ended(yard, f"modelyard.dev/run={run_id(job)}"), 60)
+    wait_for(lambda: ended(yard, "modelyard.dev/kind=dataset"), 60)
+
+
+def has_all_that_was_asked(pod: Manifest) -> None:
+    spec, labels = pod["spec"], pod["metadata"]["labels"]
+    assert labels.items() >= {**INJECT, "team": "blue"}.items() and "other" not in labels
+    assert pod["metadata"]["annotations"].items() >= POD["annotations"].items()
+    assert (spec["serviceAccountName"], spec["nodeSelector"]) == ("runner", POD["nodeSelector"])
+    assert spec["automountServiceAccountToken"] is False
+    assert all(toleration in spec["tolerations"] for toleration in POD["tolerations"])
+    ours = spec["containers"][1]
+    assert {"/cache", "/dev/shm"} <= {mount["mountPath"] for mount in ours["volumeMounts"]}
+    assert "NODE" in {entry["name"] for entry in ours["env"]}
+    assert ours["resources"]["limits"]["ephemeral-storage"] == "64Mi"
+
+
+def test_a_crash_beside_a_sidecar_is_tried_again_and_then_told(yard: Yard, meshed: str) -> None:
+    yard.apply(teamed(yard.stub("crash", behaviour=Behaviour(ends="crash")), profile=meshed))
+    message = yard.wait_reason("finetunejob", "crash", "TrainerFailed", 180)
+    job = yard.get("finetunejob", "crash") or {}
+    assert "container trainer" in message and job["status"]["resumes"] == 1
+    wait_for(lambda: ended(yard, f"modelyard.dev/run={run_id(job)}"), 60)
+
+
+def test_a_server_gets_what_its_serving_profile_says_and_an_autoscaler_its_replicas(yard: Yard, meshed: str) -> None:
+    profile = {"apiVersion": API, "kind": "ServingProfile", "metadata": {"name": yard.namespace}, "spec": {"pod": POD}}
+    yard.cluster.apply({**profile, "spec": {"pod": {**POD, "labels": {}}}})
+    try:
+        served = deployment("meshed", "meshed")
+        served["spec"]["serve"] |= {"profile": yard.namespace, "resources": {"cpu": 0.1, "memory": "1Gi"}}
+        yard.apply(teamed(served))
+        yard.wait_ready("modeldeployment", "meshed", 180)
+        assert server_pods(yard)[0]["spec"]["serviceAccountName"] == "runner"
+        an_autoscaler_is_heard(yard, served)
+    finally:
+        yard.delete("modeldeployment", "meshed")
+        yard.cluster.kube("delete", "servingprofile", yard.namespace)
+
+
+def server_pods(yard: Yard) -> list[Manifest]:
+    return yard.list_all("pods", "modelyard.dev/deployment=meshed")
+
+
+def an_autoscaler_is_heard(yard: Yard, served: Manifest) -> None:
+    """The real one of the controller manager: without metrics it still lifts to its least number."""
+    target = {"apiVersion": API, "kind": "ModelDeployment", "name": "meshed"}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3, "metrics": [cpu]}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "meshed"}}
+    yard.apply({**scaler, "spec": spec})
+    two = yard.wait("modeldeployment", "meshed", lambda o: o["status"].get("replicas") == 2, 90)
+    assert two["spec"]["serve"]["replicas"]["min"] == 2
+    yard.wait("hpa", "meshed", lambda o: o["status"].get("currentReplicas") == 2, 60)
+    yard.apply(teamed(served))  # says nothing about replicas
+    yard.wait_ready("modeldeployment", "meshed", 60)
+    assert len(server_pods(yard)) == 2
