@@ -218,4 +218,4 @@ def test_only_what_has_a_second_guard_is_ever_passed_over(installed: Installed) 
     found = {policy["metadata"]["name"].removeprefix("yard-modelyard-"): policy["spec"] for policy in policies}
     ignored = {name for name, spec in found.items() if spec["failurePolicy"] == "Ignore"}
     assert ignored == {name for name, spec in found.items() if "paramKind" in spec}
-    assert ignored == {"profile-finetunejobs", "profile-datasets"}
+    assert ignored == {"profile-finetunejobs", "profile-datasets", "profile-modeldeployments"}

@@ -44,6 +44,7 @@ TOGGLES: list[tuple[str, str, tuple[dict[str, Any], ...]]] = [
     ("ModelVersion", "reviews-2", ({"deletionPolicy": "delete"}, {"deletionPolicy": "retain"})),
     ("ModelDeployment", "second", ({"serve": {"replicas": {"min": 2}}}, {"serve": {"replicas": {"min": 1}}})),
     ("TrainingProfile", "default", ({"retries": 4}, {"retries": 3})),
+    ("ServingProfile", "default", ({"pod": {"sharedMemory": "1Gi"}}, {"pod": {"sharedMemory": "2Gi"}})),
 ]
 FILES = {"model.onnx": "x", "model.safetensors": "x", "tokenizer.json": "{}", "config.json": "{}"}
 
@@ -99,6 +100,7 @@ def live(life: Life) -> None:
 def offer_by_label(life: Life) -> None:
     life.kube("label", "namespace", NAMESPACE, "team=a")
     life.patch("trainingprofile", "default", {"namespaces": {"matchLabels": {"team": "a"}}})
+    life.create(smallest("ServingProfile", name="default", namespaces={"matchLabels": {"team": "a"}}))
 
 
 def train(life: Life) -> None:
