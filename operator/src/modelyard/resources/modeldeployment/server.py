@@ -37,10 +37,8 @@ def storage_uri(version: Version) -> str:
 
 def inputs_hash(s: Situation, version: Version) -> str:
     """Hash of what a user decides about the pods: artifacts, resources and which profile, never image or replicas."""
-    parts = [storage_uri(version), _json(s.spec.serve.resources.dump())]
-    if s.spec.serve.profile != names.DEFAULT_PROFILE:
-        parts.append(s.spec.serve.profile)
-    return names.short_hash(*parts, length=16)
+    serve = s.spec.serve
+    return names.short_hash(storage_uri(version), _json(serve.resources.dump()), serve.profile, length=16)
 
 
 def signed(s: Situation, number: int, spec: Manifest) -> Manifest:
@@ -89,8 +87,7 @@ def service(s: Situation, name: str, number: int) -> Manifest:
 def _digest(template: Manifest) -> str:
     meta = template["metadata"]
     told = {key: value for key, value in meta.get("annotations", {}).items() if key != names.ANNOTATION_TEMPLATE}
-    bare = {**template, "metadata": {"labels": meta["labels"], **({"annotations": told} if told else {})}}
-    return names.short_hash(_json(bare), length=16)
+    return names.short_hash(_json({**template, "metadata": {**meta, "annotations": told}}), length=16)
 
 
 def _json(value: Any) -> str:
