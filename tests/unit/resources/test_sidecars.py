@@ -117,8 +117,9 @@ def test_the_last_failure_is_the_runs_end_and_names_our_container() -> None:
     assert yard.reason == names.TRAINER_FAILED and "container trainer" in yard.message
 
 
-def test_under_kueue_a_held_pod_costs_a_try() -> None:
-    yard = Yard(a_finetunejob(), a_profile(queue="q", retries=1), a_dataset().prepared())
+@pytest.mark.parametrize("profile", [{"queue": "q"}, {}], ids=["queued", "plain"])
+def test_a_held_pod_costs_a_try_although_its_job_counts_none(profile: dict[str, Any]) -> None:
+    yard = Yard(a_finetunejob(), a_profile(retries=1, **profile), a_dataset().prepared())
     yard.settle()
     for number in (1, 2):
         yard.job(lambda job: job.but("spec.suspend", False))
@@ -127,6 +128,16 @@ def test_under_kueue_a_held_pod_costs_a_try() -> None:
         yard.pod(lambda pod, at=number: pod.at(f"10:0{at}:00").exited(1, f"boom {at}").beside(), number)  # type: ignore[misc]
         yard.settle()
     assert (yard.reason, yard.status["phase"]) == (names.TRAINER_FAILED, "Failed")
+
+
+def test_what_is_taken_away_beside_a_sidecar_costs_no_try() -> None:
+    yard = Yard(a_finetunejob(), a_profile(retries=0), a_dataset().prepared())
+    yard.settle()
+    yard.pod(lambda pod: pod.running().beside())
+    yard.settle()
+    yard.pod(lambda pod: pod.exited(143).beside().but("metadata.deletionTimestamp", "2026-01-01T10:00:00Z"))
+    yard.settle()
+    assert yard.status["phase"] == "Training" and not suspended(yard)
 
 
 def a_preparation() -> Lab:
@@ -146,18 +157,12 @@ def test_prepared_rows_count_though_the_sidecar_lives() -> None:
     assert yard.reason == names.PREPARED and suspended(yard)
 
 
-def test_a_preparation_that_failed_is_told_or_tried_again() -> None:
+@pytest.mark.parametrize(("code", "reason"), [(11, names.BAD_DATA), (1, names.TRAINER_FAILED)])
+def test_a_preparation_that_failed_beside_a_sidecar_is_told_at_once(code: int, reason: str) -> None:
     yard = a_preparation()
-    yard.pod(lambda pod: pod.told(11, names.BAD_DATA, "no rows are left").beside())
+    yard.pod(lambda pod: pod.told(code, reason, "no rows are left").beside())
     yard.settle()
-    assert yard.reason == names.BAD_DATA and suspended(yard)
-    yard = a_preparation()
-    yard.pod(lambda pod: pod.exited(1, "boom").beside())
-    yard.settle()
-    assert suspended(yard) and yard.reason == names.PREPARING
-    yard.pod(taken_away)
-    yard.settle()
-    assert not suspended(yard)
+    assert yard.reason == reason and "no rows are left" in yard.message and suspended(yard)
 
 
 def test_rules_of_the_job_name_our_containers() -> None:

@@ -92,7 +92,10 @@ def held_by_a_sidecar(pods: Sequence[Manifest]) -> bool:
 
 
 def fault_beside_a_sidecar(pods: Sequence[Manifest], hints: Hints, *, last: bool) -> Fault | None:
-    """The end of a run that its Job cannot see; `last`: no other pod may try."""
+    """The end of a run that its Job cannot see; `last`: no other pod may try.
+
+    To be rid of the pod its Job is suspended, and a Job does not count what it deletes itself.
+    """
     fault = diagnose([pod for pod in pods if sidecars.is_held(pod)], hints)
     return replace(fault, final=True) if fault is not None and (fault.final or last) else None
 

@@ -53,8 +53,8 @@ def is_overruled(pod: Manifest) -> bool:
 
 
 def is_held(pod: Manifest) -> bool:
-    """True when our container failed, and a sidecar keeps the pod alive: its Job will not try again."""
-    return phase(pod) == "Failed" and _told(pod) not in ENDED
+    """True when our container failed, and a sidecar keeps the pod alive, which nobody has deleted yet."""
+    return phase(pod) == "Failed" and _told(pod) not in ENDED and "deletionTimestamp" not in pod["metadata"]
 
 
 def _told(pod: Manifest) -> str:

@@ -17,7 +17,7 @@ from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, 
 from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
-from modelyard.resources.queueing import queue_in, queue_needs, waits_in_queue
+from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
@@ -96,12 +96,11 @@ def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:
 def _fatal(obj: Manifest, spec: DatasetSpec, observed: Observed, pods: tuple[Manifest, ...]) -> Fault | None:
     """Ends the preparation although the Job would try again."""
     hints = _hints(spec)
-    queued = queue_in(observed.child("Job", job_name(obj, spec)))
     return (
         jobs.fatal(pods, hints)
         or disruptions.worn_out(obj, spec, observed)
         or repeated(pods, hints)
-        or jobs.fault_beside_a_sidecar(pods, hints, last=bool(queued))
+        or jobs.fault_beside_a_sidecar(pods, hints, last=True)
     )
 
 
@@ -167,9 +166,7 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
     if jobs.is_stale(job, run_job.inputs_hash(wanted)) and not jobs.ever_started(job, pods):
         wait = moving(names.PENDING, "resources or profile changed before a pod ran: the Job is made again", 1.0)
         return status.waiting(obj, spec, wait, (), now)
-    # A suspended Job takes its pod away: so the failure is counted, and the next pass lets the Job try again.
-    made = run_job.children(wanted, jobs.held_by_a_sidecar(pods))
-    return status.waiting(obj, spec, _progress(observed, name, pods, spec), made, now)
+    return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.children(wanted), now)
 
 
 def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:

@@ -40,5 +40,5 @@ def fatal(case: Case, run: Run, resumes: int, pods: Sequence[Manifest]) -> Fault
 
 
 def _last_try(run: Run, resumes: int) -> bool:
-    """Only Kueue may suspend a queued Job: to be rid of a pod it is made anew, and counts its tries anew."""
-    return run.pinned is not None and bool(run.pinned.queue) and resumes >= run.pinned.retries
+    """For a pod whose end its Job does not count: by the run's own count of pods that were not taken away."""
+    return run.pinned is not None and resumes - run.disruptions >= run.pinned.retries

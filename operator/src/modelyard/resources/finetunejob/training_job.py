@@ -112,7 +112,7 @@ def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
     if not now.started and jobs.is_stale(now.job, run_job.inputs_hash(plan)):
         text = "resources or profile changed before a pod ran: the Job is made again"
         return _answer(case, now, run, moving(names.PENDING, text, 1.0), ())
-    # A suspended Job takes its pod away: so the failure is counted, and the next pass lets the Job try again.
+    # A suspended Job takes its pod away, and the next pass lets it try again.
     suspend = case.spec.suspend or jobs.held_by_a_sidecar(now.pods)
     return _answer(case, now, run, _watched(case, now), run_job.children(plan, suspend))
 
