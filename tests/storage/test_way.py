@@ -13,6 +13,7 @@ import pytest
 from minio.credentials import StaticProvider
 
 from modelyard.api.access import Access, Place
+from modelyard.api.layout import file_key
 from modelyard.api.store import StoreConnection
 from modelyard.storage.errors import Denied, Misconfigured, Missing, StoreError, Unavailable
 from modelyard.storage.fetch import fetch_verified
@@ -138,14 +139,18 @@ def test_a_slow_download_goes_on_and_one_that_stands_still_ends(
 ) -> None:
     direct = opened(minio)
     direct.ensure_bucket("slow")
-    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 8192)  # 2 MiB: 32 pieces
-    publish(direct, "slow", "v/", folder, "model", {})
+    content = bytes(range(256)) * 8192  # 2 MiB: 32 pieces
+    (folder / "model.safetensors").write_bytes(content)
+    _, digest = publish(direct, "slow", "v/", folder, "model", {})
+    large = file_key("v/", digest, "model.safetensors")
     proxy.pause, started = 0.05, time.monotonic()
     where = StoreConnection(endpoint=minio.url, proxy=proxy.url)
     slow = Store.connect(where, minio.access_key, minio.secret_key, patience=0.5, timeout=1)
     fetch_verified(slow, "slow", "v/", tmp_path / "back")
     assert time.monotonic() - started > 1.5, "longer than both patience and the wait for an answer"
-    proxy.stop_after = 8
+    proxy.cut_after = 8  # half a MiB a connection
+    assert b"".join(slow.chunks("slow", large)) == content
+    proxy.stop_after, proxy.cut_after = 8, None
     with pytest.raises(Unavailable):
         fetch_verified(slow, "slow", "v/", tmp_path / "again")
 
@@ -173,6 +178,9 @@ def test_short_lived_keys_come_the_same_way(minio: MinioServer, secure: str, pem
     assert proxy.asked
     with pytest.raises(Misconfigured, match=r"chart value store\.caBundle"):
         Sts(StoreConnection(endpoint=secure), "k", "s").keys(Access((Place("b", "p/"),)), "s")
+    plain = StoreConnection(endpoint=minio.url.replace("http:", "https:"))
+    with pytest.raises(Misconfigured, match=r"port of chart value store\.sts\.endpoint"):
+        Sts(plain, "k", "s", address="sts.endpoint").keys(Access((Place("b", "p/"),)), "s")
 
 
 def test_a_proxy_that_is_not_there(minio: MinioServer, secure: str, pem: str) -> None:
@@ -280,6 +288,16 @@ class Page(Redirecting):
         self.send_header("Content-Length", "6")
         self.end_headers()
         self.wfile.write(b"<html>")
+
+
+def test_packets_that_get_lost_name_who_may_drop_them(minio: MinioServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(minio)
+
+    def lost(*args: Any, **more: Any) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", lost)
+    fault_of(store, Unavailable, "chart value store.endpoint", "NetworkPolicy or firewall", "chart value store.proxy")
 
 
 def test_something_else_answers(minio: MinioServer) -> None:

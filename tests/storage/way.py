@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket
 import ssl
@@ -68,6 +69,8 @@ class Proxy:
         """Seconds between pieces of 64 KiB that come back."""
         self.stop_after: int | None = None
         """Pieces after which nothing comes back any more."""
+        self.cut_after: int | None = None
+        """Pieces after which a connection is cut."""
         self.url = ""
 
     @contextlib.contextmanager
@@ -112,13 +115,14 @@ class Proxy:
                     _pump(client, behind)
 
     def _trickle(self, behind: socket.socket, client: socket.socket) -> None:
-        while data := behind.recv(65536):
-            if self.stop_after is not None:
-                if not self.stop_after:
-                    client.settimeout(30)
-                    client.recv(1)  # until the client gives up
-                    return
-                self.stop_after -= 1
+        for piece in itertools.count():
+            data = behind.recv(65536, socket.MSG_WAITALL)
+            if not data or piece == self.cut_after:
+                return
+            if piece == self.stop_after:
+                client.settimeout(30)
+                client.recv(1)  # until the client gives up
+                return
             client.sendall(data)
             time.sleep(self.pause)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from modelyard.api.dataset import S3Source
-from modelyard.api.store import StoreConnection
+from modelyard.api.store import LONGEST_BUNDLE, StoreConnection
 from modelyard.settings import REQUIRED, Settings
 from tests.localcluster.pki import Authority
 from tests.unit.chart.conftest import BASIC, CHART, Render, helm, template
@@ -92,5 +92,6 @@ def test_the_operator_says_so_at_its_start(variable: str, value: str, told: str)
 def test_the_fields_that_messages_name_exist() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["store"]["properties"]
     assert set(NAMED) <= set(schema)
+    assert schema["caBundle"]["maxLength"] == LONGEST_BUNDLE
     assert set(NAMED) <= set(S3Source.model_json_schema(by_alias=True)["properties"])
     assert {*NAMED} == set(StoreConnection.model_json_schema(by_alias=True)["properties"])

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from modelyard.api.common import ApiModel
 
-LONGEST_BUNDLE = 65536
-"""Characters: a container's environment takes twice that in one variable."""
+LONGEST_BUNDLE = 32768
+"""Characters, some fifteen certificates: each server of the cluster carries them in its template."""
 Addressing = Literal["auto", "path", "virtualHost"]
 CaBundle = Annotated[str, Field(max_length=LONGEST_BUNDLE, pattern=r"-----BEGIN CERTIFICATE-----")]
 ProxyUrl = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s/@]+$")]

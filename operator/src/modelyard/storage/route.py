@@ -20,6 +20,8 @@ class Route:
 
     connection: StoreConnection
     fields: str = INSTALLATION
+    address: str = "endpoint"
+    """Name of the field that holds the address."""
 
     @property
     def endpoint(self) -> str:
@@ -28,7 +30,7 @@ class Route:
 
     def field(self, name: str) -> str:
         """What to change."""
-        return f"{self.fields}{name}"
+        return f"{self.fields}{self.address if name == 'endpoint' else name}"
 
     def pool(self, timeout: urllib3.Timeout, maxsize: int) -> urllib3.PoolManager:
         """Connections without retries; Misconfigured if the bundle cannot be read."""

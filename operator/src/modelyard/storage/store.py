@@ -169,7 +169,7 @@ class Store:
         self._call(f"write s3://{bucket}/{key}", put)
 
     def chunks(
-        self, bucket: str, key: str, size: int = 1 << 20, *, offset: int = 0, length: int | None = None
+        self, bucket: str, key: str, size: int = 1 << 18, *, offset: int = 0, length: int | None = None
     ) -> Iterator[bytes]:
         """Stream an object, or `length` bytes of it from `offset` on, in chunks.
 

@@ -45,9 +45,12 @@ class NoSts(Denied):
 class Sts:
     """The store's token service, asked with the operator's own key."""
 
-    def __init__(self, where: StoreConnection, access_key: str, secret_key: str, role: str = "") -> None:
+    def __init__(
+        self, where: StoreConnection, access_key: str, secret_key: str, role: str = "", address: str = "endpoint"
+    ) -> None:
+        """`address` names the field of the installation's `store` that holds the address."""
         self._endpoint, self._region, self._role = where.endpoint, where.region, role
-        self._key, self._route = (access_key, secret_key), Route(where)
+        self._key, self._route = (access_key, secret_key), Route(where, address=address)
         self._pool = self._route.pool(urllib3.Timeout(connect=5.0, read=10.0), maxsize=4)
 
     def keys(self, access: Access, session: str) -> Keys:

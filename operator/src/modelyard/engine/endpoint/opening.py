@@ -29,7 +29,8 @@ def token_service(settings: Settings) -> Sts:
     """The store's token service with the operator's key."""
     platform = settings.platform
     store = platform.store.model_copy(update={"endpoint": settings.sts_endpoint or platform.store_endpoint})
-    return Sts(store, settings.store_access_key, settings.store_secret_key, settings.sts_role)
+    address = "sts.endpoint" if settings.sts_endpoint else "endpoint"
+    return Sts(store, settings.store_access_key, settings.store_secret_key, settings.sts_role, address)
 
 
 async def _authority(kube: Secrets, namespace: str) -> Pair:
