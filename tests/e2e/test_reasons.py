@@ -4,6 +4,7 @@ here             quota, LimitRange, GPU, disk, disruptions, store key, crash, a 
 test_bad_input   bad column, wrong source key, missing profile, missing base, pickles
 test_pods        image, memory, NaN loss, missing Secret
 test_recovery    corrupt artifacts, store away
+test_way         certificate of an unknown authority, a server out of reach
 """
 
 from __future__ import annotations
