@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelyard.api.dataset import Clean
+
 SIDES = ("train", "validation", "test")
 
 
@@ -44,9 +46,11 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (hashlib.sha256(canonical(row)).digest(), row.group))
 
 
-def digest_of_rows(sides: Sides) -> str:
-    """sha256:<hex> of the content of all sides."""
+def digest_of_rows(sides: Sides, prepare: Iterable[Clean]) -> str:
+    """sha256:<hex> of the content of all splits, and of how texts of requests are prepared to be like them."""
     sha = hashlib.sha256()
+    for step in prepare:
+        sha.update(f"{json.dumps(step.dump(), sort_keys=True)}\n".encode())
     for side in SIDES:
         sha.update(f"{side}\n".encode())
         for row in sides[side]:

@@ -42,7 +42,7 @@ def _fetch_rows(run: TrainRun) -> None:
         raise TrainerError(ExitCode.SOURCE_NOT_FOUND, message) from fault
     run.prepare = _checked_info(run, manifest).prepare
     run.rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
-    found = digest_of_rows(run.rows)
+    found = digest_of_rows(run.rows, run.prepare)
     if found != dataset.digest:
         raise Corrupt(f"the rows of {dataset.prefix} have digest {found}, the run was pinned to {dataset.digest}")
 

@@ -30,14 +30,15 @@ def execute(run: PrepareRun) -> None:
     folder = run.folder("prepared")
     for side, rows in sides.items():
         write_rows(folder / f"{side}.jsonl", rows)
+    prepare = [step.clean for step in config.steps if step.clean]
     info = DatasetInfo(
         task=config.task,
-        digest=digest_of_rows(sides),
+        digest=digest_of_rows(sides, prepare),
         rows={side: len(rows) for side, rows in sides.items()},
         classes=classes,
         removed={reason: removed[reason] for reason in REASONS},
         notes=notes.shown(),
-        prepare=[step.clean for step in config.steps if step.clean],
+        prepare=prepare,
     )
     log.info("rows %s, removed %s, %s", info.rows, info.removed, info.digest)
     run.publication = Publication(run.target, folder, "dataset", info.dump())
