@@ -1,6 +1,6 @@
 """Learning rates per method over the sets of sets.py, with the trainer's own code; one line of JSON per run.
 
-python -m tests.study.rates --base FOLDER --out FILE [--part 0/2] choose|judge|schedule
+python -m tests.study.rates --base FOLDER --out FILE [--part 0/2] choose|judge|decoder|baselines
 """
 
 from __future__ import annotations
@@ -53,7 +53,13 @@ class Setting(NamedTuple):
 
 
 def settings(phase: str) -> Iterator[Setting]:
-    """`choose` with one seed on the sets whose validation rows choose, `judge` with three on the others."""
+    """`choose` with one seed on the sets whose validation rows choose, `judge` with three on the others.
+
+    `decoder`: few runs of LoRA, for a base that is slow.
+    """
+    if phase == "decoder":
+        yield from (Setting("tweets", "lora", rate, SEEDS[0], FEWER) for rate in RATES["lora"][:3])
+        return
     names, seeds = (CHOSEN_ON, SEEDS[:1]) if phase == "choose" else (JUDGED_ON, SEEDS)
     for seed in seeds:
         for name in names:
@@ -148,7 +154,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="file of JSON lines; runs that it holds are not repeated"
     )
     parser.add_argument("--part", default="0/1", help="which part of the runs, for example 0/2")
-    parser.add_argument("phase", choices=("choose", "judge", "baselines"))
+    parser.add_argument("phase", choices=("choose", "judge", "decoder", "baselines"))
     options = parser.parse_args()
     machine.set_threads()
     if options.phase == "baselines":
