@@ -1,11 +1,12 @@
 """Learning rates per method over the sets of sets.py, with the trainer's own code; one line of JSON per run.
 
-python -m tests.study.rates --base FOLDER --out FILE [--part 0/2] choose|judge|decoder|baselines
+python -m tests.study.rates --base FOLDER --out FILE [--part 0/2] choose|judge|decoder|recipe|baselines
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from sklearn.model_selection import train_test_split
 
+from modelyard.api.recipes import RECIPES
 from modelyard.api.run import TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer import machine
@@ -40,6 +42,7 @@ STEPS, BATCH, TOKENS = 200, 32, 64
 LONG, FEWER = ("mails", "fortunes"), 126
 """Sets of longer texts, and the steps that they get: tokens are what a study costs."""
 SEEDS = (7, 8, 9)
+TASK = "text-classification"
 
 
 class Setting(NamedTuple):
@@ -55,10 +58,15 @@ class Setting(NamedTuple):
 def settings(phase: str) -> Iterator[Setting]:
     """`choose` with one seed on the sets whose validation rows choose, `judge` with three on the others.
 
-    `decoder`: few runs of LoRA, for a base that is slow.
+    `decoder`: few runs of LoRA, for a base that is slow. `recipe`: rate and steps of the newest recipe, three seeds.
     """
     if phase == "decoder":
         yield from (Setting("tweets", "lora", rate, SEEDS[0], FEWER) for rate in RATES["lora"][:3])
+        return
+    if phase == "recipe":
+        for seed, name, method in itertools.product(SEEDS, JUDGED_ON, RATES):
+            recipe = max(RECIPES[TASK, method].items())[1]
+            yield Setting(name, method, recipe.learning_rate, seed, recipe.steps)
         return
     names, seeds = (CHOSEN_ON, SEEDS[:1]) if phase == "choose" else (JUDGED_ON, SEEDS)
     for seed in seeds:
@@ -129,7 +137,7 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
     }  # fmt: skip
     nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
     config = {
-        "name": "study", "run": "study", "model": "study", "prefix": "study/", "task": "text-classification",
+        "name": "study", "run": "study", "model": "study", "prefix": "study/", "task": TASK,
         "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"}, "base": {"uri": "s3://none/", "digest": ""},
         "dataset": {"prefix": "none/", "digest": ""}, "method": {"type": setting.method}, "train": settings,
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
@@ -154,7 +162,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="file of JSON lines; runs that it holds are not repeated"
     )
     parser.add_argument("--part", default="0/1", help="which part of the runs, for example 0/2")
-    parser.add_argument("phase", choices=("choose", "judge", "decoder", "baselines"))
+    parser.add_argument("phase", choices=("choose", "judge", "decoder", "recipe", "baselines"))
     options = parser.parse_args()
     machine.set_threads()
     if options.phase == "baselines":
