@@ -142,15 +142,17 @@ def replaced(life: Life, kind: str, owner: str, old: str) -> bool:
 
 
 def serve(life: Life, name: str, kind: str) -> None:
-    """A server is made, mended when somebody changes it, and goes with another version."""
+    """A server is made, scaled as autoscalers do it, mended when somebody changes it, and goes with another version."""
     made = smallest("ModelDeployment", name=name)
     made["spec"]["model"] = {"name": "reviews", "version": 1}
     life.create(made)
     life.until(f"{kind} of {name}", lambda: bool(life.children(kind, name)))
     (server,) = life.children(kind, name)
+    life.kube("scale", f"modeldeployment/{name}", "--replicas=3")
+    life.until("three pods", lambda: "eplicas': 3" in str(life.get(kind, server).get("spec")))
     change = {"replicas": 7} if kind == "deployment" else {"predictor": {"minReplicas": 7}}
     life.patch(kind, server, change)
-    life.until("the server as it was", lambda: "eplicas': 7" not in str(life.get(kind, server).get("spec")))
+    life.until("the server as it was", lambda: "eplicas': 3" in str(life.get(kind, server).get("spec")))
     mend_service(life, name)
     life.patch("modeldeployment", name, {"model": {"version": 2}})
     life.until("another server", lambda: replaced(life, kind, name, server), 90)

@@ -83,35 +83,41 @@ def test_a_crash_beside_a_sidecar_is_tried_again_and_then_told(yard: Yard, meshe
     wait_for(lambda: ended(yard, f"modelyard.dev/run={run_id(job)}"), 60)
 
 
-def test_a_server_gets_what_its_serving_profile_says_and_an_autoscaler_its_replicas(yard: Yard, meshed: str) -> None:
-    profile = {"apiVersion": API, "kind": "ServingProfile", "metadata": {"name": yard.namespace}, "spec": {"pod": POD}}
-    yard.cluster.apply({**profile, "spec": {"pod": {**POD, "labels": {}}}})
-    try:
-        served = deployment("meshed", "meshed")
-        served["spec"]["serve"] |= {"profile": yard.namespace, "resources": {"cpu": 0.1, "memory": "1Gi"}}
-        yard.apply(teamed(served))
-        yard.wait_ready("modeldeployment", "meshed", 180)
-        assert server_pods(yard)[0]["spec"]["serviceAccountName"] == "runner"
-        an_autoscaler_is_heard(yard, served)
-    finally:
-        yard.delete("modeldeployment", "meshed")
-        yard.cluster.kube("delete", "servingprofile", yard.namespace)
+@pytest.fixture(scope="module")
+def served(yard: Yard, meshed: str) -> Iterator[Manifest]:
+    """A ModelDeployment of the meshed version under a ServingProfile; it says nothing about replicas."""
+    name = yard.namespace
+    spec = {"pod": {**POD, "labels": {}}}
+    yard.cluster.apply({"apiVersion": API, "kind": "ServingProfile", "metadata": {"name": name}, "spec": spec})
+    made = deployment("meshed", "meshed")
+    made["spec"]["serve"] = {"profile": name, "resources": {"cpu": 0.1, "memory": "1Gi"}}
+    yield teamed(made)
+    yard.delete("modeldeployment", "meshed")
+    yard.cluster.kube("delete", "servingprofile", name)
 
 
 def server_pods(yard: Yard) -> list[Manifest]:
     return yard.list_all("pods", "modelyard.dev/deployment=meshed")
 
 
-def an_autoscaler_is_heard(yard: Yard, served: Manifest) -> None:
+def test_a_server_gets_what_its_serving_profile_says(yard: Yard, served: Manifest) -> None:
+    yard.apply(served)
+    yard.wait_ready("modeldeployment", "meshed", 180)
+    (pod,) = server_pods(yard)
+    assert pod["spec"]["serviceAccountName"] == "runner" and pod["metadata"]["labels"]["team"] == "blue"
+
+
+@pytest.mark.full
+def test_the_replicas_that_an_autoscaler_set_are_left_alone(yard: Yard, served: Manifest) -> None:
     """The real one of the controller manager: without metrics it still lifts to its least number."""
     target = {"apiVersion": API, "kind": "ModelDeployment", "name": "meshed"}
     cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
     spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3, "metrics": [cpu]}
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "meshed"}}
-    yard.apply({**scaler, "spec": spec})
-    two = yard.wait("modeldeployment", "meshed", lambda o: o["status"].get("replicas") == 2, 90)
+    yard.apply(served, {**scaler, "spec": spec})
+    two = yard.wait("modeldeployment", "meshed", lambda o: o["status"].get("replicas") == 2, 180)
     assert two["spec"]["serve"]["replicas"]["min"] == 2
     yard.wait("hpa", "meshed", lambda o: o["status"].get("currentReplicas") == 2, 60)
-    yard.apply(teamed(served))  # says nothing about replicas
+    yard.apply(served)
     yard.wait_ready("modeldeployment", "meshed", 60)
     assert len(server_pods(yard)) == 2
