@@ -104,14 +104,15 @@ def put(client: Minio, bucket: str, key: str, content: bytes) -> None:
     )
 
 
-def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str) -> None:
-    """Helm upgrade --install --wait: when it returns, the operator works."""
+def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str, **more: str) -> None:
+    """Helm upgrade --install --wait: when it returns, the operator works; `more` are values below `store`."""
     cluster.ensure_namespace(OPERATOR_NAMESPACE, restricted=True)
     make_secret(cluster, OPERATOR_NAMESPACE, "modelyard-operator-store", key_of(cluster, "operator"))
     values = {
         "store.endpoint": endpoint,
         "store.bucket": BUCKET,
         "store.existingSecret": "modelyard-operator-store",
+        **{f"store.{name}": value for name, value in more.items()},
     }
     for name in ("operator", "trainer", "server"):
         repository, _, tag = images[name].rpartition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,27 @@ from examples.demo import install
 from examples.demo.cluster import Cluster, image_references
 from modelyard.api.store import StoreConnection
 from modelyard.storage.store import Store
-from tests.e2e.yard import Yard, dataset, deployment, tiny_rows
+from tests.e2e.conftest import ENDPOINT
+from tests.e2e.yard import Manifest, Yard, dataset, deployment, tiny_rows
 from tests.localcluster.pki import Authority, Subject
 
+FRONT = Path(__file__).with_name("front.py")
+CLUSTER_DOMAIN = "cluster.local"
 KEY = {"AWS_ACCESS_KEY_ID": "outside", "AWS_SECRET_ACCESS_KEY": "outside-secret"}
+
+
+def pod_and_service(name: str, container: Manifest, ports: list[Manifest], *volumes: Manifest) -> list[Manifest]:
+    """A pod under `restricted`, and the Service of its name."""
+    spec = {
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": list(volumes),
+    }
+    meta = {"name": name, "labels": {"app": name}}
+    return [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": {"app": name}, "ports": ports}},
+    ]
 
 
 def secure_store(yard: Yard, folder: Path, image: str) -> str:
@@ -42,24 +60,8 @@ def secure_store(yard: Yard, folder: Path, image: str) -> str:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "certs", "mountPath": "/certs"}],
     }
-    spec = {
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-        "volumes": [
-            {"name": "data", "emptyDir": {}},
-            {"name": "certs", "secret": {"secretName": "outside-certificate"}},
-        ],
-    }
-    label = {"app": "outside"}
-    yard.apply(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "outside", "labels": label}, "spec": spec},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "outside"},
-            "spec": {"selector": label, "ports": [{"port": 9000}]},
-        },
-    )
+    volumes = [{"name": "data", "emptyDir": {}}, {"name": "certs", "secret": {"secretName": "outside-certificate"}}]
+    yard.apply(*pod_and_service("outside", container, [{"port": 9000}], *volumes))
     yard.cluster.wait("pod/outside", "condition=Ready", yard.namespace)
     return f"https://{host}:9000"
 
@@ -80,6 +82,57 @@ def test_a_source_with_a_certificate_of_an_own_authority(cluster: Cluster, yard:
     wanted["spec"]["source"]["s3"]["caBundle"] = pem
     yard.apply(wanted)
     assert yard.wait_ready("dataset", "outside", 60)["status"]["rows"]["train"] > 0
+
+
+@contextmanager
+def behind_tls_and_a_proxy(cluster: Cluster, yard: Yard, folder: Path) -> Iterator[None]:
+    """The installation reaches its store with a certificate of an own authority, and only through a proxy."""
+    images, host = image_references(cluster), f"front.{yard.namespace}.svc.{CLUSTER_DOMAIN}"
+    authority = Authority(folder)
+    authority.ensure()
+    certificate, key = authority.issue("front", Subject("store", names=(f"DNS:{host}",)))
+    files = {"tls.crt": certificate.read_text(), "tls.key": key.read_text(), "front.py": FRONT.read_text()}
+    install.make_secret(cluster, yard.namespace, "front", files)
+    store, _, port = ENDPOINT.removeprefix("http://").rpartition(":")
+    container = {
+        "name": "front",
+        "image": images["operator"],
+        "command": ["python", "/certs/front.py", store, port],
+        "readinessProbe": {"tcpSocket": {"port": 9443}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "certs", "mountPath": "/certs"}],
+    }
+    ports = [{"name": "tls", "port": 9443}, {"name": "proxy", "port": 3128}]
+    yard.apply(*pod_and_service("front", container, ports, {"name": "certs", "secret": {"secretName": "front"}}))
+    cluster.wait("pod/front", "condition=Ready", yard.namespace)
+    try:
+        more = {"caBundle": (folder / "ca.crt").read_text(), "proxy": f"http://{host}:3128"}
+        install.install_chart(cluster, images, f"https://{host}:9443", **more)
+        yield
+    finally:
+        install.install_chart(cluster, images, ENDPOINT)
+
+
+@pytest.mark.full
+def test_the_installations_store_behind_an_own_authority_and_a_proxy(
+    cluster: Cluster, yard: Yard, tmp_path: Path
+) -> None:
+    with behind_tls_and_a_proxy(cluster, yard, tmp_path):
+        yard.apply(dataset("behind"))
+        yard.wait_ready("dataset", "behind", 120)
+        yard.apply(yard.stub("behind", "behind"), deployment("behind", "behind"))
+        yard.wait_ready("finetunejob", "behind", 120)
+        yard.wait("modeldeployment", "behind", lambda o: o.get("status", {}).get("serving") == 1, 180)
+        asked = {line.split()[0] for line in yard.kube("logs", "front").splitlines()}
+        pods = json.loads(cluster.kube("get", "pods", "-A", "-o", "json"))["items"]
+        labels_of = {pod["status"].get("podIP"): pod["metadata"].get("labels", {}) for pod in pods}
+    askers = [labels for address, labels in labels_of.items() if address in asked]
+    for label, value in (
+        ("app.kubernetes.io/component", "operator"),
+        ("modelyard.dev/model", "behind"),  # the run's pod
+        ("modelyard.dev/deployment", "behind"),
+    ):
+        assert any(labels.get(label) == value for labels in askers), (label, askers)
 
 
 @contextmanager
