@@ -111,7 +111,7 @@ def _known(fault: Exception) -> TrainerError:
     if isinstance(fault, StoreError):
         return from_store(fault)
     if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
-        remedy = "let spec.nodeSelector of the TrainingProfile choose nodes with more disk"
+        remedy = "let spec.pod.nodeSelector of the TrainingProfile choose nodes with more disk"
         message = f"no space left in the pod's work folder ({fault}): {remedy}"
         return TrainerError(ExitCode.INTERNAL, message, names.DISK_FULL)
     last = str(fault).strip().splitlines()

@@ -63,7 +63,7 @@ class Requirement(ApiModel):
         json_schema_extra=cel(
             (
                 "self.metric in ['macro_f1', 'accuracy'] ? !has(self.class) : has(self.class)",
-                "gate.require: precision, recall and f1 need `class`; macro_f1 and accuracy take none",
+                "evaluate.gate.require: precision, recall and f1 need `class`; macro_f1 and accuracy take none",
             )
         )
     )

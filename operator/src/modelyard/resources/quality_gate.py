@@ -60,7 +60,7 @@ def _reached(requirement: Requirement, metrics: Metrics) -> float | None:
 
 def _no_such_class(requirement: Requirement, metrics: Metrics) -> str:
     if requirement.class_ is None:
-        return f"gate.require: {requirement.metric} needs `class`"
+        return f"evaluate.gate.require: {requirement.metric} needs `class`"
     return f"the test rows have no class {not_among(requirement.class_, metrics.per_class)}"
 
 
