@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import KubeError
+from modelyard.engine.slim import slim
 from tests.simulation.chances import Chances
-from tests.simulation.fake_api import FakeApi, group_version, shown
+from tests.simulation.fake_api import FakeApi, shown
 from tests.simulation.story import Story
 
 T = TypeVar("T")
@@ -65,10 +66,16 @@ class Client:
         return await self._read(lambda: self._api.get(kind, namespace, name))
 
     async def list(
-        self, kind: str, selector: str = "", namespace: str = "", limit: int = 500, fields: str = ""
+        self,
+        kind: str,
+        selector: str = "",
+        namespace: str = "",
+        limit: int = 500,
+        fields: str = "",
+        keep: Callable[[Manifest], bool] = lambda _: True,
     ) -> list[Manifest]:
-        """All objects of a kind; like the real server without kind and apiVersion in the items. No Event is kept."""
-        return await self._read(lambda: _listed(self._api, kind, selector))
+        """All objects of a kind that are to be kept. No Event is kept."""
+        return await self._read(lambda: list(filter(keep, _listed(self._api, kind, selector))))
 
     async def serves(self, kinds: Iterable[str]) -> bool:
         """True if all of these kinds are served."""
@@ -183,9 +190,9 @@ def _listed(api: FakeApi, kind: str, selector: str) -> list[Manifest]:
 
 
 def _item(obj: Manifest) -> Manifest:
+    """As the client shows it: of no more weight than is kept."""
     item = shown(obj)
-    if item["kind"] != "Event":
-        assert group_version(item.pop("kind")) == item.pop("apiVersion")
+    slim(item)
     return item
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
-from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS
 from modelyard.engine.handlers import OURS as OUR_LABELS
+from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS
 from tests.simulation.chances import Chances
 from tests.simulation.client import Faults, selects
 from tests.simulation.fake_api import FakeApi, shown

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from modelyard import names
 from modelyard.decision import Fact, Manifest, Ref, Select
-from modelyard.engine.cache import Cache, ReverseIndex, matches
+from modelyard.engine.cache import BY_NAME, Cache, ReverseIndex, matches
+from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS
 
 JOB = ("FineTuneJob", "team", "reviews")
 
@@ -17,9 +19,11 @@ def obj(kind: str = "Dataset", name: str = "d", version: int = 1, **more: Any) -
     return {"kind": kind, "metadata": meta, **more}
 
 
-def child(name: str, version: int = 1, owner: str = "u1", kind: str = "Job") -> Manifest:
+def child(name: str, version: int = 1, owner: str = "u1", kind: str = "Job", **more: Any) -> Manifest:
     marks = {"labels": {names.LABEL_KIND: "finetunejob"}, "annotations": {names.ANNOTATION_OWNER: "reviews"}}
-    return obj(kind, name, version, meta={"ownerReferences": [{"uid": owner}], **marks})
+    group = "batch/v1" if kind == "Pod" else names.API_VERSION
+    owners = [{"apiVersion": group, "uid": owner, "controller": True}]
+    return obj(kind, name, version, meta={"ownerReferences": owners, **marks}, **more)
 
 
 def test_the_newer_of_two_is_kept() -> None:
@@ -134,11 +138,75 @@ def test_what_is_no_longer_asked_wakes_nobody() -> None:
     assert not (index._needs or index._askers or any(index._selects.values()))
 
 
-def test_no_data_of_a_config_map_is_kept() -> None:
+CHILD_OF_NOBODY = [kind for kind in (*CHILD_KINDS, *KSERVE_KINDS) if kind not in BY_NAME]
+
+
+@pytest.mark.parametrize("kind", [*CHILD_KINDS, *KSERVE_KINDS])
+def test_whoever_only_copies_labels_is_not_kept(kind: str) -> None:
     cache = Cache()
-    big = {"data": {"rows": "x" * 700_000}, "binaryData": {"more": "eA=="}}
-    meta = {"namespace": "team", "name": "heavy", "uid": "1", "resourceVersion": "1"}
-    cache.put({"kind": "ConfigMap", "metadata": meta, **big})
-    known = cache.get("ConfigMap", "team", "heavy")
-    assert known is not None
-    assert not {"data", "binaryData"} & set(known)
+    made = child("a", kind=kind)
+    del made["metadata"]["ownerReferences"][0]["controller"]
+    assert not cache.put(made)
+    foreign = child("b", kind=kind)
+    foreign["metadata"]["ownerReferences"][0]["apiVersion"] = "example.com/v1"
+    assert not cache.put(foreign)
+    assert cache.keys(kind) == []
+
+
+@pytest.mark.parametrize("kind", CHILD_OF_NOBODY)
+def test_a_child_is_kept_once_its_owner_is_known(kind: str) -> None:
+    cache = Cache()
+    assert not cache.put(child("a", kind=kind, spec={"x": 1}))
+    cache.put(obj("ModelDeployment", "reviews", meta={"uid": "u1"}))
+    assert cache.put(child("a", kind=kind, spec={"x": 1}))
+    assert len(cache.children("u1", "team")) == 1
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
+def test_what_an_owner_that_is_gone_left_is_kept(kind: str) -> None:
+    cache = Cache()
+    assert cache.put(child("a", kind=kind))
+
+
+def test_a_child_that_is_let_go_is_forgotten_and_wakes() -> None:
+    cache = Cache()
+    cache.put(child("a"))
+    free = child("a", 2)
+    free["metadata"]["ownerReferences"] = []
+    assert cache.put(free)
+    assert cache.get("Job", "team", "a") is None and cache.children("u1", "team") == ()
+
+
+def weight(kind: str) -> Manifest:
+    """A child with weight wherever a tenant can put it."""
+    env = [{"name": f"N{number}", "value": "x" * 1000} for number in range(500)]
+    template = {"containers": [{"name": "x", "env": env}] * 100}
+    made = child("heavy", kind=kind, spec={**template, "template": {"spec": template}}, data={"rows": "x" * 700_000})
+    made["binaryData"] = {"more": "eA=="}
+    meta = made["metadata"]
+    meta["managedFields"] = [{"fieldsV1": {f"f:{number}": {} for number in range(1000)}}]
+    meta["annotations"] |= {f"example.com/{number}": "x" * 200 for number in range(1000)}
+    meta["labels"] |= {f"{names.GROUP}/{number}": "x" for number in range(1000)}
+    meta["finalizers"] = [f"example.com/{number}" for number in range(1000)]
+    meta["ownerReferences"] += [{"uid": str(number), "name": "x" * 200} for number in range(1000)]
+    return made
+
+
+@pytest.mark.parametrize("kind", [*CHILD_KINDS, *KSERVE_KINDS])
+def test_no_weight_of_a_tenants_is_kept(kind: str) -> None:
+    cache = Cache()
+    cache.put(obj("ModelDeployment", "reviews", meta={"uid": "u1"}))
+    cache.put(weight(kind))
+    known = cache.get(kind, "team", "heavy")
+    if kind in ("Deployment", "Service", "InferenceService"):
+        assert known is None, "heavier than any that we make"
+    else:
+        assert len(json.dumps(known)) < 3000
+
+
+def test_annotations_of_users_objects_are_not_kept() -> None:
+    cache = Cache()
+    notes = {"a": "x" * 1000, names.ANNOTATION_OWNER: "reviews", names.ANNOTATION_INPUTS: "x" * 1000}
+    cache.put(obj(meta={"annotations": notes}, apiVersion=names.API_VERSION))
+    known = cache.get("Dataset", "team", "d")
+    assert known is not None and known["metadata"]["annotations"] == {names.ANNOTATION_OWNER: "reviews"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import kopf
 
+from modelyard import names
 from modelyard.engine.cache import Cache
 from modelyard.engine.handlers import build_registry, build_settings
 from modelyard.engine.kube import Kube
@@ -26,7 +27,9 @@ users: [{name: me, user: {token: secret}}]
 
 
 def job() -> dict[str, Any]:
-    meta = {"name": "run", "namespace": "team", "resourceVersion": "7", "managedFields": [{}]}
+    owner = {"apiVersion": names.API_VERSION, "kind": "FineTuneJob", "name": "a", "uid": "u1", "controller": True}
+    meta: dict[str, Any] = {"name": "run", "namespace": "team", "resourceVersion": "7", "managedFields": [{}]}
+    meta["ownerReferences"] = [owner]
     return {"kind": "Job", "metadata": meta, "spec": {"suspend": True, "template": {"spec": {}}}}
 
 
@@ -41,6 +44,7 @@ def test_a_job_is_remembered_without_its_pod_template() -> None:
 
 def test_a_deployment_keeps_its_template_since_it_is_compared() -> None:
     cache = Cache()
+    cache.put({"kind": "ModelDeployment", "metadata": {"name": "a", "namespace": "team", "uid": "u1"}})
     cache.put({**job(), "kind": "Deployment"})
     known = cache.get("Deployment", "team", "run")
     assert known is not None
@@ -85,24 +89,23 @@ def test_threads_take_turns_often() -> None:
 
 async def test_an_event_is_slim_before_it_is_handed_on() -> None:
     seen: list[dict[str, Any]] = []
-    registry = build_registry(["FineTuneJob"], lambda type_, obj: seen.append(obj))
+    registry = build_registry(["Job"], lambda type_, obj: seen.append(obj))
     functions: list[Any] = [h.fn for h in registry._watching.get_all_handlers() if "jobs" in h.id]
     raw = job()
     for handle in functions:
         await handle(event={"type": "ADDED", "object": raw})
     assert seen
-    assert all("managedFields" not in obj["metadata"] and "template" not in obj["spec"] for obj in seen)
+    assert all("managedFields" not in obj["metadata"] and "template" not in obj["spec"] for obj in (*seen, raw))
 
 
 def test_objects_share_their_keys_and_short_words() -> None:
     cache = Cache()
     long = "x" * 100
     for name in ("a", "b"):
-        text = (
-            f'{{"kind":"Job","metadata":{{"name":"{name}","resourceVersion":"7"}},"spec":{{"some":["word","{long}"]}}}}'
-        )
+        meta = f'{{"name":"{name}","resourceVersion":"7"}}'
+        text = f'{{"kind":"Dataset","metadata":{meta},"spec":{{"some":["word","{long}"]}}}}'
         cache.put(json.loads(text))
-    first, second = (cache.get("Job", "", name) for name in ("a", "b"))
+    first, second = (cache.get("Dataset", "", name) for name in ("a", "b"))
     assert first is not None and second is not None
     assert first["spec"] == {"some": ["word", long]}
     assert next(iter(first["spec"])) is next(iter(second["spec"]))

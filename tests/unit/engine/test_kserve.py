@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -42,10 +42,10 @@ class FakeKube:
             raise KubeError(0, "no answer")
         return self.served
 
-    async def list(self, kind: str, selector: str = "") -> list[Manifest]:
+    async def list(self, kind: str, selector: str = "", keep: Callable[[Manifest], bool] = bool) -> list[Manifest]:
         wanted = {tuple(part.split("=")) for part in selector.split(",") if "=" in part}
         found = [copy.deepcopy(o) for (of, _), o in self.objects.items() if of == kind]
-        return [o for o in found if wanted <= set(o["metadata"].get("labels", {}).items())]
+        return [o for o in found if wanted <= set(o["metadata"].get("labels", {}).items()) and keep(o)]
 
     async def apply(self, manifest: Manifest) -> Manifest:
         if self.refuses:
@@ -107,6 +107,7 @@ def isvc(runtime: str) -> Manifest:
             "namespace": "shop",
             "uid": "2",
             "resourceVersion": "2",
+            "ownerReferences": [{"apiVersion": names.API_VERSION, "uid": "1", "controller": True}],
             "labels": {names.MANAGED_BY: names.MANAGED_BY_VALUE, names.LABEL_KIND: "modeldeployment"},
         },
         "spec": {"predictor": {"model": {"runtime": runtime}, "storageContainerName": runtime}},
@@ -210,5 +211,5 @@ async def test_a_listing_that_fails_starts_no_second_watch(monkeypatch: pytest.M
     assert stage.served and stage.watches == ["start"]
 
 
-async def fails(*_: Any) -> Names:
+async def fails(*_: Any, **__: Any) -> Names:
     raise KubeError(0, "no answer")

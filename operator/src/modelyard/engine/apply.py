@@ -12,6 +12,7 @@ from modelyard import names
 from modelyard.decision import Child, Decision, Manifest, Observed, Room
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import RESOURCES, KubeError
+from modelyard.engine.slim import slim_meta
 from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def _stands(owner: Manifest, child: Child, world: World) -> bool:
     live = world.cache.get(*_key(owner, child))
     if live is None:
         return child.policy == "keep"
-    as_wanted = child.policy != "apply" or covers(live, dress(owner, child))
+    as_wanted = child.policy != "apply" or _is_as(live, dress(owner, child))
     return as_wanted and (child.suspend is None or not _differs_in_suspend(live, child.suspend))
 
 
@@ -119,7 +120,7 @@ async def _ensure(owner: Manifest, child: Child, world: World) -> None:
     live = world.cache.get(*key_of(wanted))
     if live is None and child.policy != "keep":
         live = await _make(wanted, child, world)
-    elif live is not None and child.policy == "apply" and not covers(live, wanted):
+    elif live is not None and child.policy == "apply" and not _is_as(live, wanted):
         _refuse_foreign(live, wanted, child)
         live = await world.kube.apply(wanted)
         world.learn(live)
@@ -212,6 +213,11 @@ def _reference(owner: Manifest) -> Manifest:
 def _same_owner(live: Manifest, wanted: Manifest) -> bool:
     uids = {ref["uid"] for ref in live["metadata"].get("ownerReferences", ())}
     return wanted["metadata"]["ownerReferences"][0]["uid"] in uids
+
+
+def _is_as(live: Manifest, wanted: Manifest) -> bool:
+    """Compared by what is kept of an object."""
+    return covers(live, {**wanted, "metadata": slim_meta(wanted)})
 
 
 def covers(live: Any, wanted: Any) -> bool:

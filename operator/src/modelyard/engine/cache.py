@@ -9,12 +9,15 @@ from typing import Any
 
 from modelyard import names
 from modelyard.decision import Manifest, Need, Ref, Select
+from modelyard.engine.slim import CHILDREN, controller, has_family, is_light, slim
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
 ENDED_KEPT = 1000
 SHORT = 40
 """Characters of a word that many objects may have in common."""
+BY_NAME = ("Job", "Pod")
+"""Children that are looked for although their owner may be gone: what it left is not begun a second time."""
 
 
 class Cache:
@@ -26,9 +29,10 @@ class Cache:
         self._pods: dict[Key, set[Key]] = defaultdict(set)
         self._ended: OrderedDict[str, int] = OrderedDict()
         """Uid of an object that has ended -> its last version: an answer to a write of ours may come after its end."""
+        self._uids: set[str] = set()
 
     def put(self, obj: Manifest) -> bool:
-        """Remember an object unless a newer one is known; True if it was news."""
+        """Remember an object unless a newer one is known, or it is nobody's here; True if it was news."""
         key = key_of(obj)
         old = self.get(*key)
         if old is not None and version_of(old) >= version_of(obj):
@@ -38,13 +42,29 @@ class Cache:
         if old is not None:
             self._drop(key, old)  # a namesake may belong to somebody else by now
         slim(obj)
-        obj = shared(obj)
+        if not self.keeps(obj):
+            return old is not None
+        self._add(key, shared(obj))
+        return True
+
+    def keeps(self, obj: Manifest) -> bool:
+        """False for a child without an owner of ours, or heavier than any of ours: whoever copies labels gets no room.
+
+        A child that comes before its owner is known is found when it is next made or listed.
+        """
+        if obj["kind"] not in CHILDREN:
+            return True
+        owned = obj["kind"] in BY_NAME or controller(obj).get("uid") in self._uids
+        return owned and has_family(obj) and is_light(obj)
+
+    def _add(self, key: Key, obj: Manifest) -> None:
         self._objects[key[0]][key[1:]] = obj
+        if uid := obj["metadata"].get("uid"):
+            self._uids.add(uid)
         for uid in owner_uids(obj):
             self._owned[uid].add(key)
         if key[0] == "Pod" and (owner := owner_key(obj)):
             self._pods[owner].add(key)
-        return True
 
     def end(self, obj: Manifest) -> None:
         """Forget an object that has ended; a namesake that took its place stays, late news of it do not count."""
@@ -58,6 +78,7 @@ class Cache:
 
     def _drop(self, key: Key, obj: Manifest) -> None:
         del self._objects[key[0]][key[1:]]
+        self._uids.discard(obj["metadata"].get("uid", ""))
         for uid in owner_uids(obj):
             _discard(self._owned, uid, key)
         if key[0] == "Pod" and (owner := owner_key(obj)):
@@ -174,19 +195,6 @@ def version_of(obj: Manifest) -> int:
 def matches(obj: Manifest, select: Select) -> bool:
     """True when each label, or dotted path such as spec.model, has the wanted value."""
     return all(_value(obj, name) == value for name, value in select.where)
-
-
-def slim(obj: Manifest) -> None:
-    """Drop what nobody reads, in place: it is half of the memory."""
-    obj["metadata"].pop("managedFields", None)
-    if obj.get("kind") == "ConfigMap":  # anyone may label one of a megabyte as ours
-        obj.pop("data", None)
-        obj.pop("binaryData", None)
-    if obj.get("kind") == "Job":  # never applied again: of its spec only `suspend` is ever patched
-        obj.get("spec", {}).pop("template", None)
-    annotations = obj["metadata"].get("annotations")
-    if annotations:
-        annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
 
 
 def shared(value: Any) -> Any:

@@ -10,14 +10,12 @@ import kopf
 
 from modelyard import names
 from modelyard.decision import Manifest
-from modelyard.engine.cache import slim
-from modelyard.engine.kube import RESOURCES, Resource
+from modelyard.engine.kube import RESOURCES
+from modelyard.engine.session import Session
+from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS, slim
 
-CHILD_KINDS = ("Job", "ConfigMap", "Service", "Deployment", "Pod")
 OURS = f"{names.MANAGED_BY}={names.MANAGED_BY_VALUE},{names.LABEL_KIND}"
 """Label selector of children and pods."""
-KSERVE_KINDS = ("InferenceService",)
-"""Children that can be watched only while the cluster serves KServe's API."""
 
 
 class EndlessBackoff:
@@ -57,15 +55,18 @@ def build_registry(kinds: Iterable[str], wake: Sink) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(login)
     for kind in kinds:
-        _watch(registry, RESOURCES[kind], wake)
+        _watch(registry, kind, wake)
     return registry
 
 
-def _watch(registry: kopf.OperatorRegistry, resource: Resource, wake: Sink) -> None:
+def _watch(registry: kopf.OperatorRegistry, kind: str, wake: Sink) -> None:
+    resource = RESOURCES[kind]
+
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        obj = dict(event["object"])
-        slim(obj)  # at once: kopf holds on to the object for another second
-        wake(event["type"], obj)
+        obj: Manifest = event["object"]  # type: ignore[assignment]
+        obj["kind"] = kind  # or PartialObjectMetadata
+        slim(obj)  # at once and in place: kopf holds on to the object for another second
+        wake(event["type"], dict(obj))
 
     kopf.on.event(
         group=resource.group,
@@ -95,6 +96,10 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
     """The pod's service account (its token is read again at each login), else the current kubeconfig."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    if info is None:
+        return None
+    session: Any = Session(info)
+    return kopf.AiohttpSession(server=info.server, priority=info.priority, aiohttp_session=session)

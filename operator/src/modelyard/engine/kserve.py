@@ -11,10 +11,11 @@ from typing import Protocol
 from modelyard.decision import Offer
 from modelyard.engine.apply import covers
 from modelyard.engine.fenced import FenceLike
-from modelyard.engine.handlers import KSERVE_KINDS, EndlessBackoff
+from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync_kind
+from modelyard.engine.slim import KSERVE_KINDS
 
 log = logging.getLogger(__name__)
 EVERY = 10.0
@@ -80,7 +81,7 @@ class KServe:
             self._watching = None
 
     async def _appeared(self) -> None:
-        for kind in KSERVE_KINDS:
+        for kind in (*KSERVE_KINDS, "Deployment"):  # which KServe made for them: kept only once the owner is known
             await resync_kind(self._engine, self._kube, kind)
         log.info("KServe's API is served")
         self._watching = self._watch()

@@ -18,10 +18,10 @@ from kubernetes.aio.client.configuration import Configuration
 from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
+from modelyard.engine.paging import PAGE, Pages, accept, read_at_most
+from modelyard.engine.slim import slim
 
 TIMEOUT = 30.0
-PAGE = 100
-"""Objects of one answer to a listing: memory must have room for what is parsed at once."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -114,18 +114,31 @@ class Kube:
             raise
 
     async def list(
-        self, kind: str, selector: str = "", namespace: str = "", limit: int = PAGE, fields: str = ""
+        self,
+        kind: str,
+        selector: str = "",
+        namespace: str = "",
+        limit: int = PAGE,
+        fields: str = "",
+        keep: Callable[[Manifest], bool] = lambda _: True,
     ) -> list[Manifest]:
-        """All objects of a kind, in pages."""
+        """All objects of a kind that are to be kept, of each what is read of it; only one page is whole at any time."""
         items: list[Manifest] = []
         chosen = {"labelSelector": selector, "fieldSelector": fields}
-        query = {"limit": str(limit), **{name: value for name, value in chosen.items() if value}}
+        query = {name: value for name, value in chosen.items() if value}
+        pages, wanted = Pages(limit), accept(kind, "List")
+
+        async def ask(limit: int, most: int | None) -> Manifest:
+            sized = {**query, "limit": str(limit)}
+            return await self._call("GET", kind, namespace, query=sized, wanted=wanted, most=most)
+
         while True:
-            page = await self._call("GET", kind, namespace, query=query)
-            items.extend(page.get("items", []))
+            page = await pages.read(ask)
+            items.extend(filter(keep, _slimmed(kind, page.get("items") or [])))
             if not (token := page.get("metadata", {}).get("continue")):
                 return items
             query["continue"] = token
+            del page
 
     async def serves(self, kinds: Iterable[str]) -> bool:
         """True if the cluster serves all of these kinds, by its own discovery."""
@@ -198,13 +211,15 @@ class Kube:
         body: Manifest | None = None,
         query: dict[str, str] | None = None,
         content: str = "application/json",
-    ) -> tuple[int, bytes]:
-        headers = {"Content-Type": content, "Accept": "application/json", "User-Agent": names.FIELD_MANAGER}
+        wanted: str = "application/json",
+        most: int | None = None,
+    ) -> tuple[int, bytearray]:
+        headers = {"Content-Type": content, "Accept": wanted, "User-Agent": names.FIELD_MANAGER}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=TIMEOUT)
-            return response.status, await response.read()
+            return response.status, await read_at_most(response.response, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise KubeError(0, f"{type(fault).__name__}: {fault}", "NoAnswer") from fault
 
@@ -217,7 +232,16 @@ def path_of(kind: str, namespace: str = "", name: str = "", subresource: str = "
     return f"{resource.root}{scope}/{resource.plural}{tail}{subresource}"
 
 
-def _parse(status: int, data: bytes) -> Manifest:
+def _slimmed(kind: str, items: list[Manifest]) -> list[Manifest]:
+    resource = RESOURCES[kind]
+    version = f"{resource.group}/{resource.version}" if resource.group else resource.version
+    for obj in items:
+        obj |= {"kind": kind, "apiVersion": version}
+        slim(obj)
+    return items
+
+
+def _parse(status: int, data: bytearray) -> Manifest:
     try:
         answer: Any = json.loads(data) if data else {}
     except ValueError:

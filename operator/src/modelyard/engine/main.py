@@ -28,13 +28,14 @@ from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.engine.figures import Figures
-from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS, EndlessBackoff
+from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.health import Health
 from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
 from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync, resync_forever
+from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS
 from modelyard.engine.watch import Watch
 from modelyard.engine.world import World
 from modelyard.settings import Settings

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Key, key_of, version_of
 from modelyard.engine.echo import Echo
-from modelyard.engine.handlers import CHILD_KINDS, KSERVE_KINDS, OURS
-from modelyard.engine.kube import RESOURCES, Kube, KubeError
+from modelyard.engine.handlers import OURS
+from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
+from modelyard.engine.slim import CHILD_KINDS, CHILDREN, KSERVE_KINDS
 
 log = logging.getLogger(__name__)
 SOON = 10.0
@@ -55,9 +57,12 @@ async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
 
 
 async def mend(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
-    """List every kind and wake those whom news concern; gives how many objects the watches had missed."""
+    """List every kind and wake those whom news concern; gives how many objects the watches had missed.
+
+    Owners first: a child is kept only where its owner is known.
+    """
     kserve = KSERVE_KINDS if engine.world.platform.kserve else ()
-    mended = [await resync_kind(engine, kube, kind, echo) for kind in (*engine.rooms, *CHILD_KINDS, *kserve)]
+    mended = [await resync_kind(engine, kube, kind, echo) for kind in (*engine.rooms, *kserve, *CHILD_KINDS)]
     metrics.RESYNCS.inc()
     return sum(mended)
 
@@ -65,11 +70,9 @@ async def mend(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
 async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None = None) -> int:
     """List one kind and mend the cache; gives how many objects the watch had missed."""
     before = {key: _version(engine, key) for key in engine.world.cache.keys(kind)}
-    listed = await _list(kube, kind)
+    listed = await _list(kube, kind, engine.world.cache.keeps)
     mended = 0
     for obj in listed:
-        obj.setdefault("kind", kind)
-        obj.setdefault("apiVersion", _api_version(kind))
         mended += _is_missed(before.get(key_of(obj)), version_of(obj))
         if echo is not None:
             echo.expect(obj)
@@ -82,9 +85,9 @@ async def resync_kind(engine: Engine, kube: Kube, kind: str, echo: Echo | None =
     return mended
 
 
-async def _list(kube: Kube, kind: str) -> list[Manifest]:
+async def _list(kube: Kube, kind: str, keep: Callable[[Manifest], bool]) -> list[Manifest]:
     try:
-        return await kube.list(kind, OURS if kind in (*CHILD_KINDS, *KSERVE_KINDS) else "")
+        return await kube.list(kind, OURS if kind in CHILDREN else "", keep=keep)
     except KubeError as fault:
         if kind in KSERVE_KINDS and fault.status == HTTPStatus.NOT_FOUND:
             return []  # KServe was removed a moment ago
@@ -98,8 +101,3 @@ def _is_missed(known: int | None, listed: int) -> bool:
 def _version(engine: Engine, key: Key) -> int:
     obj = engine.world.cache.get(*key)
     return version_of(obj) if obj else 0
-
-
-def _api_version(kind: str) -> str:
-    resource = RESOURCES[kind]
-    return f"{resource.group}/{resource.version}" if resource.group else resource.version

@@ -43,6 +43,10 @@ async def test_another_tenants_pod() -> None:
     assert refusal.status == 403 and "team-b" in refusal.message
 
 
+def of(uid: str) -> list[dict[str, Any]]:
+    return [{"apiVersion": "batch/v1", "kind": "Job", "name": JOB, "uid": uid, "controller": True}]
+
+
 def a_pod(name: str = POD, **meta: Any) -> Built:
     pod = an_object("v1", "Pod", name, {}).status(phase="Running")
     for field, value in meta.items():
@@ -52,9 +56,9 @@ def a_pod(name: str = POD, **meta: Any) -> Built:
 
 STRANGERS = {
     "another uid": (a_pod(uid="uid-of-a-namesake"), "uid"),
-    "of no Job": (a_pod(), "not one of Job"),
-    "of another Job": (a_pod(ownerReferences=[{"kind": "Job", "name": JOB, "uid": "uid-job-other"}]), "not one of Job"),
-    "ended": (a_pod().status(phase="Succeeded"), "has ended"),
+    "of no Job": (a_pod(), "there is no pod"),
+    "of another Job": (a_pod(ownerReferences=of("uid-job-other")), "not one of Job"),
+    "ended": (a_pod(ownerReferences=of("uid-job-other")).status(phase="Succeeded"), "has ended"),
 }
 
 
