@@ -24,7 +24,7 @@ class Recipe:
     linear_probe: bool = True
     batch_size: int = 32
     max_length: int = 128
-    steps: int = 400
+    steps: int = 200
     """Optimizer steps that training should have, about; small data is gone through more often to get there."""
     most_epochs: int = 50
     rank: int = 8
@@ -36,7 +36,7 @@ class Recipe:
 
 RECIPES: dict[tuple[str, str], dict[int, Recipe]] = {
     ("text-classification", "full"): {1: Recipe(learning_rate=3e-4)},
-    ("text-classification", "lora"): {1: Recipe(learning_rate=1e-3)},
+    ("text-classification", "lora"): {1: Recipe(learning_rate=3e-3)},
 }
 
 
