@@ -6,6 +6,7 @@ import json
 
 from modelyard import names
 from modelyard.api import layout
+from tests.cluster import weight
 from tests.cluster.attacks import JOB, OPERATOR, POLICY, RBAC, SCHEMA, A, B, Site, attack, forbidden, refused
 from tests.cluster.life import BUCKET
 from tests.cluster.manifests import FULL_POD, smallest
@@ -240,3 +241,21 @@ def _(site: Site) -> None:
         refused(site.alice, f'unknown field "spec.{name}"', job, "--validate=strict")
         kept = site.alice.create(job, "-n", A, "--dry-run=server", "--validate=false")
         assert name not in kept["spec"]
+
+
+# Weight: what the operator must remember.
+
+
+def costs_little(site: Site, flood: str, number: int = weight.NUMBER) -> dict[str, weight.Weight]:
+    """A flood leaves the operator at work and the next one that starts as light as they were; the MB that it costs."""
+    site.a.until("an operator at work", site.a.operator.ready)
+    costs = weight.carried(site, weight.FLOODS[flood], number)
+    assert site.a.operator.alive()
+    assert costs["started"].now < weight.RETAINED_MB, costs
+    assert all(cost.peak < weight.PEAK_MB for cost in costs.values()), costs
+    return costs
+
+
+@attack("ends the operator for everybody by objects that bear its labels, heavy by data, annotations or pods", OPERATOR)
+def _(site: Site) -> None:
+    print(costs_little(site, "all"))

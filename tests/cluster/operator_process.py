@@ -16,10 +16,11 @@ from tests.localcluster.waiting import answers
 
 @dataclass(frozen=True)
 class OperatorProcess:
-    """A running operator: its health port and its log."""
+    """A running operator: its health port, its log and its process."""
 
     port: int
     log: Path
+    pid: int
 
     def alive(self) -> bool:
         """What the liveness probe would find."""
@@ -52,7 +53,7 @@ def operator_process(
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-m", "modelyard", "run"], env=environment, stdout=out, stderr=out)
         try:
-            yield OperatorProcess(port, log)
+            yield OperatorProcess(port, log, process.pid)
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -14,7 +14,7 @@ from minio.credentials import StaticProvider
 
 from modelyard import names
 from modelyard.storage.store import Store
-from tests.cluster import attacks_on_the_api, attacks_on_the_run
+from tests.cluster import attacks_on_the_api, attacks_on_the_run, weight
 from tests.cluster.attacks import ATTACKS, JOB, A, Attack, B, Site
 from tests.cluster.installed import chart_installed
 from tests.cluster.life import BUCKET, Life, fill_base, prepare, succeed
@@ -102,6 +102,13 @@ def test_what_a_may_do_works(site: Site) -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.what)
 def test_refused(site: Site, attack: Attack) -> None:
     attack.run(site)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flood", ["data", "annotations", "others"])
+def test_600_heavy_objects(site: Site, flood: str) -> None:
+    print(flood, attacks_on_the_api.costs_little(site, flood, weight.ALL))
 
 
 def test_the_page_lists_them() -> None:
