@@ -30,6 +30,7 @@ from modelyard.engine.facts.store import StoreFacts
 from modelyard.engine.figures import Figures
 from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.health import Health
+from modelyard.engine.heap import give_back_forever
 from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.lease import Fence
@@ -89,6 +90,7 @@ async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
         asyncio.create_task(_work(parts), name="work"),
         asyncio.create_task(parts.fence.run(), name="lease"),
         asyncio.create_task(parts.echo.forgive_forever(parts.kube), name="echo"),
+        asyncio.create_task(give_back_forever(), name="heap"),
     ]
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)

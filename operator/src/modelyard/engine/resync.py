@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -34,19 +32,12 @@ async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -
         try:
             mended = await look(engine, kube, echo)
             pause, look = every, resync
-            _give_back()
         except KubeError as fault:
             log.warning("resync: %s", fault)
             continue
         if mended:
             metrics.RESYNC_MENDED.inc(mended)
             log.warning("resync: the watches had missed %d objects", mended)
-
-
-def _give_back() -> None:
-    """Listings leave holes in the heap, which glibc gives back when it is asked; another C library has no such call."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def resync(engine: Engine, kube: Kube, echo: Echo | None = None) -> int:
