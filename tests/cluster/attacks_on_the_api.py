@@ -256,6 +256,9 @@ def costs_little(site: Site, flood: str, number: int = weight.NUMBER) -> dict[st
     return costs
 
 
-@attack("ends the operator for everybody by objects that bear its labels, heavy by data, annotations or pods", OPERATOR)
+BEARS_LABELS = "ends the operator for everybody by objects that bear its labels, heavy by data, annotations or pods"
+
+
+@attack(BEARS_LABELS, OPERATOR)
 def _(site: Site) -> None:
     print(costs_little(site, "all"))

@@ -99,7 +99,11 @@ def test_what_a_may_do_works(site: Site) -> None:
     site.alice.create(smallest("FineTuneJob", name="hers"), "-n", A, "--dry-run=server")
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.what)
+MARKS = {attacks_on_the_api.BEARS_LABELS: [pytest.mark.full]}
+"""It takes a minute."""
+
+
+@pytest.mark.parametrize("attack", [pytest.param(one, marks=MARKS.get(one.what, []), id=one.what) for one in ATTACKS])
 def test_refused(site: Site, attack: Attack) -> None:
     attack.run(site)
 
