@@ -205,7 +205,7 @@ async def test_a_pod_of_no_run(site: Site, running: Running) -> None:
     pod = _meta("v1", "Pod", "stranger", "team-a")
     site.admin.create({**pod, "spec": {"containers": [{"name": "x", "image": "x"}]}})
     await running.look()
-    await refused(running, site.token("team-a", "stranger"), 403, "not one of Job")
+    await refused(running, site.token("team-a", "stranger"), 403, "no pod stranger of Job")
 
 
 async def test_a_deleted_pod_and_its_namesake(site: Site, running: Running) -> None:

@@ -85,7 +85,7 @@ def test_a_pod_that_is_called_ready_gets_no_traffic_until_it_answered(tmp_path: 
         assert "storage-initializer" in json.dumps(pods(found.admin))
         call_ready(found.admin)
         wait_until(lambda: "Ready=True" in services(found.admin), "Ready as KServe says it", 30)
-        wait_until(lambda: "does not answer a prediction" in told(found.admin), "the trial", 30)
+        wait_until(lambda: "is available and is asked soon" in told(found.admin), "the trial", 30)
         assert not status(found.admin).get("serving") and status(found.admin)["backend"] == "kserve"
         assert found.admin.run("-n", "default", "get", "service", "reviews").returncode
         found.admin.ok("-n", "default", "delete", "inferenceservices", "reviews-v1")

@@ -29,8 +29,11 @@ def kubectl() -> Iterator[Kubectl]:
         }
         made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": labels}}
         kubectl.create(made)
-        for name in ("default", "yard-modelyard"):
+        for name in ("default", "trainer", "yard-modelyard"):
             kubectl.ok("-n", "strict", "create", "serviceaccount", name)
+        kubectl.ok("create", "priorityclass", "batch-low", "--value=1")
+        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
+        kubectl.create({**runtime, "handler": "nvidia"})
         yield kubectl
 
 

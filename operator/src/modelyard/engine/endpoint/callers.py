@@ -118,7 +118,7 @@ class Callers:
         pod = self._cache.get("Pod", identity.namespace, identity.pod)
         job = self._job(identity.namespace, job_name)
         if pod is None or job is None or pod["metadata"]["uid"] != identity.pod_uid:
-            raise forbidden(f"there is no pod {identity.pod} with the uid of this token")
+            raise forbidden(f"there is no pod {identity.pod} of Job {job_name} with the uid of this token")
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             raise forbidden(f"pod {identity.pod} has ended")
         if job["metadata"]["uid"] not in owner_uids(pod):
