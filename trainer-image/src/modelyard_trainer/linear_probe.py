@@ -23,7 +23,7 @@ MOST_ROWS = 10_000
 MOST_NUMBERS = 5_000_000_000
 """Rows x features x classes that a step of the solver goes through; more of the last two mean fewer rows."""
 STEPS = 100
-STRENGTH = 0.03
+STRENGTH = 0.01
 """Inverse of the penalty on weights of features with variance 1 (`C` of scikit-learn)."""
 
 

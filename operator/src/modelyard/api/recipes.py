@@ -35,7 +35,7 @@ class Recipe:
 
 
 RECIPES: dict[tuple[str, str], dict[int, Recipe]] = {
-    ("text-classification", "full"): {1: Recipe(learning_rate=3e-4)},
+    ("text-classification", "full"): {1: Recipe(learning_rate=1e-4)},
     ("text-classification", "lora"): {1: Recipe(learning_rate=3e-3)},
 }
 
