@@ -45,6 +45,14 @@ def stopped(name: str, job: Manifest | None) -> tuple[Child, ...]:
     return kept(name, suspend=True if going else None)
 
 
+def after_success(name: str, observed: Observed) -> tuple[Child, ...]:
+    """Both kept for their logs; only a Job whose pod nobody but a sidecar keeps alive is stopped."""
+    job = observed.child("Job", name)
+    if jobs.succeeded_beside_a_sidecar(jobs.pods_of(job, observed)):
+        return stopped(name, job)
+    return kept(name)
+
+
 def all_kept(observed: Observed) -> tuple[Child, ...]:
     """Every child as it is: for a pass that must not touch anything."""
     return tuple(Child(child, "keep") for child in observed.children)

@@ -69,7 +69,7 @@ def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
     if before.failure:
         decision = status.failed(obj, spec, before.failure, _stopped(observed, name), now, swept=swept)
     else:
-        decision = status.ready(obj, before, _stopped(observed, name), now)
+        decision = status.ready(obj, before, run_job.after_success(name, observed), now)
     return replace(decision, wake_after=leftovers.pause(_swept_fact(obj, spec), observed))
 
 
@@ -116,7 +116,7 @@ def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: 
     info = status.info_of(answer.value, spec)
     if isinstance(info, Fault):
         return _doubt(obj, spec, info, observed, now)
-    return status.ready(obj, status.prepared(obj, spec, info), _stopped(observed, name), now)
+    return status.ready(obj, status.prepared(obj, spec, info), run_job.after_success(name, observed), now)
 
 
 def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:

@@ -54,7 +54,8 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
         gate, metric = judged.gate, f"macro_f1 {spec.metrics.macro_f1:.3f}"
         verdict = _judged(run, name, metric, judged.gate == "passed", judged.message)
     return Answer(
-        run, verdict, "Succeeded" if verdict.ready else "GateFailed", _kept(case, run), resumes=resumes,
+        run, verdict, "Succeeded" if verdict.ready else "GateFailed",
+        run_job.after_success(job_name(run), case.observed), resumes=resumes,
         progress=_done(status.progress), version=name, gate=gate, metric=metric, warnings=warnings,
     )  # fmt: skip
 
@@ -87,10 +88,10 @@ def _failed(case: Case, run: Run, now: Situation) -> Answer:
     verdict = Verdict(False, why.reason, why.message, stalled=True)
     last = case.status.progress
     progress = None if last is None else last.model_copy(update={"eta": None})
-    return Answer(run, verdict, "Failed", _kept(case, run), resumes=now.resumes, progress=progress)
+    return Answer(run, verdict, "Failed", _stopped(case, run), resumes=now.resumes, progress=progress)
 
 
-def _kept(case: Case, run: Run) -> tuple[Child, ...]:
+def _stopped(case: Case, run: Run) -> tuple[Child, ...]:
     """For their logs; a Job that would go on is stopped: a sidecar may keep its pod alive."""
     return run_job.stopped(job_name(run), case.observed.child("Job", job_name(run)))
 
