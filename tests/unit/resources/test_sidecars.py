@@ -75,6 +75,19 @@ def test_a_published_run_is_done_though_the_sidecar_is_not(beside: tuple[str, di
     assert yard.reason == names.SUCCEEDED and suspended(yard)
 
 
+@pytest.mark.parametrize("code", [0, 11])
+def test_a_pod_alone_keeps_its_job_and_log_though_its_end_comes_in_two_parts(code: int) -> None:
+    """The kubelet tells the container's end a moment before the pod's; a Job stopped then takes the pod's log away."""
+    yard = training()
+    yard.publish()
+    yard.pod(lambda pod: pod.exited(code).status(phase="Running"))
+    yard.settle()
+    assert not suspended(yard)
+    yard.pod(lambda pod: pod.status(phase="Succeeded" if code == 0 else "Failed"))
+    yard.settle()
+    assert not suspended(yard)
+
+
 def test_while_the_store_is_silent_the_pod_stays_and_nothing_trains_again() -> None:
     yard = training()
     yard.pod(lambda pod: pod.exited(0).beside())

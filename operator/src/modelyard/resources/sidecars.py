@@ -48,13 +48,17 @@ def phase(pod: Manifest) -> str:
 
 
 def is_overruled(pod: Manifest) -> bool:
-    """True when our container succeeded, and a sidecar keeps Kubernetes from calling the pod so."""
-    return phase(pod) == "Succeeded" and _told(pod) != "Succeeded"
+    """True when our container succeeded, and a sidecar keeps Kubernetes from calling the pod so.
+
+    Of a pod alone the kubelet tells the container's end a moment before the pod's.
+    """
+    return phase(pod) == "Succeeded" and _told(pod) != "Succeeded" and _has_sidecar(pod)
 
 
 def is_held(pod: Manifest) -> bool:
     """True when our container failed, and a sidecar keeps the pod alive, which nobody has deleted yet."""
-    return phase(pod) == "Failed" and _told(pod) not in ENDED and "deletionTimestamp" not in pod["metadata"]
+    held = phase(pod) == "Failed" and _told(pod) not in ENDED and _has_sidecar(pod)
+    return held and "deletionTimestamp" not in pod["metadata"]
 
 
 def _told(pod: Manifest) -> str:

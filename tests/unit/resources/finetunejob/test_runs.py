@@ -459,12 +459,3 @@ def test_a_whole_run_writes_little_and_tells_its_story() -> None:
     yard = succeeded()
     assert yard.writes + yard.births <= 10
     assert yard.events == [names.WAITING_FOR_POD, names.TRAINING, names.PUBLISHING, names.SUCCEEDED]
-
-
-def test_a_job_that_is_about_to_end_keeps_its_pod_and_log() -> None:
-    """The version is seen before the kubelet has told that the pod ended: nothing is taken away meanwhile."""
-    yard = started()
-    yard.publish()
-    yard.settle()
-    assert yard.ready
-    assert yard.named("Job") and not yard.job()["spec"].get("suspend")
