@@ -28,7 +28,7 @@ def steps(step: int, loss: float = 0.5) -> TrainerStatus:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boards, "EVERY", 0.05)
+    monkeypatch.setattr(boards, "EVERY", 0.5)
 
 
 async def shown(board: Board, job: str = "reviews-1") -> dict[str, Any] | None:
@@ -48,7 +48,7 @@ async def test_the_first_post_is_shown_at_once_and_many_rarely() -> None:
     assert woken == [OWNER]
     first = await shown(board)
     assert first is not None and first["step"] == 1
-    await asyncio.sleep(0.08)
+    await asyncio.sleep(0.8)
     assert woken == [OWNER, OWNER]
     last = await shown(board)
     assert last is not None and last["step"] == 49
@@ -59,7 +59,7 @@ async def test_news_that_is_none_wakes_nobody() -> None:
     board = Board(woken.append)
     for _ in range(2):
         board.post(a_caller(), told(loss=0.5))
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.8)
     assert woken == [OWNER]
 
 
