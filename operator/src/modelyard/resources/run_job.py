@@ -45,12 +45,15 @@ def stopped(name: str, job: Manifest | None) -> tuple[Child, ...]:
     return kept(name, suspend=True if going else None)
 
 
+def after_failure(name: str, observed: Observed) -> tuple[Child, ...]:
+    """Both kept for their logs; a Job that would go on is stopped."""
+    return stopped(name, observed.child("Job", name))
+
+
 def after_success(name: str, observed: Observed) -> tuple[Child, ...]:
     """Both kept for their logs; only a Job whose pod nobody but a sidecar keeps alive is stopped."""
-    job = observed.child("Job", name)
-    if jobs.succeeded_beside_a_sidecar(jobs.pods_of(job, observed)):
-        return stopped(name, job)
-    return kept(name)
+    pods = jobs.pods_of(observed.child("Job", name), observed)
+    return after_failure(name, observed) if jobs.succeeded_beside_a_sidecar(pods) else kept(name)
 
 
 def all_kept(observed: Observed) -> tuple[Child, ...]:

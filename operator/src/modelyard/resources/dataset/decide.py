@@ -67,7 +67,7 @@ def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
     swept = before.cleaned_up or leftovers.is_swept(_swept_fact(obj, spec), observed)
     before = before.model_copy(update={"cleaned_up": swept})
     if before.failure:
-        decision = status.failed(obj, spec, before.failure, _stopped(observed, name), now, swept=swept)
+        decision = status.failed(obj, spec, before.failure, run_job.after_failure(name, observed), now, swept=swept)
     else:
         decision = status.ready(obj, before, run_job.after_success(name, observed), now)
     return replace(decision, wake_after=leftovers.pause(_swept_fact(obj, spec), observed))
@@ -130,7 +130,7 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
         text = f"the preparation ended with success, but nothing is published under {prefix(obj, spec)}"
         return _doubt(obj, spec, Fault(names.TRAINER_FAILED, text, final=True), observed, now)
     fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
-    return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
+    return status.failed(obj, spec, _failure(fault, spec), run_job.after_failure(name, observed), now)
 
 
 def _doubt(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, now: datetime) -> Decision:
@@ -138,7 +138,7 @@ def _doubt(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, n
     name = job_name(obj, spec)
     since, wait = doubted(status.current(obj, spec).suspect_since, fault, now)
     if wait is None:
-        return status.failed(obj, spec, _failure(fault, spec), _stopped(observed, name), now)
+        return status.failed(obj, spec, _failure(fault, spec), run_job.after_failure(name, observed), now)
     return status.waiting(obj, spec, wait, run_job.kept(name), now, suspect_since=since)
 
 
@@ -195,11 +195,6 @@ def _plan(obj: Manifest, spec: DatasetSpec, observed: Observed) -> RunPlan | Wai
         return stuck(names.NOT_ALLOWED, limits.foreign("spec.source.s3.uri", uri, namespace))
     profile = profiles.allowed(spec.profile, limits.Asked(spec.resources), namespace, observed)
     return profile if isinstance(profile, Wait) else too_large(wanted := plan(obj, spec, profile, observed)) or wanted
-
-
-def _stopped(observed: Observed, name: str) -> tuple[Child, ...]:
-    """Kept for its logs, and making no more pods."""
-    return run_job.stopped(name, observed.child("Job", name))
 
 
 def _hints(spec: DatasetSpec) -> Hints:

@@ -6,7 +6,7 @@ from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.finetunejob import Progress, Run
 from modelyard.api.modelversion import ModelVersionSpec
-from modelyard.decision import Child, Manifest
+from modelyard.decision import Manifest
 from modelyard.resources import run_job
 from modelyard.resources.conditions import Verdict, condition
 from modelyard.resources.doubt import doubted
@@ -88,12 +88,7 @@ def _failed(case: Case, run: Run, now: Situation) -> Answer:
     verdict = Verdict(False, why.reason, why.message, stalled=True)
     last = case.status.progress
     progress = None if last is None else last.model_copy(update={"eta": None})
-    return Answer(run, verdict, "Failed", _stopped(case, run), resumes=now.resumes, progress=progress)
-
-
-def _stopped(case: Case, run: Run) -> tuple[Child, ...]:
-    """For their logs; a Job that would go on is stopped: a sidecar may keep its pod alive."""
-    return run_job.stopped(job_name(run), case.observed.child("Job", job_name(run)))
+    return Answer(run, verdict, "Failed", run_job.after_failure(job_name(run), case.observed), resumes=now.resumes, progress=progress)
 
 
 def _spec_of(version: Manifest | None) -> ModelVersionSpec | None:
