@@ -9,7 +9,7 @@ from datetime import datetime
 from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.dataset import DatasetSpec, DatasetStatus
-from modelyard.decision import Child, Decision, Fact, Manifest, Need, Observed
+from modelyard.decision import Decision, Fact, Manifest, Need, Observed
 from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status

@@ -88,7 +88,14 @@ def _failed(case: Case, run: Run, now: Situation) -> Answer:
     verdict = Verdict(False, why.reason, why.message, stalled=True)
     last = case.status.progress
     progress = None if last is None else last.model_copy(update={"eta": None})
-    return Answer(run, verdict, "Failed", run_job.after_failure(job_name(run), case.observed), resumes=now.resumes, progress=progress)
+    return Answer(
+        run,
+        verdict,
+        "Failed",
+        run_job.after_failure(job_name(run), case.observed),
+        resumes=now.resumes,
+        progress=progress,
+    )
 
 
 def _spec_of(version: Manifest | None) -> ModelVersionSpec | None:
