@@ -13,6 +13,9 @@ from typing import Any
 
 from examples.demo.shell import ROOT, CommandError, run
 
+ASIDE = "aside-for-tests"
+"""Name of the ResourceQuota that keeps the pods of a namespace away."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -86,7 +89,20 @@ class Cluster:
 def embedded_cluster() -> Cluster:
     """Bring the embedded cluster up (nothing happens if it is) and say how to reach it."""
     run(["python3", "-m", "tests.localcluster", "up"], echo=True)
-    return running_embedded_cluster()
+    cluster = running_embedded_cluster()
+    bring_back(cluster)
+    return cluster
+
+
+def bring_back(cluster: Cluster) -> None:
+    """What stands aside for tests (tests/e2e/aside.py) may run again, even if those were ended in the middle."""
+    quotas = cluster.kube("get", "resourcequota", "-A", f"--field-selector=metadata.name={ASIDE}", "-o", "json")
+    for namespace in [quota["metadata"]["namespace"] for quota in json.loads(quotas)["items"]]:
+        cluster.kube("delete", "resourcequota", ASIDE, "-n", namespace)
+        # Their controllers have waited longer after each refusal: a change makes them try at once.
+        for owner in cluster.kube("get", "replicasets,jobs", "-n", namespace, "-o", "name").split():
+            for mark in (f"{ASIDE}=no", f"{ASIDE}-"):
+                cluster.kube("annotate", owner, "-n", namespace, mark, "--overwrite")
 
 
 def running_embedded_cluster() -> Cluster:

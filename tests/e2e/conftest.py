@@ -23,6 +23,7 @@ import pytest
 
 from examples.demo import install
 from examples.demo.cluster import Cluster, embedded_cluster, image_references, running_embedded_cluster
+from tests.e2e.aside import alone_on
 from tests.e2e.tinybase import base_files
 from tests.e2e.whole import missing
 from tests.e2e.yard import API, STUB_PROFILE, Yard, tiny_rows
@@ -48,9 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """The embedded cluster with MinIO, tiny base and data, and the chart."""
+def cluster() -> Iterator[Cluster]:
+    """The embedded cluster with MinIO, tiny base and data, and the chart, for the tests alone."""
     cluster = embedded_cluster()
+    with alone_on(cluster):
+        _install(cluster)
+        yield cluster
+
+
+def _install(cluster: Cluster) -> None:
     images = image_references(cluster)
     install.install_store(cluster, images["minio"])
     install.make_buckets_and_users(cluster)
@@ -64,7 +71,6 @@ def cluster() -> Cluster:
     specs = {"default": {}, STUB_PROFILE: {"trainer": {"image": image("stubtrainer")}}}
     made = {"apiVersion": API, "kind": "TrainingProfile"}
     cluster.apply([{**made, "metadata": {"name": name}, "spec": spec} for name, spec in specs.items()])
-    return cluster
 
 
 @pytest.fixture(scope="module")

@@ -90,9 +90,9 @@ class Yard:
                 return obj
             time.sleep(pause)
         story = self.kube("get", "events", "--sort-by=.lastTimestamp")
-        raise AssertionError(
-            f"{kind} {name} after {seconds:.0f} s: {json.dumps((obj or {}).get('status'), indent=1)}\n{story}"
-        )
+        told = ready_condition(obj or {})
+        first = f"{kind} {name} after {seconds:.0f} s: {told.get('reason')}: {told.get('message')}"
+        raise AssertionError(f"{first}\n{json.dumps((obj or {}).get('status'), indent=1)}\n{story}")
 
     def wait_ready(self, kind: str, name: str, seconds: float = 300) -> Manifest:
         """Until Ready is True for the present spec; at once an error when a human is needed."""
