@@ -45,13 +45,13 @@ def is_held(job: Manifest) -> bool:
     return bool(queue_in(job) and job["spec"].get("suspend"))
 
 
-def waits_in_queue(job: Manifest | None, observed: Observed, *, ran: bool) -> Wait | None:
-    """What a suspended Job waits for, also one of which Kueue took the pods back; None if it may run."""
+def waits_in_queue(job: Manifest | None, observed: Observed, *, again: str = "") -> Wait | None:
+    """What a suspended Job waits for; None if it may run. `again`: how it begins if Kueue took its pods back."""
     if job is None or not is_held(job):
         return None
     name, queue = job["metadata"]["name"], queue_in(job)
     answer = observed.fact(queue_fact(job))
     told = f": {answer.value}" if answer is not None and answer.value else ""
     where = f"waits in queue {queue} until Kueue starts Job {name}"
-    text = f"Kueue took the pods back: the run {where}, and goes on from its newest checkpoint" if ran else where
+    text = f"Kueue took the pods back: the run {where}, and {again}" if again else where
     return moving(names.QUEUED, f"{text}{told}; kubectl describe localqueue {queue} shows the queue", ASK_EVERY)

@@ -9,14 +9,25 @@ from modelyard import names
 from modelyard.decision import Fact, Manifest, Observed
 from modelyard.resources import jobs
 from modelyard.resources.pods import Hints, created, is_live
-from modelyard.resources.waiting import HUMAN_PAUSE, Wait, refused, stuck, waits_for_pod
+from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck, waits_for_pod
 
 EVENTS_AGE = 10.0
 LOOK_AGAIN = 3.0
-OF_COUNTS = (
-    "delete FineTuneJobs and Datasets that have ended (their Jobs and ConfigMaps count, their versions and rows stay), "
-    "or have the quota raised"
+WITH_PODS = ("Job", "ConfigMap", "Deployment", "InferenceService")
+"""Children that a pod comes of, or that come with it."""
+FOREIGN = "belongs to something else"
+AMOUNT = re.compile(r"(requests\.|limits\.)?(cpu|memory|ephemeral-storage)|requests\..*")
+"""What a quota limits that pods ask for; all else it counts."""
+COUNTED = (
+    (
+        {"count/jobs.batch", "count/pods"},
+        "delete Jobs that have ended (kubectl delete jobs --field-selector status.successful=1; rows and versions "
+        "stay, logs go)",
+    ),
+    ({"configmaps", "count/configmaps"}, "delete FineTuneJobs and Datasets that have ended (rows and versions stay)"),
+    ({"pods"}, "wait until other pods have ended"),
 )
+"""What a quota counts -> what makes room; the first that is found."""
 USER = "spec.pod.user: cluster"
 IN_PROFILE = (
     (r"runAs(User|Group)|fsGroup|\buids?\b|unable to validate against any security context", USER),
@@ -67,31 +78,54 @@ def refusal(observed: Observed, name: str, hints: Hints) -> Wait | None:
     for kind in ("ConfigMap", "Job"):
         message = observed.refused.get((kind, name))
         if message is not None and observed.child(kind, name) is None:
-            cause, remedy = _understood(message, hints)
-            return refused(kind, name, f"{cause}; {remedy}")
+            return refused_child(kind, name, message, hints)
     return None
+
+
+def refused_child(kind: str, name: str, message: str, hints: Hints) -> Wait:
+    """The wait for whoever can have the API server take a child: quota or admission."""
+    return stuck(names.QUOTA, why_child_refused(kind, name, message, hints), HUMAN_PAUSE)
+
+
+def why_child_refused(kind: str, name: str, message: str, hints: Hints) -> str:
+    """The API server's sentence about a child with what to try."""
+    return f"the API server refused {kind} {name}: {_understood(message, hints, pods=kind in WITH_PODS)}"
 
 
 def why_refused(message: str, hints: Hints) -> str:
     """The API server's sentence with what to try, the same for every pod of a controller."""
-    cause, remedy = _understood(message, hints)
-    return f"the namespace refuses the pod: {cause}; {remedy}; goes on by itself"
+    return f"the namespace refuses the pod: {_understood(message, hints)}; goes on by itself"
 
 
-def _understood(message: str, hints: Hints) -> tuple[str, str]:
-    """Cause and remedy."""
+def _understood(message: str, hints: Hints, *, pods: bool = True) -> str:
+    """Cause and remedy; a profile helps only where `pods` are about."""
     cause = re.sub(r'^(Error creating: )?([a-z.]+ "[^"]*" is forbidden: )?', "", message.strip())
     over = re.fullmatch(r"exceeded quota: (\S+), requested: (.*), used: (.*), limited: (.*)", cause)
     if over:
         cause = f"over ResourceQuota {over[1]}: asks for {over[2]}; used {over[3]} of {over[4]}"
-        return cause, OF_COUNTS if "count/" in over[2] else f"lower {hints.resources} or have the quota raised"
+        return f"{cause}; {_less_of(over[2], hints)} or have the quota raised"
+    if FOREIGN in cause:
+        return cause  # says what to do
+    return f"{cause}; {_remedy(cause, hints, pods=pods)}"
+
+
+def _less_of(asked: str, hints: Hints) -> str:
+    """What makes room in a quota, by what is asked for: "count/jobs.batch=1,requests.cpu=2"."""
+    found = {part.partition("=")[0].strip() for part in asked.split(",")}
+    counted = next((remedy for what, remedy in COUNTED if what & found), "")
+    if counted:
+        return counted
+    return f"lower {hints.resources}" if all(map(AMOUNT.fullmatch, found)) else "delete what nobody needs any more"
+
+
+def _remedy(cause: str, hints: Hints, *, pods: bool) -> str:
     if "failed quota" in cause:
-        return cause, "have the ResourceQuota ask only for what these pods say"
+        return "have the ResourceQuota ask only for what these pods say"
     if "PodSecurity" in cause:
-        return cause, "have the namespace's label pod-security.kubernetes.io/enforce set to restricted or less"
+        return "have the namespace's label pod-security.kubernetes.io/enforce set to restricted or less"
     if re.search(r"(maximum|minimum) \S+ usage per|limit to request ratio", cause):
-        return cause, f"change {hints.resources} or have the namespace's LimitRange changed"
-    return cause, _by_profile(cause, hints)
+        return f"change {hints.resources} or have the namespace's LimitRange changed"
+    return _by_profile(cause, hints) if pods else "have what refuses it changed"
 
 
 def _by_profile(cause: str, hints: Hints) -> str:

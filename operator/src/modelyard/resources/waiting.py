@@ -45,11 +45,6 @@ def unanswered(answer: Answer, what: str) -> Wait:
     return moving(answer.reason, message, backoff=True)
 
 
-def refused(kind: str, name: str, message: str) -> Wait:
-    """The API server did not take a child: quota or admission."""
-    return stuck(names.QUOTA, f"the API server refused {kind} {name}: {message}", HUMAN_PAUSE)
-
-
 def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:
     """The same words from the making of a Job until its pod runs."""
     text = f"Job {job} waits for its pod; the first one on a node pulls the trainer image, which may take minutes"

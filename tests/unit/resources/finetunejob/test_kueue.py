@@ -58,12 +58,18 @@ def test_unsuspended_evicted_and_resumed_it_goes_on_without_a_failure() -> None:
     yard.pods.clear()
     yard.settle()
     assert (yard.reason, yard.run["state"], yard.run["disruptions"]) == (names.QUEUED, "Running", 0)
-    assert "took the pods back" in yard.message and "newest checkpoint" in yard.message
+    assert "took the pods back" in yard.message and "and starts over" in yard.message, "no step was done"
     assert (wanted_suspend(yard), len(yard.named("Job"))) == (None, 1)
     kueue(yard, suspend=False)
     yard.pod(Pod.running, 2)
     yard.settle()
     assert (yard.reason, yard.status["resumes"]) == (names.TRAINING, 1)
+    yard.facts["progress"] = {"run": yard.run["id"], "pod": "p", "stage": "train", "step": 10, "steps": 20}
+    yard.settle()
+    kueue(yard, suspend=True)
+    yard.pods.clear()
+    yard.settle()
+    assert "and goes on from the newest checkpoint, or from the start if none was saved" in yard.message
     yard.finish()
     assert yard.reason == names.SUCCEEDED
 

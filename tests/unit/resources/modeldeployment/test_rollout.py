@@ -433,6 +433,7 @@ def test_refused_pods_and_children_are_named_and_waited_for() -> None:
     other.turn(1000)
     assert other.word(names.STALLED) == ("True", names.QUOTA)
     assert "says no" in other.message(names.STALLED)
+    assert "spec.pod of the ServingProfile" in other.message(names.STALLED), "what to try is said, too"
     assert other.status["candidate"] == 7
 
 

@@ -5,7 +5,7 @@ import pytest
 from modelyard import names
 from modelyard.decision import Observed
 from modelyard.resources.pods import Hints
-from modelyard.resources.refusals import refusal, why_refused
+from modelyard.resources.refusals import refusal, refused_child, why_refused
 from tests.builders import Job, Pod
 from tests.unit.resources.finetunejob.yard import Yard, started, training
 
@@ -115,4 +115,30 @@ def test_a_quota_that_counts_jobs_says_what_to_delete() -> None:
     wait = refusal(Observed(refused={("Job", "reviews-1"): told}), "reviews-1", Hints())
     assert wait is not None and wait.verdict.stalled and wait.verdict.reason == names.QUOTA
     assert "over ResourceQuota small: asks for count/jobs.batch=1" in wait.verdict.message
-    assert "delete FineTuneJobs and Datasets that have ended" in wait.verdict.message
+    assert "kubectl delete jobs --field-selector status.successful=1" in wait.verdict.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ("count/configmaps=1", "delete FineTuneJobs and Datasets that have ended"),
+        ("pods=1", "wait until other pods have ended"),
+        ("limits.memory=3Gi,requests.cpu=1", "lower spec.resources or have the quota raised"),
+        ("requests.nvidia.com/gpu=1", "lower spec.resources or have the quota raised"),
+        ("count/modelversions.modelyard.dev=1", "delete what nobody needs any more or have the quota raised"),
+    ],
+)
+def test_what_makes_room_depends_on_what_a_quota_limits(asked: str, remedy: str) -> None:
+    said = why_refused(f"exceeded quota: q, requested: {asked}, used: a=1, limited: a=1", Hints())
+    assert f"{remedy}" in said and said.count(";") == 3
+
+
+def test_a_child_of_somebody_else_is_nothing_that_a_profile_mends() -> None:
+    told = "Job reviews-1 exists and belongs to something else: delete or rename it"
+    wait = refused_child("Job", "reviews-1", told, Hints())
+    assert wait.verdict.message == f"the API server refused Job reviews-1: {told}"
+
+
+def test_what_is_no_pod_is_not_mended_by_a_profile() -> None:
+    said = refused_child("ModelVersion", "reviews-1", "every object needs the label team", Hints()).verdict.message
+    assert said.endswith("the label team; have what refuses it changed")

@@ -170,7 +170,7 @@ def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) 
 
 
 def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: DatasetSpec) -> Wait:
-    queued = waits_in_queue(observed.child("Job", name), observed, ran=False)
+    queued = waits_in_queue(observed.child("Job", name), observed)
     if queued is not None:
         return queued
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):

@@ -17,7 +17,8 @@ from modelyard.resources.parse import status_of
 from modelyard.resources.pod_block import copied_labels
 from modelyard.resources.quality_gate import class_named, not_among
 from modelyard.resources.queueing import labels_of
-from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck
+from modelyard.resources.refusals import refused_child
+from modelyard.resources.waiting import SOON, Wait, moving, stuck
 
 
 def dataset_name(case: Case) -> str:
@@ -95,7 +96,7 @@ def _unknown_class(case: Case, name: str, known: Mapping[str, Rows]) -> Wait | N
 def _missing(case: Case, name: str, ref: Ref) -> Wait:
     if case.spec.dataset.inline is not None:
         message = case.observed.refused.get(("Dataset", name))
-        return refused("Dataset", name, message) if message else _waits(name)
+        return refused_child("Dataset", name, message, case.hints) if message else _waits(name)
     if not case.observed.known(ref):
         return moving(names.PENDING, f"reading Dataset {name}", SOON)
     text = f"spec.dataset.ref: there is no Dataset {name} in namespace {case.namespace}; goes on as soon as it exists"

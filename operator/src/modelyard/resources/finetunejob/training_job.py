@@ -138,7 +138,7 @@ def _answer(case: Case, now: Situation, run: Run, wait: Wait, children: tuple[Ch
 
 def _watched(case: Case, now: Situation) -> Wait:
     name, later = job_name(now.run), later_changes(case, now.run) if now.started else ""
-    queued = waits_in_queue(now.job, case.observed, ran=now.ran)
+    queued = waits_in_queue(now.job, case.observed, again=_begins(case) if now.ran else "")
     if queued is not None:
         return queued
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
@@ -155,9 +155,13 @@ def _watched(case: Case, now: Situation) -> Wait:
 
 
 def _between_pods(now: Situation, case: Case) -> str:
-    ended, progress = jobs.last_fault(now.pods, case.hints), case.status.progress
+    ended, begins = jobs.last_fault(now.pods, case.hints), _begins(case)
     if ended is not None and ended.final:
         return f"the last pod ended: {ended.message}"
-    done = progress is not None and progress.step > 0
-    begin = "goes on from the newest checkpoint, or from the start if none was saved" if done else "starts over"
-    return f"a new pod {begin}" if ended is None else f"a new pod {begin}; the one before ended: {ended.message}"
+    return f"a new pod {begins}" if ended is None else f"a new pod {begins}; the one before ended: {ended.message}"
+
+
+def _begins(case: Case) -> str:
+    """How the next pod begins, as far as it is known: what is saved, only the store knows."""
+    done = case.status.progress is not None and case.status.progress.step > 0
+    return "goes on from the newest checkpoint, or from the start if none was saved" if done else "starts over"

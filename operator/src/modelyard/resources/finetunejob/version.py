@@ -15,7 +15,8 @@ from modelyard.api.run import ModelInfo
 from modelyard.decision import Child, Fact, Manifest, Ref
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.pods import Fault
-from modelyard.resources.waiting import SOON, Wait, moving, refused, stuck, unanswered
+from modelyard.resources.refusals import refused_child
+from modelyard.resources.waiting import SOON, Wait, moving, stuck, unanswered
 
 VERIFIED_AGE = 5.0
 
@@ -88,7 +89,7 @@ def standing(case: Case, published: Published) -> Manifest | Wait:
         return found if _is_ours(found, published) else _taken(published)
     message = case.observed.refused.get(("ModelVersion", published.name))
     if message:
-        return refused("ModelVersion", published.name, message)
+        return refused_child("ModelVersion", published.name, message, case.hints)
     return moving(names.PUBLISHING, f"making ModelVersion {published.name}", 1.0)
 
 

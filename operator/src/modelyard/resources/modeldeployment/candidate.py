@@ -13,6 +13,7 @@ from modelyard.decision import Answer, Fact, Manifest
 from modelyard.resources.clock import begun, elapsed
 from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.health import (
+    HINTS,
     at_work,
     fault_of,
     is_untouched,
@@ -26,6 +27,7 @@ from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import KINDS, Situation, Version
 from modelyard.resources.modeldeployment.stable_service import version_url
 from modelyard.resources.pods import Fault
+from modelyard.resources.refusals import why_child_refused
 
 START_LIMIT = 300.0
 """Seconds without any progress after which a candidate that is not available has failed."""
@@ -138,10 +140,11 @@ def _starting(version: Version) -> Judgement:
 
 
 def _refused(s: Situation, number: int) -> Fault | None:
-    kinds = (*KINDS.values(), "Service")
-    messages = (s.observed.refused.get((kind, s.server_name(number))) for kind in kinds)
-    message = next((m for m in messages if m), "")
-    return Fault(names.QUOTA, f"the API server refused {s.server_name(number)}: {message}", False) if message else None
+    name = s.server_name(number)
+    for kind in (*KINDS.values(), "Service"):
+        if message := s.observed.refused.get((kind, name)):
+            return Fault(names.QUOTA, why_child_refused(kind, name, message, HINTS), final=False)
+    return None
 
 
 def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: datetime) -> Judgement:

@@ -12,13 +12,14 @@ from modelyard.decision import Event, Manifest
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import HUMAN
-from modelyard.resources.modeldeployment.health import answering, fault_of, pods_of, stands
+from modelyard.resources.modeldeployment.health import HINTS, answering, fault_of, pods_of, stands
 from modelyard.resources.modeldeployment.rollout import Failure, Rollout
 from modelyard.resources.modeldeployment.server import selector
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.modeldeployment.stable_service import url
 from modelyard.resources.modeldeployment.target import Target
 from modelyard.resources.pods import Fault
+from modelyard.resources.refusals import why_child_refused
 
 
 def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: Verdict, now: datetime) -> Manifest:
@@ -110,7 +111,7 @@ def _troubles(s: Situation, target: Target, rollout: Rollout) -> Iterator[Verdic
     if rollout.trial is not None:
         yield Verdict(False, rollout.trial.reason, rollout.trial.message, stalled=rollout.trial.stalled)
     for (kind, name), message in sorted(s.observed.refused.items()):
-        yield Verdict(False, names.QUOTA, f"the API server refused {kind} {name}: {message}", stalled=True)
+        yield Verdict(False, names.QUOTA, why_child_refused(kind, name, message, HINTS), stalled=True)
     if rollout.serving is not None and not stands(s, rollout.serving):
         yield _settling(s, rollout.serving)
 
