@@ -89,6 +89,24 @@ class ApiServer:
         self._children["kube-apiserver"].start()
         self._wait("kube-apiserver", f"{self.url}/readyz")
 
+    def snapshot(self) -> Path:
+        """A copy of what etcd holds now; it is away for a moment."""
+        copy = self.folder / f"snapshot-{len(list(self.folder.glob('snapshot-*')))}"
+        self._children["etcd"].stop()
+        shutil.copytree(self.folder / "etcd", copy)
+        self._children["etcd"].start()
+        self._wait("kube-apiserver", f"{self.url}/readyz")
+        return copy
+
+    def restore(self, snapshot: Path) -> None:
+        """Put an earlier state in place, as an administrator does: with the API server stopped."""
+        self.stop_apiserver()
+        self._children["etcd"].stop()
+        shutil.rmtree(self.folder / "etcd")
+        shutil.copytree(snapshot, self.folder / "etcd")
+        self._children["etcd"].start()
+        self.start_apiserver()
+
     def _start_all(self) -> None:
         etcd_url = self._start_etcd()
         self._add("kube-apiserver", self._apiserver_command(etcd_url))

@@ -12,7 +12,7 @@ from aiohttp import ClientResponseError, web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from modelyard.engine.kube import Kube
+from modelyard.engine.kube import Kube, WentBackError
 from modelyard.engine.paging import HEAVY, Pages, TooHeavyError
 from modelyard.engine.session import Session
 from modelyard.engine.slim import BARE_KINDS
@@ -65,6 +65,21 @@ async def listed(url: str, kind: str = "Job") -> list[dict[str, Any]]:
     kube = Kube(ApiClient(Configuration(host=url)))
     try:
         return await kube.list(kind)
+    finally:
+        await kube.close()
+
+
+@pytest.mark.parametrize("seen", [9, 10])
+async def test_a_listing_older_than_what_was_seen(serve: Any, seen: int) -> None:
+    url, _ = await serve([1] * 150)
+    kube = Kube(ApiClient(Configuration(host=url)))
+    kube.newest = {"Job": seen}.__getitem__
+    try:
+        if seen == 9:
+            assert len(await kube.list("Job")) == 150
+        else:
+            with pytest.raises(WentBackError, match="Job: resource version 9 is listed, 10 was seen"):
+                await kube.list("Job")
     finally:
         await kube.close()
 

@@ -30,10 +30,16 @@ class Cache:
         self._ended: OrderedDict[str, int] = OrderedDict()
         """Uid of an object that has ended -> its last version: an answer to a write of ours may come after its end."""
         self._uids: set[str] = set()
+        self._newest: dict[str, int] = defaultdict(int)
+
+    def newest(self, kind: str) -> int:
+        """The highest resource version seen of a kind."""
+        return self._newest[kind]
 
     def put(self, obj: Manifest) -> bool:
         """Remember an object unless a newer one is known, or it is nobody's here; True if it was news."""
         key = key_of(obj)
+        self._newest[key[0]] = max(self._newest[key[0]], version_of(obj))
         old = self.get(*key)
         if old is not None and version_of(old) >= version_of(obj):
             return False

@@ -74,6 +74,13 @@ class KubeError(Exception):
         self.status, self.message, self.reason = status, message, reason
 
 
+class WentBackError(Exception):
+    """A listing is older than what was seen before it: the API server's store was restored from an earlier state.
+
+    What is in memory is of a history that is no more, and newer by number than anything that comes from now on.
+    """
+
+
 class Kube:
     """Generic verbs for every kind in RESOURCES."""
 
@@ -81,6 +88,8 @@ class Kube:
         self._client = client
         self.on_write: Callable[[Manifest], None] = lambda obj: None
         """Told each object as it stands after a write of ours."""
+        self.newest: Callable[[str], int] = lambda kind: 0
+        """The highest resource version that was seen of a kind."""
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Kube:
@@ -122,7 +131,10 @@ class Kube:
         fields: str = "",
         keep: Callable[[Manifest], bool] = lambda _: True,
     ) -> list[Manifest]:
-        """All objects of a kind that are to be kept, of each what is read of it; only one page is whole at any time."""
+        """All objects of a kind that are to be kept, of each what is read of it; only one page is whole at any time.
+
+        Raises WentBackError if the API server has forgotten what it had shown.
+        """
         items: list[Manifest] = []
         chosen = {"labelSelector": selector, "fieldSelector": fields}
         query = {name: value for name, value in chosen.items() if value}
@@ -132,8 +144,11 @@ class Kube:
             sized = {**query, "limit": str(limit)}
             return await self._call("GET", kind, namespace, query=sized, wanted=wanted, most=most)
 
+        newest = self.newest(kind)
         while True:
             page = await pages.read(ask)
+            _check_order(kind, newest, str(page.get("metadata", {}).get("resourceVersion", "")))
+            newest = 0  # later pages are as old as the first
             items.extend(filter(keep, _slimmed(kind, page.get("items") or [])))
             if not (token := page.get("metadata", {}).get("continue")):
                 return items
@@ -230,6 +245,11 @@ def path_of(kind: str, namespace: str = "", name: str = "", subresource: str = "
     scope = f"/namespaces/{quote(namespace)}" if namespace and resource.namespaced else ""
     tail = f"/{quote(name)}" if name else ""
     return f"{resource.root}{scope}/{resource.plural}{tail}{subresource}"
+
+
+def _check_order(kind: str, newest: int, listed: str) -> None:
+    if listed.isdigit() and int(listed) < newest:
+        raise WentBackError(f"{kind}: resource version {listed} is listed, {newest} was seen before")
 
 
 def _slimmed(kind: str, items: list[Manifest]) -> list[Manifest]:

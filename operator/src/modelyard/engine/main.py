@@ -107,7 +107,7 @@ def _put_together(rooms: Sequence[Room], offer: Offer, settings: Settings, kube:
     credentials = Credentials(world.cache, token_service(settings), settings.platform.store_bucket)
     loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
     echo = Echo((*kinds, *KSERVE_KINDS))
-    kube.on_write = echo.expect
+    kube.on_write, kube.newest = echo.expect, world.cache.newest
     watch = Watch(kinds, engine, loop, echo)
     return Parts(
         settings,
@@ -156,15 +156,10 @@ async def _work(parts: Parts) -> None:
     await _ensure_default_profile(engine, kube)
     await parts.kserve.first_look()
     parts.watch.listed = True
-    beside = [
-        asyncio.create_task(resync_forever(engine, kube, every, parts.echo)),
-        asyncio.create_task(parts.kserve.run()),
-    ]
-    try:
-        await engine.queue.run()
-    finally:
-        for task in beside:
-            task.cancel()
+    async with asyncio.TaskGroup() as together:
+        together.create_task(engine.queue.run())
+        together.create_task(resync_forever(engine, kube, every, parts.echo, parts.watch.relisted))
+        together.create_task(parts.kserve.run())
 
 
 async def _first_listing(engine: Engine, kube: Kube) -> None:
@@ -202,6 +197,8 @@ def _stop_on_signals() -> asyncio.Event:
 def _report(done: Iterable[asyncio.Task[Any]]) -> int:
     for task in done:
         fault = task.exception() if not task.cancelled() else None
+        if isinstance(fault, BaseExceptionGroup):
+            fault = fault.exceptions[0]
         log.error("%s ended: %s", task.get_name(), fault or "the lease was lost to another operator", exc_info=fault)
     return 1
 

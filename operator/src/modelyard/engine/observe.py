@@ -13,8 +13,15 @@ from modelyard.engine.world import World
 ROUNDS = 4
 
 
+class EndlessNeedsError(Exception):
+    """A controller asks for something new in every round: what it decided would rest on half a picture."""
+
+
 async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Observed, set[Need]]:
-    """Everything the room may look at, and all that it asked for (for the reverse index)."""
+    """Everything the room may look at, and all that it asked for (for the reverse index).
+
+    Raises EndlessNeedsError if something is still asked for after the last round.
+    """
     observed = Observed(
         children=world.cache.children(obj["metadata"]["uid"], obj["metadata"].get("namespace", "")),
         pods=world.cache.pods(key),
@@ -23,13 +30,19 @@ async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Ob
     )
     asked: set[Need] = set()
     for _ in range(ROUNDS):
-        new = [need for need in dict.fromkeys(room.needs(obj, observed)) if need not in asked]
+        new = _unanswered(room, obj, observed, asked)
         if not new:
-            break
+            return observed, asked
         asked.update(new)
         world.index.add(key, new)  # before it is read: what changes while facts are asked must wake us
         observed = await _answer(observed, new, world)
+    if still := _unanswered(room, obj, observed, asked):
+        raise EndlessNeedsError(f"still asked for after {ROUNDS} rounds: {', '.join(map(str, still[:3]))}")
     return observed, asked
+
+
+def _unanswered(room: Room, obj: Manifest, observed: Observed, asked: set[Need]) -> list[Need]:
+    return [need for need in dict.fromkeys(room.needs(obj, observed)) if need not in asked]
 
 
 async def _answer(observed: Observed, needs: Sequence[Need], world: World) -> Observed:

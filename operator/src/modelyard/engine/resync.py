@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -20,20 +21,29 @@ log = logging.getLogger(__name__)
 SOON = 10.0
 
 
-async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo) -> None:
-    """Resync each `every` seconds until cancelled; once soon only mend.
+async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo, relisted: asyncio.Event) -> None:
+    """Resync each `every` seconds until cancelled; soon after the watches have listed only mend.
 
-    What is deleted after our first listing and before kopf's own is in no event. What a listing shows first must still
-    come by the watch.
+    What is deleted between two listings is in no event. What a listing shows first must still come by the watch.
+
+    Raises WentBackError.
     """
-    pause, look = SOON, mend
+    due = asyncio.get_running_loop().time() + every
+    relisted.set()  # what was deleted after our first listing and before that of the watches
     while True:
-        await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(relisted.wait(), due - asyncio.get_running_loop().time())
+        await asyncio.sleep(SOON)
+        relisted.clear()
         try:
-            mended = await look(engine, kube, echo)
-            pause, look = every, resync
+            if asyncio.get_running_loop().time() < due:
+                mended = await mend(engine, kube, echo)
+            else:
+                mended = await resync(engine, kube, echo)
+                due = asyncio.get_running_loop().time() + every
         except KubeError as fault:
             log.warning("resync: %s", fault)
+            relisted.set()
             continue
         if mended:
             metrics.RESYNC_MENDED.inc(mended)

@@ -33,6 +33,8 @@ class Watch:
         self._started = threading.Event()
         self.ready = asyncio.Event()
         """Set once kopf has started; what there was before is listed by the first resync."""
+        self.relisted = asyncio.Event()
+        """Set whenever the watches list."""
         self.listed = False
         """True once the first listing is in the cache."""
         self._threads = [
@@ -79,5 +81,7 @@ class Watch:
 
     def _take(self, type_: str | None, obj: Manifest) -> None:
         metrics.WATCH_EVENTS.labels(obj["kind"]).inc()
+        if type_ is None:
+            self.relisted.set()
         self._echo.heard(obj)
         self._engine.on_event(type_, obj)

@@ -54,6 +54,22 @@ async def test_the_first_post_is_shown_at_once_and_many_rarely() -> None:
     assert last is not None and last["step"] == 49
 
 
+async def test_many_runs_together_stay_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "EVERY", 0.0)
+    woken: list[Key] = []
+    board, runs, seconds = Board(woken.append), 100, 1.0
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    step = 0
+    while loop.time() < end:
+        step += 1
+        for run in range(runs):
+            board.post(a_caller(job=f"reviews-{run}"), steps(step))
+        await asyncio.sleep(0.05)
+    assert 0.5 * boards.BUDGET * seconds <= len(woken) <= 1.1 * boards.BUDGET * seconds
+    assert all([await shown(board, f"reviews-{run}") for run in range(20)])
+
+
 async def test_news_that_is_none_wakes_nobody() -> None:
     woken: list[Key] = []
     board = Board(woken.append)

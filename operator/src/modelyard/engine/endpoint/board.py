@@ -1,4 +1,7 @@
-"""The newest progress per run, in memory; shown to the rooms at most every few seconds, whatever pods send."""
+"""The newest progress per run, in memory; shown to the rooms at most every few seconds, whatever pods send.
+
+All runs together are shown at most BUDGET times a second: with 1,000 at work each waits 20 s for its turn, not 5.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from modelyard.engine.endpoint.callers import Caller
 
 EVERY = 5.0
 """Seconds between two states of one run that the rooms get to see."""
+BUDGET = 50.0
+"""States per second of all runs together; each is one write to the API server."""
 FETCHED, TRAINED = 2, 80
 """Percent of a run before and after the part that stock Trainer counts; the trainer image guesses the same."""
 REMEMBERED = 10_000
@@ -43,6 +48,8 @@ class Board:
     def __init__(self, wake: Callable[[Key], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._wake, self._clock = wake, clock
         self._entries: OrderedDict[Run, Entry] = OrderedDict()
+        self._free = float("-inf")
+        """When the next state may be shown."""
 
     def post(self, caller: Caller, status: TrainerStatus) -> None:
         """Remember a state; another pod starts from nothing."""
@@ -62,7 +69,7 @@ class Board:
             self._estimate(entry, now)
         if entry.timer is None:
             pause = max(0.0, entry.shown_at + EVERY - now)
-            entry.timer = asyncio.get_running_loop().call_later(pause, self._show, key)
+            entry.timer = asyncio.get_running_loop().call_later(pause, self._queue, key)
 
     async def progress(self, args: Mapping[str, str]) -> dict[str, Any] | None:
         """Fact: the state of the run of a `job` in a `namespace`, None before its first post."""
@@ -73,6 +80,18 @@ class Board:
         _, oldest = self._entries.popitem(last=False)
         if oldest.timer is not None:
             oldest.timer.cancel()
+
+    def _queue(self, key: Run) -> None:
+        """Show it in its turn."""
+        entry, now = self._entries.get(key), self._clock()
+        if entry is None:
+            return
+        turn = max(now, self._free)
+        self._free = turn + 1 / BUDGET
+        if turn <= now:
+            self._show(key)
+        else:
+            entry.timer = asyncio.get_running_loop().call_later(turn - now, self._show, key)
 
     def _show(self, key: Run) -> None:
         entry = self._entries.get(key)
