@@ -88,6 +88,7 @@ BAD_DATA: Final = "BadData"
 BAD_CONFIG: Final = "BadConfig"
 NOT_A_NUMBER: Final = "LossNotANumber"
 BAD_OUTPUT: Final = "OutputInvalid"  # what a foreign trainer left is no model that could be served
+IMAGE_TOO_OLD: Final = "TrainerImageTooOld"  # it does not know what the run asks for
 EXPORT_DIFFERS: Final = "ExportDiffers"
 OUT_OF_MEMORY: Final = "OutOfMemory"
 DISK_FULL: Final = "DiskFull"

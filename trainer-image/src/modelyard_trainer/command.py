@@ -13,11 +13,11 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from modelyard.api import run
-from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunConfig, TrainConfig
+from modelyard.api.run import Contract, ExitCode, Outcome, PrepareConfig, RunConfig, TrainConfig
 from modelyard.storage.errors import StoreError
 from modelyard.storage.store import Store
 from modelyard_trainer import machine, pipeline
-from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, from_store
+from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, from_store, image_too_old
 from modelyard_trainer.posting import poster_from_environment
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import PrepareRun, Run, TrainRun
@@ -52,15 +52,30 @@ def main() -> int:
 
 
 def read_config() -> PrepareConfig | TrainConfig:
-    """The RunConfig; BAD_CONFIG if it is missing or not valid."""
+    """The RunConfig; BAD_CONFIG if it is missing or not valid, IMAGE_TOO_OLD if it asks for more than this image knows.
+
+    What a newer operator adds and this run does not need is passed over.
+    """
     path = Path(os.environ.get("MODELYARD_CONFIG", run.CONFIG_PATH))
     adapter: TypeAdapter[PrepareConfig | TrainConfig] = TypeAdapter(RunConfig)
     try:
-        return adapter.validate_json(path.read_bytes())
+        data = path.read_bytes()
+        _check_contract(data)
+        return adapter.validate_json(data, extra="ignore")
     except OSError as fault:
         raise bad_config(f"the run's configuration cannot be read: {fault}") from fault
     except ValidationError as fault:
         raise bad_config(f"{path} is not a run's configuration: {fault}") from fault
+
+
+def _check_contract(data: bytes) -> None:
+    """Before anything else is understood: a field of a later contract may hold what this image calls invalid."""
+    try:
+        needed = Contract.model_validate_json(data).contract
+    except ValidationError:
+        return  # what is wrong is said when the whole is read
+    if needed > run.CONTRACT:
+        raise image_too_old(needed, run.CONTRACT)
 
 
 def write_outcome(outcome: Outcome) -> None:

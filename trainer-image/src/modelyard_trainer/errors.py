@@ -31,6 +31,15 @@ def bad_config(message: str) -> TrainerError:
     return TrainerError(ExitCode.BAD_CONFIG, message)
 
 
+def image_too_old(needed: int, known: int) -> TrainerError:
+    """The run asks for what came after this image."""
+    return TrainerError(
+        ExitCode.IMAGE_TOO_OLD,
+        f"the run needs contract {needed}, this trainer image knows {known}: set chart value image.trainer to the "
+        "image of the operator's release, or leave out of the spec what is newer than the image",
+    )
+
+
 def bad_output(message: str) -> TrainerError:
     """A foreign trainer left nothing that can be published."""
     return TrainerError(ExitCode.BAD_OUTPUT, f"$MODELYARD_OUTPUT: {message} (docs/foreign-trainer.md)")

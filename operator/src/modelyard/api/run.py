@@ -30,6 +30,15 @@ TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 
 
+CONTRACT = 1
+"""What this release of operator and trainer image can say to each other; raised by each new entry of CONTRACT_OF."""
+CONTRACT_OF: dict[str, int] = {}
+"""Field of a RunConfig, by dotted name -> the contract that brought it; all others came with 1.
+
+An image passes over a field that it does not know; where such a field is set, the run asks for its number.
+"""
+
+
 class ExitCode(IntEnum):
     """Exit codes of a run's pod. 10-29 end the run at once: trying again would give the same."""
 
@@ -44,6 +53,7 @@ class ExitCode(IntEnum):
     CORRUPT = 16
     STORE_DENIED = 17
     BAD_OUTPUT = 18
+    IMAGE_TOO_OLD = 19
     STORE_UNAVAILABLE = 30
     INTERRUPTED = 143
 
@@ -60,9 +70,16 @@ REASONS: dict[ExitCode, str] = {
     ExitCode.CORRUPT: names.CORRUPT,
     ExitCode.STORE_DENIED: names.STORE_DENIED,
     ExitCode.BAD_OUTPUT: names.BAD_OUTPUT,
+    ExitCode.IMAGE_TOO_OLD: names.IMAGE_TOO_OLD,
     ExitCode.STORE_UNAVAILABLE: names.STORE_UNAVAILABLE,
     ExitCode.INTERRUPTED: names.DISRUPTED,
 }
+
+
+class Contract(StatusModel):
+    """The one field of a RunConfig that every image can read."""
+
+    contract: int = 1
 
 
 class BaseModelInput(ApiModel):
@@ -83,6 +100,7 @@ class PrepareConfig(ApiModel):
     """A Dataset's Job: stages fetch, prepare, publish. The source's key comes in SOURCE_AWS_* variables."""
 
     kind: Literal["prepare"] = "prepare"
+    contract: int = Field(default=1, ge=1, description="Least contract that an image must know for this run.")
     name: str
     prefix: str = Field(description="Prefix of the prepared rows; ends in '/'.")
     store: StoreLocation
@@ -95,6 +113,7 @@ class TrainConfig(ApiModel):
     """A FineTuneJob's Job: stages fetch, load, adapt, train, evaluate, export, publish."""
 
     kind: Literal["train"] = "train"
+    contract: int = Field(default=1, ge=1, description="Least contract that an image must know for this run.")
     name: str
     run: str
     model: str
@@ -112,6 +131,20 @@ class TrainConfig(ApiModel):
 
 
 RunConfig = Annotated[PrepareConfig | TrainConfig, Field(discriminator="kind")]
+
+
+def needed_contract(config: PrepareConfig | TrainConfig) -> int:
+    """The least contract that an image must know: the highest of what is set."""
+    plain = config.dump()
+    return max((number for field, number in CONTRACT_OF.items() if _is_set(plain, field)), default=1)
+
+
+def _is_set(plain: Any, field: str) -> bool:
+    for part in field.split("."):
+        if not isinstance(plain, dict) or part not in plain:
+            return False
+        plain = plain[part]
+    return True
 
 
 class ProgressReport(StatusModel):

@@ -8,7 +8,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.common import seconds
 from modelyard.api.dataset import DatasetSpec
-from modelyard.api.run import PrepareConfig
+from modelyard.api.run import PrepareConfig, needed_contract
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
 from modelyard.resources.pod_block import resolved
@@ -83,7 +83,7 @@ def too_large(wanted: RunPlan) -> Wait | None:
 
 
 def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConfig:
-    return PrepareConfig(
+    config = PrepareConfig(
         name=obj["metadata"]["name"],
         prefix=prefix(obj, spec),
         store=store_of(platform),
@@ -91,6 +91,7 @@ def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConf
         source=spec.source,
         steps=spec.prepare,
     )
+    return config.model_copy(update={"contract": needed_contract(config)})
 
 
 def _source_secret(spec: DatasetSpec, profile: TrainingProfileSpec) -> str:

@@ -6,7 +6,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.common import seconds
 from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
-from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig
+from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig, needed_contract
 from modelyard.decision import Platform
 from modelyard.resources.finetunejob.case import Case, job_name
 from modelyard.resources.remembered import remembered
@@ -44,7 +44,7 @@ def _train_config(
     run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, namespace: str, name: str
 ) -> TrainConfig:
     """What the pod reads."""
-    return TrainConfig(
+    config = TrainConfig(
         name=name,
         run=run.id,
         model=run.model,
@@ -60,3 +60,4 @@ def _train_config(
         checkpoint_keep=spec.checkpoint.keep,
         image=pinned.image,
     )
+    return config.model_copy(update={"contract": needed_contract(config)})
