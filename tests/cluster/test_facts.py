@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.kube import Kube
@@ -50,6 +52,28 @@ async def test_the_last_refusal_of_a_pod(server: ApiServer, kube: Kube) -> None:
     ):
         kubectl.create(event)
     assert await ask(ABOUT) == {"at": "2026-11-22T10:02:00Z", "message": "maximum memory"}
+
+
+async def test_what_nodes_have_and_how_much_is_free(server: ApiServer, kube: Kube) -> None:
+    kubectl = Kubectl(server.kubeconfig)
+    kubectl.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    for name, cores in (("small", "2"), ("large", "3500m"), ("closed", "64")):
+        kubectl.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+        tell(kubectl, "node", name, {"allocatable": {"cpu": cores, "memory": "4Gi"}})
+    kubectl.ok("cordon", "closed")
+    for name, node, phase in (("runs", "large", "Running"), ("waits", "large", "Pending"), ("done", "small", "Failed")):
+        request = {"requests": {"cpu": "1500m", "memory": "1Gi"}}
+        spec = {"nodeName": node, "containers": [{"name": "x", "image": "x", "resources": request}]}
+        kubectl.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+        tell(kubectl, "pod", name, {"phase": phase})
+    found = await capacity(kube)({})
+    assert found["cpu"] == {"most": 3.5, "free": 2.0}, "0.5 are free on the large node, 2 on the small one"
+    assert found["memory"] == {"most": 4.0 * (1 << 30), "free": 4.0 * (1 << 30)}
+
+
+def tell(kubectl: Kubectl, kind: str, name: str, status: dict[str, Any]) -> None:
+    """What a kubelet writes."""
+    kubectl.ok("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
 @pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])

@@ -172,6 +172,18 @@ def ask_why_no_pod_comes(life: Life) -> None:
     life.create(smallest("Dataset", name="refused"))
     life.until("the events", lambda: audit.Permission("", "events", "list") in life.used())
     life.kube("delete", "quota", "none")
+    wait_for_room(life)
+
+
+def wait_for_room(life: Life) -> None:
+    """A scheduler that finds no node: how much is free, only the nodes tell."""
+    life.create(smallest("Dataset", name="crowded"))
+    life.until("the pod", lambda: bool(life.children("pod", "crowded")))
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    status = {"conditions": [{**told, "message": "0/1 nodes are available: 1 Insufficient cpu."}]}
+    (pod,) = life.children("pod", "crowded")
+    life.kube("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    life.until("the nodes", lambda: audit.Permission("", "nodes", "list") in life.used())
 
 
 def wait_in_a_queue(life: Life) -> None:

@@ -69,7 +69,7 @@ def test_a_gpu_that_no_node_has_free(yard: Yard) -> None:
     yard.apply(yard.stub("gpu", resources={"cpu": 0.1, "memory": "256Mi", "gpu": 1}))
     message = yard.wait_reason("finetunejob", "gpu", "Unschedulable", 60)
     assert message == (
-        "waiting: 1 GPU asked, 0 free on 1 node; lower spec.resources.gpu, add a node, or wait until one is free"
+        "waiting: 1 GPU asked, no node has any; lower spec.resources.gpu, or add a node that has as much"
     )
     with gpus(yard, 1):
         yard.wait_ready("finetunejob", "gpu", 120)

@@ -16,6 +16,7 @@ from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.endpoint.board import Board
 from modelyard.engine.facts import Facts
+from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.kserve import KServe
@@ -95,7 +96,7 @@ class Operator:
         self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
         kube = cast(Kube, self.client)
-        cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube)}
+        cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube), "capacity": capacity(kube)}
         functions = self.questions.facts(world.servers.prediction, progress=self.board.progress, **cluster)
         facts = Facts(functions, clock.seconds)
         seen = World(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))

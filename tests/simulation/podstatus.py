@@ -7,6 +7,7 @@ from tests.simulation import clock
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.schema import clone
 
+NO_ROOM = "0/1 nodes are available: 1 Insufficient memory."
 FINALIZER = "simulation/graceful"
 """Stands for graceful deletion: the pod goes when the kubelet says so."""
 WAITS: dict[str, Manifest] = {
@@ -30,7 +31,7 @@ def pod_of(owner: Manifest, name: str) -> Manifest:
 def waiting(reason: str, container: str = "trainer") -> Manifest:
     """A pod that cannot start."""
     if reason == "Unschedulable":
-        condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/1 nodes: no memory"}
+        condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": NO_ROOM}
         return {"phase": "Pending", "conditions": [condition]}
     status = {"name": container, "image": "trainer:1", "ready": False, "state": {"waiting": WAITS[reason]}}
     return {"phase": "Pending", "containerStatuses": [status]}

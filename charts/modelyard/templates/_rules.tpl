@@ -128,6 +128,12 @@
   verbs:
     - get
 - apiGroups:
+    - ''
+  resources:
+    - nodes
+  verbs:
+    - list
+- apiGroups:
     - kueue.x-k8s.io
   resources:
     - workloads

@@ -67,6 +67,7 @@ def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
         Rule("serving.kserve.io", ("clusterservingruntimes", "clusterstoragecontainers"), ("list", *WRITE)),
         Rule("", ("pods",), ("list", "watch")),
         Rule("", ("namespaces",), ("get",)),  # labels that spec.namespaces of a profile asks for
+        Rule("", ("nodes",), ("list",)),  # how much is free, when no node takes a pod
         Rule("kueue.x-k8s.io", ("workloads",), ("list",)),  # why a Job waits in its queue
         Rule("", ("events",), ("list", "create")),  # read: why a Job gets no pod stands nowhere else
         Rule("authentication.k8s.io", ("tokenreviews",), ("create",)),  # who posts to the endpoint

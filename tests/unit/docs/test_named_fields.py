@@ -15,7 +15,8 @@ import yaml
 ROOT = Path(__file__).parents[3]
 SOURCES = ("operator/src", "trainer-image/src")
 PAGES = ("README.md", "docs/*.md", "charts/modelyard/templates/NOTES.txt")
-FIELD = re.compile(r"(?<![\w./-])(?<!--field-selector )(?:spec|status)(?:\.[a-z]\w*(?:\[\w*\])?)+")
+FIELD = re.compile(r"(?<![\w./-])(?:spec|status)(?:\.[a-z]\w*(?:\[\w*\])?)+(?![\w.]*!?=)")
+"""Before a '=' it is a field selector of Kubernetes."""
 COMMAND = re.compile(r"\bkubectl((?: -n \S+| -A)*) ([a-z-]+)((?: -{1,2}\S+)*)(?: ([a-z]\S*))?")
 TARGET = re.compile(r"(?:`|^ {4})make ([a-z][a-z-]*)\b", re.MULTILINE)
 VERBS = {"apply", "create", "delete", "describe", "edit", "explain", "get", "label", "annotate", "logs", "patch"} | {

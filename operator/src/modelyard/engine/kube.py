@@ -57,6 +57,7 @@ RESOURCES: dict[str, Resource] = {
     "ClusterStorageContainer": Resource("serving.kserve.io", "v1alpha1", "clusterstoragecontainers", namespaced=False),
     "Pod": Resource("", "v1", "pods"),
     "Namespace": Resource("", "v1", "namespaces", namespaced=False),
+    "Node": Resource("", "v1", "nodes", namespaced=False),
     "Event": Resource("", "v1", "events"),
     "Secret": Resource("", "v1", "secrets"),
     "TokenReview": Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False),

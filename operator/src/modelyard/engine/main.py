@@ -22,6 +22,7 @@ from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.opening import open_endpoint, token_service
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.facts import Facts
+from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.namespace import namespace_labels
 from modelyard.engine.facts.prediction import prediction
 from modelyard.engine.facts.queue import queue_word
@@ -140,7 +141,7 @@ def _world(kube: Kube, settings: Settings, board: Board) -> World:
     )
     functions = StoreFacts(store, platform.store_bucket).functions
     functions |= {"prediction": prediction, "refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
-    functions["namespace_labels"] = namespace_labels(kube)
+    functions |= {"namespace_labels": namespace_labels(kube), "capacity": capacity(kube)}
     functions["progress"] = board.progress
     return World(kube=kube, facts=Facts(functions), platform=platform)
 

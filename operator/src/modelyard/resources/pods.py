@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES, REASONS, ExitCode, Outcome
 from modelyard.decision import Manifest
-from modelyard.resources.scheduling import why_unscheduled
+from modelyard.resources.scheduling import Capacity, why_unscheduled
 from modelyard.resources.sidecars import containers, is_ours, ours, phase
 
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
@@ -49,6 +49,7 @@ class Hints:
     """What the pods ask for."""
     profile: str = "TrainingProfile"
     """Kind of the profile whose spec.pod the pods have."""
+    capacity: Capacity = field(default_factory=dict)
 
     @property
     def disk(self) -> str:
@@ -217,7 +218,7 @@ def _pod_fault(pod: Manifest, hints: Hints) -> Fault | None:
         return _disruption(pod)
     waits = _condition(pod, "PodScheduled", "False")
     if waits is not None and waits.get("reason") == "Unschedulable" and phase(pod) == "Pending":
-        text = why_unscheduled(pod, waits.get("message", ""), hints.resources, hints.profile)
+        text = why_unscheduled(pod, waits.get("message", ""), hints.resources, hints.profile, hints.capacity)
         return Fault(names.UNSCHEDULABLE, text, final=False)
     return _killed(pod, hints) if phase(pod) == "Failed" else None
 

@@ -14,6 +14,8 @@ SOON = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 20.0
 HUMAN_PAUSE = 30.0
 """Seconds between looks at what no watch reports while a human is at work: a key, a missing folder."""
+WAITING_FOR_ROOM = 60.0
+"""Seconds after which it is told anew how much is free."""
 NEEDS_HUMAN = {names.IMAGE_PULL, names.SECRET_MISSING, names.BAD_CONFIG}
 
 
@@ -53,7 +55,8 @@ def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:
 
 def held_up(fault: Fault) -> Wait:
     """A pod that cannot start; it goes on by itself once the cause is mended."""
-    return Wait(Verdict(False, fault.reason, fault.message, stalled=fault.reason in NEEDS_HUMAN))
+    again = WAITING_FOR_ROOM if fault.reason == names.UNSCHEDULABLE else None
+    return Wait(Verdict(False, fault.reason, fault.message, stalled=fault.reason in NEEDS_HUMAN), again)
 
 
 def pause(obj: Manifest, wait: Wait, now: datetime) -> float | None:

@@ -222,6 +222,15 @@ def test_a_pod_that_cannot_start_is_named_and_recovers(state: Any, reason: str, 
     assert (yard.reason, yard.stalled, yard.births) == (names.PREPARING, False, 2)
 
 
+def test_what_waits_for_room_is_told_how_much_there_is() -> None:
+    yard = started()
+    yard.facts["capacity"] = {"memory": {"most": 1024.0, "free": 0.0}}
+    asks = [{"name": "trainer", "resources": {"requests": {"memory": "1Gi"}}}]
+    yard.pod(lambda pod: pod.unschedulable().but("spec.containers", asks))
+    yard.settle()
+    assert "1Gi memory asked, no node has any" in yard.message and "wait until" not in yard.message
+
+
 def test_a_missing_profile_is_waited_for() -> None:
     yard = lab(profile=False)
     yard.settle()

@@ -421,3 +421,15 @@ def test_an_equal_run_whose_object_was_deleted_is_made_here() -> None:
     yard.remove("Job", name)
     yard.settle()
     assert (yard.reason, yard.named("Job")) == (names.WAITING_FOR_POD, [name])
+
+
+def test_what_waits_for_room_is_told_how_much_is_free() -> None:
+    yard = started()
+    yard.facts["capacity"] = {"cpu": {"most": 2.0, "free": 0.35}}
+    asks = [{"name": "trainer", "resources": {"requests": {"cpu": "1"}}}]
+    full = "0/1 nodes are available: 1 Insufficient cpu."
+    yard.pod(lambda pod: pod.unschedulable(full).but("spec.containers", asks))
+    yard.settle()
+    assert (yard.reason, yard.stalled) == (names.UNSCHEDULABLE, False)
+    assert "1 CPU asked, at most 0.3 free on 1 node" in yard.message
+    assert yard.last.wake_after == 60, "it is told anew"

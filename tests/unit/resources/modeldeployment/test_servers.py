@@ -244,11 +244,14 @@ def test_a_stuck_rolling_update_serves_on_and_says_why() -> None:
     w.edit(a_modeldeployment(resources={"memory": "900Gi"}))
     w.turn()
     w.deployment(7)["status"].update(updatedReplicas=0)
-    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: memory"}
+    told = "0/1 nodes are available: 1 Insufficient memory."
+    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": told}
     w.pods = [a_server_pod(w.deployment(7), phase="Pending", conditions=[waits])]
+    w.capacity = {"memory": {"most": 24.0 * (1 << 30), "free": 0.0}}
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.RECONCILING) == ("True", names.UNSCHEDULABLE)
+    assert "no node has more than 24Gi; lower spec.serve.resources.memory" in w.message(names.RECONCILING)
 
 
 @pytest.mark.parametrize(

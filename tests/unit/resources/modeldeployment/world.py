@@ -33,6 +33,8 @@ class World:
     profiles: dict[str, Manifest] = field(default_factory=dict)
     """ServingProfiles by name."""
     namespace_labels: dict[str, str] = field(default_factory=dict)
+    capacity: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What nodes have."""
     asked: list[Fact] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     writes: int = 0
@@ -74,6 +76,8 @@ class World:
             return self.manifest
         if fact.name == "namespace_labels":
             return Answer(self.namespace_labels)
+        if fact.name == "capacity":
+            return Answer(self.capacity)
         args = dict(fact.args)
         assert args["sample"] == SAMPLE
         assert (

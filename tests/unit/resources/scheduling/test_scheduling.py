@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.resources.scheduling import why_unscheduled
+from modelyard.resources.scheduling import GIB, Capacity, capacity_needs, why_unscheduled
 from tests.builders import Built, a_pod
 
 END = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
@@ -60,4 +60,67 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_schedulers_sentence_in_our_words(name: str) -> None:
     pod, told, expected = CASES[name]
-    assert why_unscheduled(pod, told, "spec.resources", "TrainingProfile") == expected
+    assert why_unscheduled(pod, told, "spec.resources", "TrainingProfile", {}) == expected
+
+
+TWO_CORES = {"cpu": {"most": 2.0, "free": 0.35}, "memory": {"most": 24.2 * GIB, "free": 20.0 * GIB}}
+CPU, GPU = (
+    "0/1 nodes are available: 1 Insufficient cpu." + END,
+    "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+)
+WITH_GPU = {**TWO_CORES, "nvidia.com/gpu": {"most": 1.0, "free": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "told", "capacity", "words"),
+    [
+        (
+            asking(cpu="1"),
+            CPU,
+            TWO_CORES,
+            "1 CPU asked, at most 0.3 free on 1 node; lower spec.resources.cpu, add a node, or",
+        ),
+        (asking(cpu="500m"), CPU, TWO_CORES, "500m CPU asked, at most 0.3 free on 1 node"),
+        (
+            asking(cpu="8"),
+            CPU,
+            TWO_CORES,
+            "no node has more than 2; lower spec.resources.cpu, or add a node that has as much",
+        ),
+        (
+            asking(memory="64Gi"),
+            CPU.replace("cpu", "memory"),
+            TWO_CORES,
+            "64Gi memory asked, no node has more than 24.2Gi",
+        ),
+        (
+            asking(gpu="1"),
+            GPU,
+            TWO_CORES,
+            "1 GPU asked, no node has any; lower spec.resources.gpu, or add a node",
+        ),
+        (
+            asking(gpu="1"),
+            GPU,
+            WITH_GPU,
+            "1 GPU asked, 0 free on 1 node; lower spec.resources.gpu, add a node, or wait",
+        ),
+        (asking(cpu="0.2"), CPU, TWO_CORES, "0.2 CPU asked, less free on 1 node"),
+    ],
+)
+def test_how_much_is_free_where_it_is_known(pod: Built, told: str, capacity: Capacity, words: str) -> None:
+    assert words in why_unscheduled(pod, told, "spec.resources", "TrainingProfile", capacity)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        (CPU, True),
+        ("0/50 nodes are available: 1 Insufficient cpu, 49 node(s) had untolerated taint {a: }.", True),
+        ("0/51 nodes are available: 51 Insufficient cpu.", False),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint {a: }.", False),
+    ],
+)
+def test_nodes_are_read_only_where_too_little_is_free_and_they_are_few(told: str, asked: bool) -> None:
+    assert bool(list(capacity_needs([a_pod().unschedulable(told)]))) is asked
+    assert not list(capacity_needs([a_pod().running(), a_pod()]))

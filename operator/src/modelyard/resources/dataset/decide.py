@@ -21,6 +21,7 @@ from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
+from modelyard.resources.scheduling import capacity_in, capacity_needs
 from modelyard.resources.sidecars import phase
 from modelyard.resources.waiting import SOON, Wait, held_up, moving, stuck, unanswered, waits_for_pod
 
@@ -37,7 +38,8 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     obj = disruptions.counted(obj, spec, observed)
     yield from profiles.needs(spec.profile, obj["metadata"]["namespace"], observed)
     job = observed.child("Job", job_name(obj, spec))
-    yield from (*refusal_needs(job, jobs.pods_of(job, observed)), *queue_needs(job))
+    pods = jobs.pods_of(job, observed)
+    yield from (*refusal_needs(job, pods), *queue_needs(job), *capacity_needs(pods))
     if not _at_work(obj, spec, observed):
         yield manifest_fact(obj, spec)
 
@@ -175,7 +177,8 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
         return queued
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):
         return moving(names.PREPARING, f"Job {name} prepares the rows")
-    fault = diagnose([pod for pod in pods if is_live(pod)], _hints(spec))
+    hints = replace(_hints(spec), capacity=capacity_in(observed))
+    fault = diagnose([pod for pod in pods if is_live(pod)], hints)
     if fault is not None and fault.reason != names.DISRUPTED:
         return held_up(fault)
     denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec))

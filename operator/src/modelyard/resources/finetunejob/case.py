@@ -13,6 +13,7 @@ from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Hints
+from modelyard.resources.scheduling import capacity_in
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Case:
     def hints(self) -> Hints:
         """What to try, in the fields of this object."""
         memory = f"raise spec.resources.memory (now {self.spec.resources.memory})"
-        return Hints(memory=f"{memory} and set spec.attempt: {self.spec.attempt + 1}")
+        memory = f"{memory} and set spec.attempt: {self.spec.attempt + 1}"
+        return Hints(memory=memory, capacity=capacity_in(self.observed))
 
     def prefix(self, run: Run) -> str:
         """Everything that the run writes."""

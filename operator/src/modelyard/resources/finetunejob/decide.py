@@ -23,6 +23,7 @@ from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.queueing import queue_needs
 from modelyard.resources.refusals import refusal_needs
+from modelyard.resources.scheduling import capacity_needs
 from modelyard.resources.waiting import SOON, Wait, moving, unanswered
 
 
@@ -164,7 +165,7 @@ def _needs_of_job(case: Case, run: Run) -> Iterable[Need]:
     """The Job, and who makes it if not we; before we make it, what pods another object's Job left."""
     yield from (training_job.job_ref(case, run), training_job.config_ref(case, run))
     now = training_job.situation(case, run)
-    yield from (*refusal_needs(now.job, now.pods), *queue_needs(now.job))
+    yield from (*refusal_needs(now.job, now.pods), *queue_needs(now.job), *capacity_needs(now.pods))
     if now.foreign is not None:
         yield from twin.maker_ref(case, now.foreign)
     if now.job is None:

@@ -108,7 +108,7 @@ def judge_candidate(s: Situation, version: Version, since: str, doubted: str | N
 def _start(s: Situation, version: Version, live: Manifest | None, since: str, now: datetime) -> Judgement:
     pods = pods_of(s, version.number, template_hash(fresh_template(s, version)))
     server = s.server(version.number)
-    fault = _refused(s, version.number) or fault_of(server, live, pods) or _silence(server, now)
+    fault = _refused(s, version.number) or fault_of(s, version.number, pods) or _silence(server, now)
     late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
     if fault is None and (busy := at_work(pods)):
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting: {busy}")

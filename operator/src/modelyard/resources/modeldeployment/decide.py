@@ -17,6 +17,7 @@ from modelyard.resources.modeldeployment.situation import Situation, made_by_kse
 from modelyard.resources.modeldeployment.status import events, status_of_rollout, verdict_of
 from modelyard.resources.modeldeployment.target import choose
 from modelyard.resources.parse import spec_of, status_of
+from modelyard.resources.scheduling import capacity_needs
 
 PROBE_EVERY = 5.0
 LOOK_AGAIN = 30.0
@@ -30,6 +31,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     yield versions_select(obj["metadata"]["namespace"], spec)
     yield from profile_needs(obj, spec, observed)
     yield from (made_by_kserve(child) for child in observed.children if child["kind"] == "InferenceService")
+    yield from capacity_needs(observed.pods)
     s = situation(obj, spec, observed)
     candidate = on_trial(s, choose(s))
     if candidate is not None:

@@ -13,6 +13,7 @@ from modelyard.resources.modeldeployment.server import pinned_template, template
 from modelyard.resources.modeldeployment.situation import Situation, deployment_of
 from modelyard.resources.pods import Fault, Hints, diagnose
 from modelyard.resources.refusals import why_refused
+from modelyard.resources.scheduling import capacity_in
 
 HINTS = Hints(
     image="set the chart value image.server",
@@ -70,14 +71,15 @@ def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
     ]
 
 
-def fault_of(server: Manifest | None, live: Manifest | None, pods: list[Manifest]) -> Fault | None:
-    """What keeps a server, with its Deployment and pods, from being available, in the words of serving."""
+def fault_of(s: Situation, number: int, pods: list[Manifest]) -> Fault | None:
+    """What keeps a version's server from being available, in the words of serving; only some of its pods may count."""
+    server, live = s.server(number), s.deployment(number)
     if server is not None and live is None:
         return _kserve_fault(server)
     refused = condition(live, "ReplicaFailure")
     if refused is not None and refused["status"] == "True":
         return Fault(names.QUOTA, why_refused(refused.get("message", ""), HINTS), final=False)
-    fault = diagnose(pods, HINTS)
+    fault = diagnose(pods, replace(HINTS, capacity=capacity_in(s.observed)))
     if fault is not None and fault.reason == names.TRAINER_FAILED:
         return replace(fault, reason=names.LOAD_FAILED)
     return fault

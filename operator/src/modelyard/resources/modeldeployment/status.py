@@ -87,7 +87,7 @@ def _serving(s: Situation, number: int) -> Verdict:
     if server is None and number not in s.versions:
         text = f"the server of version {number} is gone and ModelVersion {s.spec.model.name}-{number} does not exist"
         return Verdict(False, names.VERSION_NOT_FOUND, f"{text}: set spec.model to another version", stalled=True)
-    fault = fault_of(server, s.deployment(number), pods_of(s, number))
+    fault = fault_of(s, number, pods_of(s, number))
     if fault is None:
         return Verdict(False, names.WAITING_FOR_POD, f"version {number} should serve; none of its pods is available")
     text = f"version {number} does not serve: {fault.message}{_and_its_artifacts(s, number)}"
@@ -126,7 +126,7 @@ def _failed(failure: Failure, serving: int | None) -> Verdict:
 
 
 def _settling(s: Situation, number: int) -> Verdict:
-    fault = fault_of(s.server(number), s.deployment(number), pods_of(s, number))
+    fault = fault_of(s, number, pods_of(s, number))
     count = answering(s, number)
     text = f"{count} pods are available, {s.replicas} wanted, old ones may be going"
     if fault is not None:
