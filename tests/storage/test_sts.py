@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from minio.credentials import StaticProvider
@@ -85,6 +87,21 @@ def test_nothing_was_changed_by_the_refused(limited: Store, store: Store, bucket
     assert store.get(bucket, f"{ROWS}file") == store.get(bucket, f"{OTHER}file") == b"theirs"
 
 
+def test_keys_end_after_an_hour(minio: MinioServer, bucket: str) -> None:
+    sts = Sts(StoreConnection(endpoint=minio.url), minio.access_key, minio.secret_key)
+    end = sts.keys(Access((Place(bucket, OWN),)), "m-1").expiration
+    assert 3500 < (end.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds() <= 3601
+
+
+@pytest.mark.parametrize("role", ["", "arn:aws:iam::1:role/modelyard"])
+def test_the_role_is_asked_for_where_one_is_set(plain: str, role: str) -> None:
+    STATUS[0] = 200
+    ASKED.clear()
+    with pytest.raises(NoSts):
+        Sts(StoreConnection(endpoint=plain), "key", "secret", role).keys(Access((Place("b", "p/"),)), "session")
+    assert ASKED.get("RoleArn", "") == role and ASKED["DurationSeconds"] == "3600"
+
+
 def test_a_wrong_key_gets_none(minio: MinioServer) -> None:
     with pytest.raises(NoSts, match="HTTP 40"):
         Sts(StoreConnection(endpoint=minio.url), minio.access_key, "wrong-secret").keys(
@@ -102,6 +119,7 @@ class Plain(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         status = STATUS[0]
+        ASKED.update(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
         self.send_response(status)
         self.end_headers()
         self.wfile.write(b"<html>not here</html>" if status == 200 else b"")
@@ -111,6 +129,8 @@ class Plain(BaseHTTPRequestHandler):
 
 
 STATUS = [200]
+ASKED: dict[str, str] = {}
+"""What the last request asked for."""
 
 
 @pytest.fixture
