@@ -7,6 +7,7 @@ import json
 from tests import argocd
 from tests.e2e.yard import Manifest, Yard, dataset, deployment
 
+IN_ORDER = True
 MARKS = {
     "labels": {"app.kubernetes.io/instance": "shop", "argocd.argoproj.io/instance": "shop", "team": "blue"},
     "annotations": {"argocd.argoproj.io/tracking-id": "shop:modelyard.dev/FineTuneJob:team/marked", "note": "mine"},

@@ -27,6 +27,7 @@ from tests.stubtrainer.behaviour import Behaviour
 STAND_IN = f"{sys.executable} -m tests.localcluster kserve-standin"
 COMMAND = shlex.split(os.environ.get("MODELYARD_TEST_KSERVE", STAND_IN))
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
+IN_ORDER = True
 LABELS = ["good", "bad", "plain"]
 GRPC = """
 import sys, grpc
