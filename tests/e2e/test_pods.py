@@ -22,14 +22,11 @@ def rows(yard: Yard) -> None:
 
 
 def test_image_that_cannot_be_pulled(yard: Yard) -> None:
-    profile = f"broken-{yard.namespace}"
-    image = {"trainer": {"image": "localhost:5000/no-such-image:1"}}
-    yard.cluster.apply({"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": profile}, "spec": image})
-    yard.apply(finetunejob("pull", "rows", profile=profile))
-    message = yard.wait_reason("finetunejob", "pull", "ImagePullFailed", 120)
-    assert "localhost:5000/no-such-image:1" in message and "trainer.image" in message
-    yard.delete("finetunejob", "pull")
-    yard.cluster.kube("delete", "trainingprofile", profile)
+    with yard.stub_profile("broken", trainer={"image": "localhost:5000/no-such-image:1"}) as profile:
+        yard.apply(finetunejob("pull", "rows", profile=profile))
+        message = yard.wait_reason("finetunejob", "pull", "ImagePullFailed", 120)
+        assert "localhost:5000/no-such-image:1" in message and "trainer.image" in message
+        yard.delete("finetunejob", "pull")
 
 
 def test_out_of_memory_says_what_to_raise(yard: Yard) -> None:
