@@ -25,8 +25,22 @@ from modelyard.names import DEFAULT_PROFILE
 class Columns(ApiModel):
     """Which columns of the source hold what the task needs."""
 
-    text: str = Field(default="text", min_length=1, max_length=253, description="Column with the text.")
-    label: str = Field(default="label", min_length=1, max_length=253, description="Column with the class.")
+    text: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Column with the text; left out: text."
+    )
+    label: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Column with the class; left out: label."
+    )
+
+    @property
+    def text_column(self) -> str:
+        """The name that is looked for. It is no default of the schema: other tasks will have other columns."""
+        return self.text or "text"
+
+    @property
+    def label_column(self) -> str:
+        """The name that is looked for."""
+        return self.label or "label"
 
 
 class S3Source(ApiModel):

@@ -52,7 +52,7 @@ class Wanted:
     @classmethod
     def of(cls, columns: Columns, group: str | None, group_field: str) -> Wanted:
         """From the user's columns and the split's groupBy."""
-        return cls(columns.text, columns.label, group, group_field)
+        return cls(columns.text_column, columns.label_column, group, group_field)
 
     def fields(self) -> dict[str, str]:
         """Field of the spec -> column."""

@@ -22,7 +22,7 @@ REASONS = ("conflicting", "duplicate", "empty", "leaked", "short")
 def execute(run: PrepareRun) -> None:
     """Leave a folder with the rows of each side, ready to be published."""
     config, removed = run.config, Counter[str]()
-    notes = Notes(config.source.columns.label)
+    notes = Notes(config.source.columns.label_column)
     sides = apply_steps(_rows(run, removed, notes), config.steps, removed, notes)
     notes.add_empty(removed["empty"])
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
