@@ -127,9 +127,11 @@ def a_modeldeployment(version: int | None = None, name: str = MODEL, **serve: An
     }
 
 
-def serving(number: int, name: str = MODEL, **status: Any) -> Manifest:
-    """A ModelDeployment that serves a version."""
-    return {**a_modeldeployment(name=name), "status": {"serving": number, **status}}
+def serving(number: int, name: str = MODEL, **others: int) -> Manifest:
+    """A ModelDeployment that serves a version; `others` are states and the numbers that are in them."""
+    said = [{"number": n, "state": state, "since": stamp(NOW)} for state, n in others.items()]
+    first = {"number": number, "state": "serving", "weight": 100, "since": stamp(NOW)}
+    return {**a_modeldeployment(name=name), "status": {"versions": [first, *said]}}
 
 
 def make_available(deployment: Manifest, at: datetime = NOW) -> Manifest:

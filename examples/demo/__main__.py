@@ -70,7 +70,9 @@ def target(options: argparse.Namespace) -> Cluster:
 
 def serves(number: int) -> Callable[[dict[str, Any]], bool]:
     """True for a deployment that serves this version."""
-    return lambda obj: bool(obj["status"].get("serving") == number)
+    return lambda obj: any(
+        version["number"] == number and version["state"] == "serving" for version in obj["status"].get("versions", ())
+    )
 
 
 def step(title: str, work: Callable[[], T]) -> T:

@@ -22,6 +22,7 @@ from tests.localcluster.kserve_standin.api import Api
 from tests.localcluster.kserve_standin.crds import definitions
 from tests.localcluster.minio import MinioServer
 from tests.localcluster.waiting import wait_until
+from tests.served import number_in
 
 KINDS = ("clusterservingruntimes", "clusterstoragecontainers")
 OURS = "modelyard.dev/installation=ops"
@@ -86,7 +87,7 @@ def test_a_pod_that_is_called_ready_gets_no_traffic_until_it_answered(tmp_path: 
         call_ready(found.admin)
         wait_until(lambda: "Ready=True" in services(found.admin), "Ready as KServe says it", 30)
         wait_until(lambda: "is available and is asked soon" in told(found.admin), "the trial", 30)
-        assert not status(found.admin).get("serving") and status(found.admin)["backend"] == "kserve"
+        assert number_in({"status": status(found.admin)}) is None and status(found.admin)["backend"] == "kserve"
         assert found.admin.run("-n", "default", "get", "service", "reviews").returncode
         found.admin.ok("-n", "default", "delete", "inferenceservices", "reviews-v1")
         wait_until(lambda: "reviews-v1" in services(found.admin), "the InferenceService that was deleted", 30)

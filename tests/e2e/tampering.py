@@ -12,6 +12,7 @@ from examples.demo import install
 from examples.demo.cluster import Cluster
 from modelyard.api import layout
 from tests.e2e.yard import Manifest, Yard
+from tests.served import number_in
 
 FILE = "model.onnx"
 
@@ -40,5 +41,5 @@ def never_serves(yard: Yard, tampered: Manifest) -> None:
     name = tampered["metadata"]["name"]
     yard.apply(tampered)
     assert FILE in yard.wait_reason("modeldeployment", name, "ArtifactsCorrupt", 120)
-    assert not (yard.get("modeldeployment", name) or {})["status"].get("serving")
+    assert number_in(yard.get("modeldeployment", name)) is None
     yard.delete("modeldeployment", name)

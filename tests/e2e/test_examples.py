@@ -9,6 +9,7 @@ import pytest
 from examples.demo import data, install, report
 from examples.demo.cluster import Cluster
 from tests.e2e.yard import Yard
+from tests.served import number_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROWS = 7500
@@ -27,6 +28,6 @@ def test_sentiment(cluster: Cluster, yard: Yard) -> None:
     baselines = report.run_report(cluster, version)["baselines"]
     assert reached >= 0.65
     assert reached > baselines["tfidf_logistic_regression"] > baselines["majority"]
-    yard.wait("modeldeployment", "sentiment", lambda o: o["status"].get("serving") == 1, 180)
+    yard.wait("modeldeployment", "sentiment", lambda o: number_in(o) == 1, 180)
     answer = yard.predict("sentiment", "sentiment", list(report.SENTENCES))
     assert [found["label"] for found in answer["predictions"]][:2] == ["negative", "positive"]

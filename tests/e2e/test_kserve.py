@@ -22,6 +22,7 @@ from tests.e2e.runs import wait_for
 from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.yard import Manifest, Yard, dataset
 from tests.e2e.yard import deployment as a_deployment
+from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
 STAND_IN = f"{sys.executable} -m tests.localcluster kserve-standin"
@@ -93,7 +94,7 @@ def test_grpc_through_the_stable_service(yard: Yard) -> None:
 def test_the_next_version_takes_over(yard: Yard) -> None:
     yard.apply(yard.stub("tiny", behaviour=Behaviour(steps=21)))
     story = serving(yard, "tiny", 2)
-    assert story["status"]["previous"] == 1
+    assert number_in(story, "draining") == 1
     assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
     wait_for(lambda: yard.get("inferenceservice", "tiny-v1") is None, 90)
     assert yard.get("inferenceservice", "tiny-v2") is not None
@@ -152,7 +153,7 @@ def deployment(name: str, model: str, **model_fields: int) -> Manifest:
 
 def serving(yard: Yard, name: str, number: int) -> Manifest:
     """The ModelDeployment once this version has the traffic."""
-    return yard.wait("modeldeployment", name, lambda o: is_current(o) and o["status"].get("serving") == number, 240)
+    return yard.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 240)
 
 
 def answers(yard: Yard, name: str) -> str:

@@ -12,6 +12,7 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
 from tests.e2e.tinybase import base_files
 from tests.e2e.yard import API, Yard, dataset, deployment, finetunejob
+from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
 
@@ -64,7 +65,7 @@ def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> No
     assert "the highest, 1, has failed its gate" in yard.wait_reason("modeldeployment", "weak", "NoPassedVersion", 60)
     lower = {"gate": {"require": [{"metric": "macro_f1", "min": 0.0}]}}
     yard.patch("finetunejob", "weak", {"evaluate": lower})
-    yard.wait("modeldeployment", "weak", lambda o: o["status"].get("serving") == 1, 180)
+    yard.wait("modeldeployment", "weak", lambda o: number_in(o) == 1, 180)
 
 
 def test_two_jobs_for_one_model_at_once_get_two_numbers(yard: Yard) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.whole import wait_until_whole
 from tests.e2e.yard import Manifest, Yard, dataset, deployment
 from tests.localcluster import cluster as parts
+from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
 SLOW = Behaviour(steps=40, seconds_per_step=0.5)
@@ -38,7 +39,7 @@ def served(yard: Yard) -> str:
     """A small version that is served."""
     yard.apply(yard.stub("kept"), deployment("kept", "kept"))
     yard.wait_ready("finetunejob", "kept")
-    yard.wait("modeldeployment", "kept", lambda o: o["status"].get("serving") == 1, 180)
+    yard.wait("modeldeployment", "kept", lambda o: number_in(o) == 1, 180)
     return "kept"
 
 

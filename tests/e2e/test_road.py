@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from examples.demo.follow import is_current
 from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
+from tests.served import number_in
 
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
 LABELS = ["good", "bad", "plain"]
@@ -72,4 +73,4 @@ def test_a_change_makes_the_next_version_and_a_pin_the_old_one(yard: Yard) -> No
 
 
 def _wait_serving(yard: Yard, name: str, number: int) -> Manifest:
-    return yard.wait("modeldeployment", name, lambda o: is_current(o) and o["status"].get("serving") == number, 180)
+    return yard.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 180)

@@ -17,6 +17,7 @@ from modelyard.storage.store import Store
 from tests.e2e.conftest import ENDPOINT
 from tests.e2e.yard import Manifest, Yard, dataset, deployment, tiny_rows
 from tests.localcluster.pki import Authority, Subject
+from tests.served import number_in
 
 FRONT = Path(__file__).with_name("front.py")
 CLUSTER_DOMAIN = "cluster.local"
@@ -122,7 +123,7 @@ def test_the_installations_store_behind_an_own_authority_and_a_proxy(
         yard.wait_ready("dataset", "behind", 120)
         yard.apply(yard.stub("behind", "behind"), deployment("behind", "behind"))
         yard.wait_ready("finetunejob", "behind", 120)
-        yard.wait("modeldeployment", "behind", lambda o: o.get("status", {}).get("serving") == 1, 180)
+        yard.wait("modeldeployment", "behind", lambda o: number_in(o) == 1, 180)
         asked = {line.split()[0] for line in yard.kube("logs", "front").splitlines()}
         pods = json.loads(cluster.kube("get", "pods", "-A", "-o", "json"))["items"]
         labels_of = {pod["status"].get("podIP"): pod["metadata"].get("labels", {}) for pod in pods}
@@ -160,5 +161,5 @@ def test_a_server_that_the_operator_cannot_reach(cluster: Cluster, yard: Yard) -
             "NetworkPolicy",
         ):
             assert part in message, message
-        assert "failed" not in (yard.get("modeldeployment", "apart") or {})["status"]
-    yard.wait("modeldeployment", "apart", lambda o: o["status"].get("serving") == 1, 60)
+        assert number_in(yard.get("modeldeployment", "apart"), "failed") is None
+    yard.wait("modeldeployment", "apart", lambda o: number_in(o) == 1, 60)

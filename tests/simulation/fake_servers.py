@@ -29,10 +29,17 @@ class FakeServers:
         self.players: dict[str, ServerPlayer] = {}
         self.answered: set[tuple[str, str, str]] = set()
         """(namespace, ModelDeployment, version) that once answered as itself."""
+        self.reached: set[str] = set()
+        """Services (uid) whose address has answered."""
+        self._known_at: dict[str, float] = {}
+        """Service (uid) -> second from which its address is known."""
+        self._rng = fates.rng("network")
         api.watchers.append(self._on_change)
 
     def _on_change(self, type_: str, obj: Manifest) -> None:
         uid = obj["metadata"]["uid"]
+        if obj["kind"] == "Service" and type_ == "ADDED":
+            self._known_at[uid] = clock.seconds() + self._rng.uniform(0.0, 3.0)
         if obj["kind"] == "Pod" and "deletionTimestamp" in obj["metadata"]:
             uid = obj["metadata"]["ownerReferences"][0]["uid"]
         elif obj["kind"] == "Deployment" and type_ == "ADDED":
@@ -56,6 +63,20 @@ class FakeServers:
             labels = service["spec"]["selector"] if service else {}
             self.answered.add((namespace, labels[names.LABEL_DEPLOYMENT], version))
         return {"version": version, "prediction": []}
+
+    async def address(self, args: Mapping[str, str]) -> bool:
+        """The fact: does a Service's address answer? A new one is not known to nodes and DNS at once."""
+        await asyncio.sleep(0.05)
+        name, namespace = str(urlsplit(args["url"]).hostname).split(".")[:2]
+        service = self.api.look("Service", namespace, name)
+        if service is None or not self.is_known(service) or self._behind(service) is None:
+            raise FactError(names.SERVER_UNREACHABLE, f"{args['url']} gave no answer")
+        self.reached.add(service["metadata"]["uid"])
+        return True
+
+    def is_known(self, service: Manifest) -> bool:
+        """True once nodes and DNS know a Service."""
+        return clock.seconds() >= self._known_at.get(service["metadata"]["uid"], 0.0)
 
     def _behind(self, service: Manifest) -> ServerPlayer | None:
         wanted = service["spec"]["selector"].items()

@@ -9,6 +9,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
+from tests.served import number_in
 from tests.simulation import clock
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.fake_servers import FakeServers
@@ -91,7 +92,7 @@ class Invariants:
         self._gone.add((namespace, spec["model"], spec["number"]))
         for deployment in self._api.all("ModelDeployment"):
             same = deployment["metadata"]["namespace"] == namespace
-            serves = deployment.get("status", {}).get("serving") == spec["number"]
+            serves = number_in(deployment) == spec["number"]
             if same and serves and deployment["spec"]["model"]["name"] == spec["model"]:
                 self._story.breaks(f"{before['metadata']['name']} goes, {deployment['metadata']['name']} serves it")
 

@@ -97,7 +97,8 @@ class Operator:
         self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
         kube = cast(Kube, self.client)
         cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube), "capacity": capacity(kube)}
-        functions = self.questions.facts(world.servers.prediction, progress=self.board.progress, **cluster)
+        cluster |= {"address": world.servers.address, "progress": self.board.progress}
+        functions = self.questions.facts(world.servers.prediction, **cluster)
         facts = Facts(functions, clock.seconds)
         seen = World(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
         self.engine = Engine(ROOMS, seen, fence=self.fence)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
+from tests.served import number_in
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import BUCKET
 from tests.simulation.schema import OURS
@@ -73,7 +74,7 @@ def _decided(life: Life, obj: Manifest) -> Iterator[str]:
 
 def _crashes(life: Life, obj: Manifest) -> bool:
     """A whole version that serves already may crash for ever: its kubelet goes on trying."""
-    serving, model = obj.get("status", {}).get("serving"), obj["spec"].get("model", {}).get("name")
+    serving, model = number_in(obj), obj["spec"].get("model", {}).get("name")
     version = life.api.look("ModelVersion", obj["metadata"].get("namespace", ""), f"{model}-{serving}")
     whole = serving is not None and (version is None or not condition(version, names.STALLED))
     return whole and condition(obj, names.RECONCILING).get("reason") == names.LOAD_FAILED

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard import names
 from modelyard.decision import Manifest
+from tests.served import number_in
 
 if TYPE_CHECKING:
     from tests.simulation.life import Life
@@ -21,10 +22,10 @@ def wrong_deployments(life: Life) -> Iterator[str]:
 
 def _wrong(life: Life, obj: Manifest) -> Iterator[str]:
     status = obj["status"]
-    serving, wanted = status.get("serving"), _wanted(life, obj)
+    serving, wanted, candidate = number_in(obj), _wanted(life, obj), number_in(obj, "candidate")
     yield from _servers(life, obj, serving)
-    if status.get("candidate") is not None:
-        yield f"candidate {status['candidate']} is still on trial: {status['conditions']}"
+    if candidate is not None:
+        yield f"candidate {candidate} is still on trial: {status['conditions']}"
     if wanted is not None and serving != wanted and not _may_have_failed(life, obj, wanted):
         yield f"serves {serving}, should serve {wanted}: {status}"
     if wanted is not None and serving == wanted and _ready(obj)["status"] != "True" and _good(life, obj, wanted):
@@ -40,7 +41,7 @@ def _servers(life: Life, obj: Manifest, serving: int | None) -> Iterator[str]:
         yield f"status says {serving}, the Service selects {selected}"
     owned = [d for d in life.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
     numbers = sorted(d["metadata"]["labels"][names.LABEL_VERSION] for d in owned)
-    kept = {str(serving), str(obj["status"].get("candidate"))}
+    kept = {str(serving), str(number_in(obj, "candidate"))}
     if set(numbers) - kept:
         yield f"servers {numbers} are left, {serving} serves"
 
@@ -48,7 +49,7 @@ def _servers(life: Life, obj: Manifest, serving: int | None) -> Iterator[str]:
 def _wanted(life: Life, obj: Manifest) -> int | None:
     """The version that has to be served; None where history or nothing decides."""
     model: dict[str, Any] = obj["spec"]["model"]
-    serving: int | None = obj["status"].get("serving")
+    serving = number_in(obj)
     versions = {v["spec"]["number"]: v for v in life.api.all("ModelVersion") if v["spec"]["model"] == model["name"]}
     if "version" in model:
         pinned = versions.get(model["version"])
@@ -65,7 +66,7 @@ def _wanted(life: Life, obj: Manifest) -> int | None:
 def _may_have_failed(life: Life, obj: Manifest, wanted: int) -> bool:
     # A process that starts while its clock is wrong by hours cannot know how long a trial has lasted.
     jumped = any(name.endswith("/clock_jump") for name in life.chances.struck)
-    return obj["status"].get("failed") == wanted and (jumped or not _good(life, obj, wanted))
+    return number_in(obj, "failed") == wanted and (jumped or not _good(life, obj, wanted))
 
 
 def _good(life: Life, obj: Manifest, number: int) -> bool:

@@ -52,8 +52,15 @@ def test_scores_of_the_newest_version() -> None:
     assert found == {("modelyard_version_score", "team", "reviews", "10", "macro_f1"): 0.1}
 
 
+def said(number: int, state: str, **more: Any) -> Manifest:
+    return {"versions": [{"number": number, "state": state, **more}]}
+
+
+SERVES_7 = said(7, "serving")
+
+
 def test_what_serves_and_which_watch_is_behind() -> None:
-    found = shown(obj("ModelDeployment", "shop", {"model": {"name": "reviews"}}, {"serving": 7}))
+    found = shown(obj("ModelDeployment", "shop", {"model": {"name": "reviews"}}, SERVES_7))
     assert found["modelyard_serving_version", "team", "shop", "reviews"] == 7
     assert found["modelyard_watch_lag_seconds", "Job"] == 3.0
 
@@ -92,15 +99,16 @@ def test_resumes_gates_and_rollouts() -> None:
     count(obj("FineTuneJob", "a"), run("Running", resumes=1), run("Running", resumes=3))
     count(obj("ModelVersion", "v"), {"gate": "passed"}, {"gate": "failed"})
     count(obj("ModelVersion", "v"), {"gate": "failed"}, {"gate": "failed", "deployedBy": ["x"]})
-    count(obj("ModelDeployment", "d"), {"serving": 6}, {"serving": 7})
-    count(obj("ModelDeployment", "d"), {"serving": 7}, {"serving": 7, "candidate": 8})
+    count(obj("ModelDeployment", "d"), said(6, "serving"), SERVES_7)
+    starts_8 = {"versions": [*SERVES_7["versions"], *said(8, "candidate")["versions"]]}
+    count(obj("ModelDeployment", "d"), SERVES_7, starts_8)
     assert [value(name, **labels) - before[name] for name, labels in names.items()] == [2, 1, 1]
 
 
 def test_a_failed_candidate_is_counted_once_per_try() -> None:
     labels = {"namespace": "team", "outcome": "failed"}
     before = value("modelyard_rollouts_total", **labels)
-    failed = {"failed": 8, "failedGeneration": 1}
-    for old, new in (({}, failed), (failed, failed), (failed, {**failed, "failedGeneration": 2})):
+    failed = said(8, "failed", generation=1)
+    for old, new in (({}, failed), (failed, failed), (failed, said(8, "failed", generation=2))):
         count(obj("ModelDeployment", "d"), old, new)
     assert value("modelyard_rollouts_total", **labels) == before + 2

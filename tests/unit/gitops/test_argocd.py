@@ -57,7 +57,7 @@ def test_what_the_actions_write() -> None:
     assert argocd.press("delete-artifacts-with-object", version)["spec"]["deletionPolicy"] == "delete"
     assert argocd.press("keep-artifacts", version)["spec"]["deletionPolicy"] == "retain"
     served = an_object("ModelDeployment", "Serving", model={"name": "m", "follow": "latest-passed"})
-    served["status"]["serving"] = 4
+    served["status"]["versions"] = [{"number": 5, "state": "candidate"}, {"number": 4, "state": "serving"}]
     assert argocd.actions(served)["pin-serving-version"]
     pinned = argocd.press("pin-serving-version", served)
     assert pinned["spec"]["model"] == {"name": "m", "version": 4}

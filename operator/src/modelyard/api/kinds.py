@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modelyard.api.common import ApiModel, CommonStatus
 from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
-from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import CANDIDATE, SERVING, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.api.servingprofile import ServingProfileSpec, ServingProfileStatus
 from modelyard.api.trainingprofile import TrainingProfileSpec, TrainingProfileStatus
@@ -38,6 +38,10 @@ class Kind:
     """Paths of wanted replicas, replicas and label selector, for autoscalers and `kubectl scale`."""
     rules: tuple[tuple[str, str], ...] = ()
     """CEL rules at the root, where metadata.name is visible."""
+
+
+def _number_in(state: str, field: str = "number") -> str:
+    return f'.status.versions[?(@.state=="{state}")].{field}'
 
 
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
@@ -97,8 +101,9 @@ MODELDEPLOYMENT = Kind(
     "ModelDeployment", "modeldeployments", "mdep", ModelDeploymentSpec, ModelDeploymentStatus,
     (
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
-        Column("Version", ".status.serving", "integer"),
-        Column("Candidate", ".status.candidate", "integer"),
+        Column("Version", _number_in(SERVING), "integer"),
+        Column("Weight", _number_in(SERVING, "weight"), "integer", wide=True),
+        Column("Candidate", _number_in(CANDIDATE), "integer"),
         Column("URL", ".status.url"),
         Column("Backend", ".status.backend", wide=True),
         REASON, AGE,

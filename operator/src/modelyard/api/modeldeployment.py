@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, ObjectName, cel
+from modelyard.api.common import ApiModel, CommonStatus, DnsLabel, Memory, ObjectName, StatusModel, cel
 from modelyard.names import DEFAULT_PROFILE
 
 
@@ -72,23 +72,65 @@ class ModelDeploymentSpec(ApiModel):
     serve: Serve = Field(default_factory=Serve)
 
 
+SERVING, CANDIDATE, DRAINING, FAILED = "serving", "candidate", "draining", "failed"
+STATES = {
+    SERVING: "the stable address sends its requests to it",
+    CANDIDATE: "it is started and asked, and gets no requests before it answered as itself",
+    DRAINING: "requests go elsewhere by now; it is kept for those under way",
+    FAILED: "it was a candidate that failed; nothing of it runs, and it is not tried again as it is",
+}
+"""Every word of `state`; others may come, and whoever reads one that is not known takes it for something that runs."""
+
+
+class VersionStatus(StatusModel):
+    """One version of the model as this ModelDeployment has it."""
+
+    number: int = Field(description="Number of the version.")
+    state: str = Field(
+        max_length=32,
+        description="; ".join(f"{state}: {text}" for state, text in STATES.items())
+        + ". More words may come: take one that you do not know for a version that runs.",
+    )
+    weight: int = Field(default=0, ge=0, le=100, description="Percent of the stable address's requests that it gets.")
+    since: str = Field(description="Since when it is in this state.", json_schema_extra={"format": "date-time"})
+    reason: str | None = Field(default=None, max_length=1024, description="Why it is in this state, one word.")
+    message: str | None = Field(
+        default=None, max_length=32768, description="Why it is in this state, and what to try if it failed."
+    )
+    generation: int | None = Field(default=None, description="Generation of the spec under which it is or was tried.")
+    template: str | None = Field(default=None, description="Hash of the pod template that it failed with.")
+    doubted_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
+
+
 class ModelDeploymentStatus(CommonStatus):
     """What is served."""
 
-    serving: int | None = Field(default=None, description="Version that gets all traffic.")
-    candidate: int | None = Field(default=None, description="Version that is being started and probed.")
-    failed: int | None = Field(default=None, description="Last candidate that failed; not tried again as it is.")
-    failed_generation: int | None = Field(default=None, description="Generation in which it failed.")
-    failed_template: str | None = Field(default=None, description="Hash of the pod template that it failed with.")
-    failed_reason: str | None = Field(default=None, description="Why it failed, one word.")
-    failed_message: str | None = Field(default=None, description="Why it failed, and what to try.")
-    candidate_since: str | None = Field(default=None, description="When the candidate was started.")
-    suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
-    previous: int | None = Field(default=None, description="Version that served before; it drains for a moment.")
-    switched_at: str | None = Field(default=None, description="When traffic moved from `previous` to `serving`.")
+    versions: list[VersionStatus] = Field(
+        default_factory=list,
+        description="The versions that run here, and the last one that failed; each number once.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
+    )
     replicas: int | None = Field(default=None, description="Pods of the serving version that exist.")
     selector: str | None = Field(default=None, description="Labels of the serving version's pods, for autoscalers.")
     url: str | None = Field(default=None, description="Stable address inside the cluster.")
     backend: Backend | None = Field(
         default=None, description="What runs the servers; chosen at the first one, changed by spec.serve.backend only."
     )
+
+    def of(self, number: int) -> VersionStatus | None:
+        """What is said about a version."""
+        return next((version for version in self.versions if version.number == number), None)
+
+    def first(self, state: str) -> VersionStatus | None:
+        """The first version in a state."""
+        return next((version for version in self.versions if version.state == state), None)
+
+    def number(self, state: str) -> int | None:
+        """Number of the first version in a state."""
+        found = self.first(state)
+        return None if found is None else found.number
+
+
+def version_in(status: dict[str, Any], state: str) -> dict[str, Any]:
+    """The first version in a state, of a status as the API server shows it; empty if there is none."""
+    return next((version for version in status.get("versions", ()) if version["state"] == state), {})

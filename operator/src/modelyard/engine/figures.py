@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from modelyard import names
 from modelyard.api.kinds import KINDS
+from modelyard.api.modeldeployment import FAILED, SERVING, version_in
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Cache
@@ -66,7 +67,7 @@ class Figures(Collector):
         found = (
             ((meta["namespace"], meta["name"], obj["spec"]["model"]["name"]), float(number))
             for obj in self._cache.all("ModelDeployment")
-            if (number := obj.get("status", {}).get("serving")) and (meta := obj["metadata"])
+            if (number := version_in(obj.get("status", {}), SERVING).get("number")) and (meta := obj["metadata"])
         )
         labels = ("namespace", "deployment", "model")
         return _family("serving_version", "Number of the version that gets the traffic", labels, found)
@@ -113,11 +114,13 @@ def _count_gate(namespace: str, old: Manifest, new: Manifest) -> None:
 
 
 def _count_rollout(namespace: str, old: Manifest, new: Manifest) -> None:
-    if new.get("serving") and new["serving"] != old.get("serving"):
-        metrics.ROLLOUTS.labels(namespace, "served").inc()
-    tried = ("failed", "failedGeneration", "failedTemplate")
-    if new.get("failed") and any(new.get(field) != old.get(field) for field in tried):
-        metrics.ROLLOUTS.labels(namespace, "failed").inc()
+    for state, outcome, about in (
+        (SERVING, "served", ("number",)),
+        (FAILED, "failed", ("number", "generation", "template")),
+    ):
+        before, now = version_in(old, state), version_in(new, state)
+        if now and any(now.get(field) != before.get(field) for field in about):
+            metrics.ROLLOUTS.labels(namespace, outcome).inc()
 
 
 COUNTED: dict[str, Callable[[str, Manifest, Manifest], None]] = {

@@ -24,7 +24,7 @@ from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.namespace import namespace_labels
-from modelyard.engine.facts.prediction import prediction
+from modelyard.engine.facts.prediction import address, prediction
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.facts.store import StoreFacts
@@ -140,8 +140,9 @@ def _world(kube: Kube, settings: Settings, board: Board) -> World:
         timeout=10,
     )
     functions = StoreFacts(store, platform.store_bucket).functions
-    functions |= {"prediction": prediction, "refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
-    functions |= {"namespace_labels": namespace_labels(kube), "capacity": capacity(kube)}
+    functions |= {"prediction": prediction, "address": address, "capacity": capacity(kube)}
+    functions |= {"refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
+    functions["namespace_labels"] = namespace_labels(kube)
     functions["progress"] = board.progress
     return World(kube=kube, facts=Facts(functions), platform=platform)
 

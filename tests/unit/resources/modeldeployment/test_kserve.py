@@ -183,7 +183,7 @@ def test_ready_of_kserve_alone_moves_no_traffic() -> None:
     w.isvc(8)["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
     w.answers(8)
     w.turn(5)
-    assert w.traffic == "7" and w.status["candidate"] == 8
+    assert w.traffic == "7" and w.candidate == 8
     assert w.asked == []
 
 
@@ -204,7 +204,7 @@ def test_a_deployment_that_is_not_complete_moves_no_traffic(behind: dict[str, in
     w.answers(8)
     w.made["reviews-v8-predictor"]["status"].update(behind)
     w.turn(5)
-    assert w.traffic == "7" and w.status["candidate"] == 8
+    assert w.traffic == "7" and w.candidate == 8
     w.up(8)
     w.turn(5)
     assert w.traffic == "8"
@@ -235,7 +235,7 @@ def test_a_wrong_answer_moves_no_traffic() -> None:
     w.turn(5)
     assert w.traffic == "7"
     w.turn(61)
-    assert w.status["failed"] == 8 and "answered as version 7" in w.message(names.STALLED)
+    assert w.failed == 8 and "answered as version 7" in w.message(names.STALLED)
     assert (ISVC, "reviews-v8") not in w.children
 
 
@@ -311,7 +311,7 @@ def test_a_lost_status_is_told_by_what_runs() -> None:
     w = live()
     w.obj = {key: value for key, value in w.obj.items() if key != "status"}
     w.turn()
-    assert w.status["backend"] == "kserve" and w.status["serving"] == 7
+    assert w.status["backend"] == "kserve" and w.serving == 7
 
 
 def test_the_spec_moves_the_backend_and_the_old_server_stays_until_the_new_one_stands() -> None:

@@ -45,7 +45,7 @@ def test_the_first_version_goes_live() -> None:
     w = fresh()
     w.turn()
     assert keys(w) == V7
-    assert (w.status["candidate"], w.status.get("serving")) == (7, None)
+    assert (w.candidate, w.serving) == (7, None)
     assert w.word(names.READY) == ("False", names.ROLLING_OUT)
     assert w.word(names.RECONCILING) is not None
     assert w.status["url"] == "http://reviews.shop.svc.cluster.local"
@@ -59,7 +59,7 @@ def test_the_first_version_goes_live() -> None:
     w.turn(5)
     assert keys(w) == V7 | STABLE
     assert w.traffic == "7"
-    assert (w.status["serving"], w.status.get("candidate")) == (7, None)
+    assert (w.serving, w.candidate) == (7, None)
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.RECONCILING) is None
     assert w.word(names.STALLED) is None
@@ -85,7 +85,7 @@ def test_a_new_version_takes_over_and_the_old_one_drains() -> None:
     w.answers(8)
     decision = w.turn(5)
     assert w.traffic == "8"
-    assert (w.status["serving"], w.status["previous"]) == (8, 7)
+    assert (w.serving, w.draining) == (8, 7)
     assert keys(w) == V7 | V8 | STABLE
     assert decision.wake_after == 30
 
@@ -93,8 +93,7 @@ def test_a_new_version_takes_over_and_the_old_one_drains() -> None:
     assert keys(w) == V7 | V8 | STABLE
     w.turn(1)
     assert keys(w) == V8 | STABLE
-    assert "previous" not in w.status
-    assert "switchedAt" not in w.status
+    assert w.draining is None
     assert w.turn().wake_after is None
 
 
@@ -152,11 +151,11 @@ def test_another_versions_answer_never_switches(answered: str) -> None:
     w.answers(8, answered)
     w.turn(5)
     assert w.traffic == "7"
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(61)
     assert w.traffic == "7"
-    assert w.status["failed"] == 8
-    assert w.status["failedReason"] == names.PROBE_FAILED
+    assert w.failed == 8
+    assert w.entry("failed")["reason"] == names.PROBE_FAILED
     assert not w.has(8)
     assert "answered as version" in w.message(names.STALLED)
 
@@ -167,7 +166,7 @@ def test_a_slow_first_answer_is_forgiven() -> None:
     w.up(8)
     assert w.turn(5).wake_after == 5
     w.turn(50)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.answers(8)
     w.turn(5)
     assert w.traffic == "8"
@@ -178,11 +177,11 @@ def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     w.turn()
     w.up(8)
     w.turn(900)  # nobody looked for a quarter of an hour: the operator was away
-    assert w.status["candidate"] == 8 and w.status["suspectSince"]
+    assert w.candidate == 8 and w.entry("candidate")["doubtedSince"]
     w.turn(60)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(1)
-    assert (w.status["failed"], w.status.get("suspectSince")) == (8, None)
+    assert (w.failed, w.entry("failed").get("doubtedSince")) == (8, None)
 
 
 def restarted(w: World) -> None:
@@ -203,13 +202,13 @@ def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[Wo
     w.turn()
     w.up(8)
     w.turn(5)
-    first, before = w.status["suspectSince"], w.manifest
+    first, before = w.entry("candidate")["doubtedSince"], w.manifest
     end(w)
     w.turn(50)
     w.manifest = before
     w.up(8)
     w.turn(50)
-    assert w.status["candidate"] == 8 and w.status["suspectSince"] > first
+    assert w.candidate == 8 and w.entry("candidate")["doubtedSince"] > first
 
 
 def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:
@@ -219,7 +218,7 @@ def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:
     w.predictions["8"] = Answer(reason=names.SERVER_BUSY, message="100 requests are waiting already")
     for _ in range(10):
         w.turn(60)
-    assert (w.status["candidate"], w.traffic, "failed" in w.status) == (8, "7", False)
+    assert (w.candidate, w.traffic, w.failed) == (8, "7", None)
     assert w.word(names.RECONCILING) == ("True", names.SERVER_BUSY)
     assert "doubtedAt" not in w.status
     w.answers(8)
@@ -239,7 +238,7 @@ def test_a_candidate_out_of_reach_is_named_asked_again_and_never_barred() -> Non
     assert w.word(names.RECONCILING) == ("True", names.ROLLING_OUT), "a Service needs a moment"
     for _ in range(10):
         w.turn(600)
-    assert (w.status["candidate"], w.traffic, "failed" in w.status) == (8, "7", False)
+    assert (w.candidate, w.traffic, w.failed) == (8, "7", None)
     assert w.word(names.STALLED) == ("True", names.SERVER_UNREACHABLE)
     for part in ("port 8080", "modelyard.dev/deployment=reviews", "namespace shop", "of namespace modelyard"):
         assert part in w.message(names.STALLED)
@@ -257,9 +256,9 @@ def test_what_answers_after_it_was_out_of_reach_has_its_minute() -> None:
     w.predictions.pop("8")
     w.turn(5)
     w.turn(50)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(20)
-    assert w.status["failedReason"] == names.PROBE_FAILED
+    assert w.entry("failed")["reason"] == names.PROBE_FAILED
 
 
 def test_without_a_sample_nothing_moves() -> None:
@@ -269,7 +268,7 @@ def test_without_a_sample_nothing_moves() -> None:
     w.answers(8)
     w.manifest = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
     w.turn(600)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     assert w.word(names.RECONCILING) == ("True", names.STORE_UNAVAILABLE)
 
 
@@ -280,9 +279,9 @@ def test_a_lost_manifest_fails_the_candidate_when_it_stays_lost(gone: Answer) ->
     w.up(8)
     w.manifest = gone
     w.turn(600)
-    assert (w.status["candidate"], w.word(names.RECONCILING)) == (8, ("True", names.CORRUPT))
+    assert (w.candidate, w.word(names.RECONCILING)) == (8, ("True", names.CORRUPT))
     w.turn(61)
-    assert (w.status["failed"], w.status["failedReason"]) == (8, names.CORRUPT)
+    assert (w.failed, w.entry("failed")["reason"]) == (8, names.CORRUPT)
 
 
 CORRUPT = '{"outcome": "failed", "reason": "ArtifactsCorrupt", "message": "model.onnx does not match"}'
@@ -311,8 +310,8 @@ def test_a_candidate_that_cannot_work_fails_at_once(status: dict[str, Any], reas
     w.turn(5)
     assert keys(w) == V7 | STABLE
     assert w.traffic == "7"
-    assert (w.status["failed"], w.status["failedReason"]) == (8, reason)
-    assert "candidate" not in w.status
+    assert (w.failed, w.entry("failed")["reason"]) == (8, reason)
+    assert w.candidate is None
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.STALLED) == ("True", reason)
     assert text in w.message(names.STALLED)
@@ -333,9 +332,9 @@ def test_what_may_pass_has_five_minutes(container: dict[str, Any] | None, reason
     w.turn()
     w.pod(8, phase="Pending", containerStatuses=[container] if container else [])
     w.turn(299)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(2)
-    assert (w.status["failed"], w.status["failedReason"]) == (8, reason)
+    assert (w.failed, w.entry("failed")["reason"]) == (8, reason)
     assert w.traffic == "7"
 
 
@@ -352,15 +351,15 @@ def test_a_slow_download_has_all_the_time_it_takes(name: str) -> None:
     w.pod(8, phase="Pending", initContainerStatuses=[running(name, w)], containerStatuses=[server])
     for _ in range(12):
         w.turn(600)
-    assert (w.status["candidate"], w.word(names.RECONCILING)) == (8, ("True", names.ROLLING_OUT))
+    assert (w.candidate, w.word(names.RECONCILING)) == (8, ("True", names.ROLLING_OUT))
     assert "files are being downloaded since" in w.message(names.RECONCILING)
     done = {"name": name, "ready": True, "state": {"terminated": {"exitCode": 0}}}
     w.pods[0]["status"] = {"phase": "Running", "initContainerStatuses": [done], "containerStatuses": []}
     w.pods[0]["status"]["containerStatuses"] = [running("server", w)]
     w.turn(299)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(2)
-    assert w.status["failedReason"] == names.LOAD_FAILED
+    assert w.entry("failed")["reason"] == names.LOAD_FAILED
 
 
 def test_a_slow_image_is_no_fault_of_the_version() -> None:
@@ -369,7 +368,7 @@ def test_a_slow_image_is_no_fault_of_the_version() -> None:
     fetch, server = waiting_container("fetch", "PodInitializing"), waiting_container("server", "ContainerCreating")
     w.pod(8, phase="Pending", initContainerStatuses=[fetch], containerStatuses=[server])
     w.turn(3600)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     assert "the node pulls its image" in w.message(names.RECONCILING)
 
 
@@ -393,7 +392,7 @@ def test_what_is_not_the_versions_fault_is_waited_for(container: dict[str, Any],
     w.turn()
     w.pod(8, phase="Pending", initContainerStatuses=[container])
     w.turn(7200)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     assert w.word(names.STALLED if stalled else names.RECONCILING) == ("True", reason)
     assert w.word(names.READY) == ("True", names.SERVING)
 
@@ -403,7 +402,7 @@ def test_what_is_not_the_versions_fault_is_waited_for(container: dict[str, Any],
         "initContainerStatuses": [{"name": "fetch", "ready": False, "state": {"running": {"startedAt": started}}}],
     }
     w.turn(10)
-    assert w.status["candidate"] == 8, "once repaired it has its five minutes"
+    assert w.candidate == 8, "once repaired it has its five minutes"
     w.up(8)
     w.answers(8)
     w.turn(5)
@@ -434,7 +433,7 @@ def test_refused_pods_and_children_are_named_and_waited_for() -> None:
     assert other.word(names.STALLED) == ("True", names.QUOTA)
     assert "says no" in other.message(names.STALLED)
     assert "spec.pod of the ServingProfile" in other.message(names.STALLED), "what to try is said, too"
-    assert other.status["candidate"] == 7
+    assert other.candidate == 7
 
 
 def test_a_failed_first_version_is_stalled_without_a_server() -> None:
@@ -450,7 +449,7 @@ def failed() -> World:
     w = live()
     w.turn()
     w.turn(301)
-    assert w.status["failed"] == 8
+    assert w.failed == 8
     return w
 
 
@@ -467,29 +466,29 @@ def test_a_changed_spec_tries_again() -> None:
     w = failed()
     w.edit(a_modeldeployment(resources={"memory": "2Gi"}))
     w.turn(60)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     assert w.word(names.STALLED) is None
     w.turn(299)
-    assert w.status["candidate"] == 8, "with time of its own"
+    assert w.candidate == 8, "with time of its own"
 
 
 def test_a_new_server_image_tries_again() -> None:
     w = failed()
     w.platform = replace(w.platform, server_image="server:2")
     w.turn(60)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
 
 
 def test_a_newer_version_is_tried_and_clears_the_failure() -> None:
     w = failed()
     w.versions[9] = a_ready_version(9)
     w.turn()
-    assert w.status["candidate"] == 9
+    assert w.candidate == 9
     w.up(9)
     w.answers(9)
     w.turn(5)
     assert w.traffic == "9"
-    assert "failed" not in w.status
+    assert w.failed is None
     assert w.word(names.STALLED) is None
 
 
@@ -499,8 +498,8 @@ def test_pods_of_an_earlier_attempt_do_not_count() -> None:
     w.pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
     w.edit(a_modeldeployment(resources={"memory": "4Gi"}))
     w.turn()
-    assert w.status["candidate"] == 8
-    assert "failed" not in w.status
+    assert w.candidate == 8
+    assert w.failed is None
 
 
 def test_pods_on_their_way_out_do_not_count() -> None:
@@ -509,7 +508,7 @@ def test_pods_on_their_way_out_do_not_count() -> None:
     w.pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
     w.pods = [deleting(w.pods[0])]
     w.turn()
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
 
 
 def test_a_better_version_overtakes_the_candidate() -> None:
@@ -517,7 +516,7 @@ def test_a_better_version_overtakes_the_candidate() -> None:
     w.turn()
     w.versions[9] = a_ready_version(9)
     w.turn(5)
-    assert w.status["candidate"] == 9
+    assert w.candidate == 9
     assert not w.has(8)
     assert w.traffic == "7"
 
@@ -528,7 +527,7 @@ def test_a_candidate_whose_gate_is_taken_back_goes() -> None:
     w.versions[8] = a_ready_version(8, "failed")
     w.turn(5)
     assert keys(w) == V7 | STABLE
-    assert "candidate" not in w.status
+    assert w.candidate is None
     assert w.word(names.RECONCILING) is None
 
 
@@ -540,7 +539,7 @@ def test_pinning_back_is_the_rollback_also_while_the_old_one_drains() -> None:
     w.turn(5)
     w.edit(a_modeldeployment(version=7))
     w.turn(3)
-    assert (w.traffic, w.status["serving"], w.status.get("previous")) == ("7", 7, 8)
+    assert (w.traffic, w.serving, w.draining) == ("7", 7, 8)
     w.turn(31)
     assert keys(w) == V7 | STABLE
 
@@ -582,7 +581,7 @@ def test_a_lost_status_takes_no_traffic_away() -> None:
     w.obj.pop("status")
     w.turn()
     assert w.traffic == "7"
-    assert (w.status["serving"], w.status["candidate"]) == (7, 8)
+    assert (w.serving, w.candidate) == (7, 8)
 
 
 def test_deleting_leaves_the_children_to_the_garbage_collector() -> None:
@@ -602,7 +601,7 @@ def test_invalid_spec_leaves_everything_as_it_is() -> None:
     assert w.children == before
     assert w.word(names.STALLED) == ("True", names.INVALID_SPEC)
     assert "shadow" in w.message(names.STALLED)
-    assert w.status["serving"] == 7
+    assert w.serving == 7
 
 
 def test_needs_names_the_versions_only_until_a_candidate_stands() -> None:
@@ -624,7 +623,7 @@ def test_going_back_with_other_resources_waits_for_the_new_pods() -> None:
     w.turn(5)
     w.edit(a_modeldeployment(version=7, resources={"memory": "2Gi"}))
     w.turn(3)
-    assert (w.traffic, w.status["candidate"]) == ("8", 7)
+    assert (w.traffic, w.candidate) == ("8", 7)
     assert w.asked == [], "the draining server still has the old resources"
     w.turn(3)
     assert w.traffic == "8"
@@ -642,6 +641,6 @@ def test_a_spec_changed_on_the_way_gives_new_time() -> None:
     w.edit(a_modeldeployment(resources={"memory": "2Gi"}))
     w.turn(5)
     w.turn(250)
-    assert w.status["candidate"] == 8
+    assert w.candidate == 8
     w.turn(60)
-    assert w.status["failed"] == 8
+    assert w.failed == 8

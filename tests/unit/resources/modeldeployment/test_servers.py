@@ -150,7 +150,7 @@ def test_changed_resources_roll_the_same_deployment() -> None:
     w.turn()
     (server,) = template(w)["spec"]["containers"]
     assert server["resources"]["limits"] == {"cpu": "500m", "memory": "2Gi"}
-    assert w.status.get("candidate") is None
+    assert w.candidate is None
     assert w.traffic == "7"
     writes = w.writes
     w.turn()
@@ -166,7 +166,7 @@ def test_changed_resources_wait_while_a_candidate_is_on_trial_and_reach_the_old_
     assert template(w) == before
     assert w.deployment(7)["spec"]["replicas"] == 2
     w.turn(301)
-    assert w.status["failed"] == 8
+    assert w.failed == 8
     assert template(w)["spec"]["containers"][0]["resources"]["limits"]["memory"] == "2Gi"
 
 

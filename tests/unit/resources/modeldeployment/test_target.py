@@ -44,7 +44,7 @@ P, F, U = "passed", "failed", "unjudged"
 def test_follow_takes_the_highest_ready_and_passed(versions: list[Manifest], candidate: int) -> None:
     w = world(*versions)
     w.turn()
-    assert w.status["candidate"] == candidate
+    assert w.candidate == candidate
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalle
 def test_pin_is_a_human_word_about_the_gate(gate: str) -> None:
     w = world(a_ready_version(7, gate), obj=a_modeldeployment(version=7))
     w.turn()
-    assert w.status["candidate"] == 7
+    assert w.candidate == 7
 
 
 def test_no_onnx_names_the_remedy() -> None:
@@ -119,7 +119,7 @@ def test_longest_name_is_allowed() -> None:
     w = world(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
     w.obj["metadata"]["namespace"] = "n" * 13
     w.turn()
-    assert w.status["candidate"] == 7
+    assert w.candidate == 7
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_longest_name_is_allowed() -> None:
 def test_follow_moves_down_only_from_a_rejected_version(versions: list[Manifest], candidate: int | None) -> None:
     w = world(*versions, serving=7)
     w.turn()
-    assert w.status.get("candidate") == candidate
-    assert w.status["serving"] == 7
+    assert w.candidate == candidate
+    assert w.serving == 7
     assert w.traffic == "7"
     assert w.word(names.READY) == ("True", names.SERVING)
 
@@ -169,7 +169,7 @@ def test_server_and_version_both_gone_follows_down() -> None:
     w = world(a_ready_version(6), serving=7)
     del w.children["Deployment", "reviews-v7"]
     w.turn()
-    assert w.status["candidate"] == 6
+    assert w.candidate == 6
 
 
 def test_server_and_pinned_version_both_gone_is_said() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelyard import names
+from modelyard.api.modeldeployment import version_in
 from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Observed, Platform, Ref, Select
 from modelyard.resources.conditions import condition
 from modelyard.resources.modeldeployment import ROOM
@@ -27,6 +28,8 @@ class World:
     pods: list[Manifest] = field(default_factory=list)
     predictions: dict[str, Answer] = field(default_factory=dict)
     manifest: Answer = field(default_factory=lambda: Answer({"manifest": {"info": {"sample": SAMPLE}}}))
+    address: Answer = field(default_factory=lambda: Answer(value=True))
+    """Whether the stable address answers."""
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     platform: Platform = PLATFORM
     now: datetime = NOW
@@ -79,6 +82,9 @@ class World:
         if fact.name == "capacity":
             return Answer(self.capacity)
         args = dict(fact.args)
+        if fact.name == "address":
+            assert args["url"] == f"http://{self.obj['metadata']['name']}.shop.svc.{self.platform.cluster_domain}"
+            return self.address
         assert args["sample"] == SAMPLE
         assert (
             args["url"]
@@ -92,7 +98,13 @@ class World:
         return ROOM.decide(self.obj, self.observe(), self.now)
 
     def turn(self, after: float = 0.0) -> Decision:
-        """One pass of the engine, `after` seconds later: status first, then pruning, then children."""
+        """What the engine does, `after` seconds later: a change of the stable Service wakes it once more."""
+        before = self.traffic
+        decision = self.step(after)
+        return decision if self.traffic == before else self.step()
+
+    def step(self, after: float = 0.0) -> Decision:
+        """One reconcile, `after` seconds later: status first, then pruning, then children."""
         self.now += timedelta(seconds=after)
         decision = self.look()
         if decision.status is not None:
@@ -155,7 +167,7 @@ class World:
         self.answers(number)
         self.turn(5)
         self.turn(31)
-        assert self.status["serving"] == number
+        assert self.serving == number
 
     def edit(self, obj: Manifest) -> None:
         """The user applies another spec."""
@@ -166,11 +178,31 @@ class World:
     def status(self) -> dict[str, Any]:
         return dict(self.obj.get("status", {}))
 
+    def entry(self, state: str) -> dict[str, Any]:
+        """The version in a state, as the status has it."""
+        return version_in(self.status, state)
+
+    @property
+    def serving(self) -> int | None:
+        return self.entry("serving").get("number")
+
+    @property
+    def candidate(self) -> int | None:
+        return self.entry("candidate").get("number")
+
+    @property
+    def draining(self) -> int | None:
+        return self.entry("draining").get("number")
+
+    @property
+    def failed(self) -> int | None:
+        return self.entry("failed").get("number")
+
     @property
     def traffic(self) -> str | None:
         """The version that the stable Service selects."""
         service = self.children.get(("Service", self.obj["metadata"]["name"]))
-        return None if service is None else str(service["spec"]["selector"][names.LABEL_VERSION])
+        return None if service is None else str(service["spec"]["selector"].get(names.LABEL_VERSION))
 
     def word(self, type_: str) -> tuple[str, str] | None:
         found = condition(self.obj, type_)

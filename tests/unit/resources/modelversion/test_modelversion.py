@@ -227,7 +227,8 @@ def test_policy_decides_about_the_finalizer() -> None:
     [
         serving(7),
         serving(6, candidate=7),
-        serving(8, previous=7),
+        serving(8, draining=7),
+        serving(8, shadow=7),
         a_modeldeployment(version=7),
     ],
 )

@@ -1,4 +1,4 @@
-"""Fact: does this server answer a real prediction, and as which version?"""
+"""Facts: does this server answer a real prediction, and as which version? Does this address answer at all?"""
 
 from __future__ import annotations
 
@@ -45,6 +45,19 @@ async def prediction(args: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise FactError(names.PROBE_FAILED, f"{url} gave no JSON object")
     return {"version": str(answer.get("model_version", ""))[:100], "prediction": answer.get("outputs")}
+
+
+async def address(args: Mapping[str, str]) -> bool:
+    """True when a server behind `url` says that it is ready; FactError SERVER_UNREACHABLE when nothing does."""
+    url = f"{args['url'].rstrip('/')}/v2/health/ready"
+    try:
+        async with aiohttp.ClientSession(timeout=KNOCK) as session, session.get(url, allow_redirects=False) as response:
+            if response.status == HTTPStatus.OK:
+                return True
+            told = f"{url} answered {response.status}"
+    except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+        raise FactError(names.SERVER_UNREACHABLE, f"{url} gave no answer: {type(fault).__name__}: {fault}") from fault
+    raise FactError(names.SERVER_UNREACHABLE, told)
 
 
 def _refusal(status: int, told: str) -> str:

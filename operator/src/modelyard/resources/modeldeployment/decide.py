@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import ModelDeploymentSpec
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
+from modelyard.resources.modeldeployment.address import address_needs
 from modelyard.resources.modeldeployment.candidate import standing, trial_needs
 from modelyard.resources.modeldeployment.profile import profile_needs
 from modelyard.resources.modeldeployment.rollout import Rollout, advance, drain_left, on_trial
@@ -16,11 +17,13 @@ from modelyard.resources.modeldeployment.servers import as_they_are, children
 from modelyard.resources.modeldeployment.situation import Situation, made_by_kserve, situation, versions_select
 from modelyard.resources.modeldeployment.status import events, status_of_rollout, verdict_of
 from modelyard.resources.modeldeployment.target import choose
-from modelyard.resources.parse import spec_of, status_of
+from modelyard.resources.parse import spec_of
 from modelyard.resources.scheduling import capacity_needs
 
 PROBE_EVERY = 5.0
 LOOK_AGAIN = 30.0
+SEEN_SOON = 1.0
+"""Seconds after which it is looked whether the Service moved, or a new address answers; an event mostly comes first."""
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -34,6 +37,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     yield from capacity_needs(observed.pods)
     s = situation(obj, spec, observed)
     candidate = on_trial(s, choose(s))
+    yield from address_needs(s)
     if candidate is not None:
         yield from trial_needs(s, candidate)
 
@@ -58,7 +62,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
 
 
 def _invalid(obj: Manifest, observed: Observed, verdict: Verdict, now: datetime) -> Decision:
-    last = status_of(ModelDeploymentStatus, obj).dump()
+    last = dict(obj.get("status") or {})
     common = {
         "observedGeneration": obj["metadata"].get("generation", 0),
         "conditions": conditions(obj, verdict, now),
@@ -69,6 +73,8 @@ def _invalid(obj: Manifest, observed: Observed, verdict: Verdict, now: datetime)
 
 def _wake_after(s: Situation, rollout: Rollout, now: datetime) -> float | None:
     waits = [drain_left(rollout, now)]
+    if rollout.traffic != rollout.serving or rollout.unanswered:
+        waits.append(SEEN_SOON)
     if rollout.candidate is not None:
         waits.append(PROBE_EVERY if standing(s, s.versions[rollout.candidate]) else LOOK_AGAIN)
     return min((wait for wait in waits if wait is not None), default=None)

@@ -60,6 +60,16 @@ def answering(s: Situation, number: int) -> int:
     return sum(available(deployment_of(s.observed, server)) for server in servers)
 
 
+def is_down(s: Situation, number: int) -> bool:
+    """True when none of a version's servers answers, or will go on to: known, not only unseen."""
+    servers = [server for server in (s.server(number), s.left_behind(number)) if server is not None]
+    return all(
+        "deletionTimestamp" in server["metadata"] or (live is not None and available(live) == 0)
+        for server in servers
+        for live in (deployment_of(s.observed, server),)
+    )
+
+
 def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
     """A version's pods that nobody asked to go; only those of one template if it is given."""
     return [

@@ -15,13 +15,15 @@ from modelyard.resources.modeldeployment.stable_service import stable_service
 
 
 def children(s: Situation, rollout: Rollout) -> Iterator[Child]:
-    """Candidate, serving and draining servers; whatever is not listed goes."""
+    """Candidate, serving and draining servers, and the stable Service; whatever is not listed goes."""
     if rollout.candidate is not None:
         yield from _candidate(s, rollout.candidate)
     if rollout.serving is not None:
         yield from _serving(s, rollout.serving, follow_spec=rollout.candidate is None)
-    if rollout.previous is not None and rollout.previous != rollout.serving:
-        yield from _kept(s, rollout.previous)
+    for number in (*(number for number, _ in rollout.draining), *rollout.kept):
+        yield from _kept(s, number)
+    if rollout.traffic is not None:
+        yield Child(stable_service(s, rollout.traffic))
 
 
 def as_they_are(s_children: tuple[Manifest, ...]) -> tuple[Child, ...]:
@@ -36,14 +38,13 @@ def _candidate(s: Situation, number: int) -> Iterator[Child]:
 
 
 def _serving(s: Situation, number: int, *, follow_spec: bool) -> Iterator[Child]:
-    wanted = None if s.blocked else _serving_server(s, number, follow_spec=follow_spec)
+    wanted = _serving_server(s, number, follow_spec=follow_spec)
     if wanted is not None:
         yield wanted
     before = s.left_behind(number)
     if before is not None and not stands(s, number):
         yield Child(before, "keep")  # it answers until its successor does
     yield Child(service(s, s.server_name(number), number))
-    yield Child(stable_service(s, number))
 
 
 def _serving_server(s: Situation, number: int, *, follow_spec: bool) -> Child | None:
@@ -52,6 +53,8 @@ def _serving_server(s: Situation, number: int, *, follow_spec: bool) -> Child | 
     Nothing is rolled out from a version that is not Ready: its new pods might not come up.
     """
     live, version = s.server(number), s.versions.get(number)
+    if s.blocked:  # its API seems to be gone: what is seen of it stays
+        return None if live is None else Child(live, "keep")
     pinned, inputs = pinned_template(live), _live_inputs(live)
     wanted = inputs if version is None else inputs_hash(s, version)
     changing = follow_spec and version is not None and version.ready and s.barrier is None

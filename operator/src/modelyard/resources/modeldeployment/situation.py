@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard import names
-from modelyard.api.modeldeployment import Backend, ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import FAILED, SERVING, Backend, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.api.pod import Pod
 from modelyard.decision import Manifest, Observed, Ref, Select
@@ -50,7 +50,7 @@ class Situation:
     observed: Observed
     versions: Mapping[int, Version]
     serving: int | None
-    """The version that has the traffic now."""
+    """The version that the stable Service is seen to select; where there is no such Service, what the status says."""
     pod: Pod | Verdict
     """What the ServingProfile adds to new pods, or why there may be none."""
 
@@ -95,6 +95,11 @@ class Situation:
         """What is added to new pods."""
         return Pod() if isinstance(self.pod, Verdict) else self.pod
 
+    @property
+    def selected(self) -> int | None:
+        """The version that the stable Service selects, whoever wrote it there."""
+        return _selected(self.obj, self.observed)
+
     def server_name(self, number: int) -> str:
         """Name of a version's server and Service."""
         return f"{self.name}-v{number}"
@@ -138,8 +143,14 @@ def situation(obj: Manifest, spec: ModelDeploymentSpec, observed: Observed) -> S
     last = status_of(ModelDeploymentStatus, obj)
     listed = observed.lists.get(versions_select(obj["metadata"]["namespace"], spec), ())
     versions = {v.number: v for v in map(_version, listed) if v is not None}
-    serving = last.serving if last.serving is not None else _number_with_traffic(obj, observed)
-    return Situation(obj, spec, last, observed, versions, serving, pod_of(obj, spec, observed))
+    return Situation(obj, spec, last, observed, versions, _serving(obj, last, observed), pod_of(obj, spec, observed))
+
+
+def _serving(obj: Manifest, last: ModelDeploymentStatus, observed: Observed) -> int | None:
+    """The live selector says who serves, unless a hand wrote a version there that was never started for it."""
+    selected, told = _selected(obj, observed), last.number(SERVING)
+    started = {version.number for version in last.versions if version.state != FAILED}
+    return selected if selected is not None and (selected in started or told is None) else told
 
 
 def _version(obj: Manifest) -> Version | None:
@@ -162,8 +173,7 @@ def _backend_of(children: tuple[Manifest, ...]) -> Backend | None:
     return next((backend for backend, kind in KINDS.items() if kind in kinds), None)
 
 
-def _number_with_traffic(obj: Manifest, observed: Observed) -> int | None:
-    """A status can be lost (restored backup): the stable Service still says who serves."""
+def _selected(obj: Manifest, observed: Observed) -> int | None:
     service = observed.child("Service", obj["metadata"]["name"])
     number = (service or {}).get("spec", {}).get("selector", {}).get(names.LABEL_VERSION, "")
     return int(number) if number.isdigit() else None

@@ -7,13 +7,21 @@ from datetime import datetime
 from typing import Any
 
 from modelyard import names
-from modelyard.api.modeldeployment import ModelDeploymentStatus
+from modelyard.api.modeldeployment import (
+    CANDIDATE,
+    DRAINING,
+    FAILED,
+    SERVING,
+    ModelDeploymentStatus,
+    VersionStatus,
+)
 from modelyard.decision import Event, Manifest
+from modelyard.resources.clock import begun, stamp
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
 from modelyard.resources.modeldeployment.candidate import HUMAN
 from modelyard.resources.modeldeployment.health import HINTS, answering, fault_of, pods_of, stands
-from modelyard.resources.modeldeployment.rollout import Failure, Rollout
+from modelyard.resources.modeldeployment.rollout import Failure, Rollout, last_failure
 from modelyard.resources.modeldeployment.server import selector
 from modelyard.resources.modeldeployment.situation import Situation
 from modelyard.resources.modeldeployment.stable_service import url
@@ -24,23 +32,67 @@ from modelyard.resources.refusals import why_child_refused
 
 def status_of_rollout(s: Situation, target: Target, rollout: Rollout, verdict: Verdict, now: datetime) -> Manifest:
     """The whole status."""
-    failure = rollout.failure
     fields = {
         "observedGeneration": s.generation,
         "conditions": conditions(s.obj, verdict, now, *_more(s, target, rollout, verdict)),
         "phase": _phase(rollout, verdict),
-        "serving": rollout.serving,
-        "candidate": rollout.candidate,
-        "candidateSince": rollout.candidate_since,
-        "suspectSince": None if rollout.trial is None else rollout.trial.suspect_since,
-        "previous": rollout.previous,
-        "switchedAt": rollout.switched_at,
+        "versions": [v.dump() for v in versions_of(s, rollout, now)],
         "url": url(s),
         **_scale(s, rollout.serving),
         "backend": s.last.backend if rollout.candidate is None and rollout.serving is None else s.backend,
-        **({} if failure is None else _failed_fields(failure)),
     }
-    return ModelDeploymentStatus.model_validate(fields).dump()
+    status = ModelDeploymentStatus.model_validate(fields).dump()
+    told = [v for v in s.obj.get("status", {}).get("versions", ()) if v["number"] in rollout.kept]
+    return {**status, "versions": [*status["versions"], *told]}
+
+
+def versions_of(s: Situation, rollout: Rollout, now: datetime) -> Iterator[VersionStatus]:
+    """Every version that runs here or failed last; the one that serves comes first."""
+    if rollout.serving is not None:
+        yield _of_serving(s, rollout.serving, rollout, now)
+    if rollout.candidate is not None and rollout.trial is not None:
+        yield VersionStatus(
+            number=rollout.candidate,
+            state=CANDIDATE,
+            since=rollout.candidate_since or stamp(now),
+            reason=rollout.trial.reason,
+            message=rollout.trial.message,
+            generation=s.generation,
+            doubted_since=rollout.trial.doubted_since,
+        )
+    yield from (VersionStatus(number=number, state=DRAINING, since=since) for number, since in rollout.draining)
+    failure, kept = rollout.failure, (rollout.serving, rollout.candidate, *(n for n, _ in rollout.draining))
+    if failure is not None and failure.version not in (*kept, *rollout.kept):
+        yield VersionStatus(
+            number=failure.version,
+            state=FAILED,
+            since=_since(s, failure.version, FAILED, now, failure == last_failure(s)),
+            reason=failure.reason,
+            message=failure.message,
+            generation=failure.generation,
+            template=failure.template,
+        )
+
+
+def _of_serving(s: Situation, number: int, rollout: Rollout, now: datetime) -> VersionStatus:
+    """A version that the Service selects is on trial until the address has answered."""
+    weight = 100 if s.selected == number else 0
+    if not rollout.unanswered or not weight:
+        return VersionStatus(number=number, state=SERVING, weight=weight, since=_since(s, number, SERVING, now))
+    return VersionStatus(
+        number=number,
+        state=CANDIDATE,
+        weight=weight,
+        since=_since(s, number, CANDIDATE, now),
+        reason=names.ROLLING_OUT,
+        message=rollout.unanswered,
+    )
+
+
+def _since(s: Situation, number: int, state: str, now: datetime, same: bool = True) -> str:
+    """Since when a version is in its state: as before, or from now."""
+    last = s.last.of(number)
+    return begun(last.since if same and last is not None and last.state == state else None, now)
 
 
 def _scale(s: Situation, number: int | None) -> dict[str, Any]:
@@ -57,7 +109,7 @@ def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
     if rollout.serving is None:
         default = Verdict(False, names.WAITING_FOR_VERSION, f"waiting for a version of model {s.spec.model.name}")
         return troubles[0] if troubles else default
-    verdict = _serving(s, rollout.serving)
+    verdict = _serving(s, rollout.serving, rollout.unanswered)
     if verdict.ready or not troubles:
         return verdict
     if s.blocked and target.fault is not None:
@@ -69,18 +121,25 @@ def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
 def events(s: Situation, rollout: Rollout, verdict: Verdict) -> tuple[Event, ...]:
     """What moved in this pass; every line appears once."""
     lines: list[Event] = []
-    if rollout.candidate is not None and rollout.candidate != s.last.candidate:
+    if rollout.candidate is not None and _was(s, rollout.candidate) != CANDIDATE:
         lines.append(Event(names.ROLLING_OUT, f"starting version {rollout.candidate}"))
-    if rollout.failure is not None and _failed_fields(rollout.failure) != _remembered(s):
+    if rollout.failure is not None and rollout.failure != last_failure(s):
         failure = rollout.failure
         lines.append(Event(failure.reason, f"version {failure.version} failed: {failure.message}"[:1024], "Warning"))
-    if rollout.serving is not None and rollout.serving != s.last.serving:
+    if rollout.serving is not None and not rollout.unanswered and _was(s, rollout.serving) != SERVING:
         lines.append(Event(names.SERVING, f"version {rollout.serving} serves"))
     told = {line.reason for line in lines}
     return (*lines, *(event for event in ready_events(s.obj, verdict) if event.reason not in told))
 
 
-def _serving(s: Situation, number: int) -> Verdict:
+def _was(s: Situation, number: int) -> str:
+    last = s.last.of(number)
+    return "" if last is None else last.state
+
+
+def _serving(s: Situation, number: int, unanswered: str) -> Verdict:
+    if answering(s, number) > 0 and unanswered:
+        return Verdict(False, names.ROLLING_OUT, f"version {number} should serve: {unanswered}")
     if answering(s, number) > 0:
         return Verdict(True, names.SERVING, f"version {number} serves")
     server = s.server(number)
@@ -149,18 +208,3 @@ def _phase(rollout: Rollout, verdict: Verdict) -> str:
     if not verdict.ready:
         return verdict.reason
     return names.SERVING if rollout.candidate is None else names.ROLLING_OUT
-
-
-def _failed_fields(failure: Failure) -> dict[str, Any]:
-    return {
-        "failed": failure.version,
-        "failedGeneration": failure.generation,
-        "failedTemplate": failure.template,
-        "failedReason": failure.reason,
-        "failedMessage": failure.message,
-    }
-
-
-def _remembered(s: Situation) -> dict[str, Any]:
-    known = s.last.dump()
-    return {field: value for field, value in known.items() if field.startswith("failed")}

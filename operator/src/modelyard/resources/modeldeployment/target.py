@@ -17,6 +17,8 @@ class Target:
 
     number: int | None = None
     fault: Verdict | None = None
+    held: int | None = None
+    """The wanted version, where the cluster does not let it be started now: what runs of it already stays."""
 
 
 def choose(s: Situation) -> Target:
@@ -26,14 +28,16 @@ def choose(s: Situation) -> Target:
         return target
     if target.number == s.serving:
         return Target(target.number, target.fault or s.barrier or _no_kserve(s))
-    fault = s.barrier or _no_kserve(s) or _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
+    if blocked := s.barrier or _no_kserve(s):
+        return Target(fault=blocked, held=target.number)
+    fault = _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
     return Target(fault=fault) if fault else target
 
 
 def _pinned(s: Situation, number: int) -> Target:
     """A pin is a human's word: the gate does not count, verification always does."""
     version = s.versions.get(number)
-    if number == s.serving and (version is not None or s.server(number) is not None):
+    if number == s.serving and (version is not None or _runs(s, number)):
         return Target(number)
     if version is None:
         return Target(fault=_not_found(s, number))
@@ -53,10 +57,14 @@ def _follow(s: Situation) -> Target:
     serving = s.serving
     if serving is None:
         return Target(best.number) if best else Target(fault=_none_passed(s))
-    rejected = s.versions[serving].rejected if serving in s.versions else s.server(serving) is None
+    rejected = s.versions[serving].rejected if serving in s.versions else not _runs(s, serving)
     if best is not None and (best.number > serving or rejected):
         return Target(best.number)
     return Target(serving, _none_passed(s) if rejected else None)
+
+
+def _runs(s: Situation, number: int) -> bool:
+    return s.server(number) is not None or s.left_behind(number) is not None
 
 
 def _none_passed(s: Situation) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard import names
-from modelyard.api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import FAILED, SERVING, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Fact, Manifest, Observed, Select
 from modelyard.resources.conditions import Verdict
@@ -21,7 +21,7 @@ def deployments_select(namespace: str, spec: ModelVersionSpec) -> Select:
 
 def deployed_by(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
     """Names of the ModelDeployments that send traffic to the version."""
-    return sorted(d["metadata"]["name"] for d in deployments if _status(d).serving == spec.number)
+    return sorted(d["metadata"]["name"] for d in deployments if _gets_traffic(_status(d), spec.number))
 
 
 def users(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
@@ -103,7 +103,13 @@ def _in_use(spec: ModelVersionSpec, using: list[str]) -> Verdict:
 def _uses(deployment: Manifest, number: int) -> bool:
     status, spec = _status(deployment), spec_of(ModelDeploymentSpec, deployment)
     pinned = not isinstance(spec, Verdict) and spec.model.version == number
-    return pinned or number in (status.serving, status.candidate, status.previous)
+    said = status.of(number)
+    return pinned or (said is not None and said.state != FAILED)
+
+
+def _gets_traffic(status: ModelDeploymentStatus, number: int) -> bool:
+    said = status.of(number)
+    return said is not None and (said.state == SERVING or said.weight > 0)
 
 
 def _status(deployment: Manifest) -> ModelDeploymentStatus:
