@@ -41,6 +41,8 @@ IN_PROFILE = (
     (r"label", "spec.pod.labels or spec.pod.copyLabels"),
 )
 """Words of a refusal -> fields of a profile that answer it; the first that is found."""
+MISSING = r"not found|does not exist|no \w+ with name"
+"""What the profile names is not there."""
 
 
 def refusal_needs(job: Manifest | None, pods: Sequence[Manifest]) -> Iterable[Fact]:
@@ -133,6 +135,8 @@ def _by_profile(cause: str, hints: Hints) -> str:
     found = next((fields for words, fields in IN_PROFILE if re.search(words, cause, re.IGNORECASE)), "")
     if found == USER and hints.profile != "TrainingProfile":
         found = ""  # servers set no user
+    if found and re.search(MISSING, cause, re.IGNORECASE):
+        return f"make what is missing, or change {found} of the {hints.profile}"
     if found:
         return f"set {found} of the {hints.profile}, or have what refuses it changed"
     return f"let spec.pod of the {hints.profile} say what it asks for, change {hints.resources} or what refuses it"

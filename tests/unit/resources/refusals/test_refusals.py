@@ -102,6 +102,19 @@ def test_what_a_policy_asks_for_stands_in_the_profile(told: str, remedy: str) ->
     assert remedy in said and "TrainingProfile" in said
 
 
+@pytest.mark.parametrize(
+    ("told", "field"),
+    [
+        ('error looking up service account ns/x: serviceaccount "x" not found', "spec.pod.serviceAccountName"),
+        ("no PriorityClass with name high was found", "spec.pod.priorityClassName"),
+        ('pod rejected: RuntimeClass "nvidia" not found', "spec.pod.runtimeClassName"),
+    ],
+)
+def test_what_a_profile_names_but_is_not_there_is_to_be_made(told: str, field: str) -> None:
+    said = why_refused(f'pods "x" is forbidden: {told}', Hints())
+    assert f"{told}; make what is missing, or change {field} of the TrainingProfile" in said
+
+
 def test_servers_have_no_user_to_give_up() -> None:
     said = why_refused('pods "x" is forbidden: runAsUser is not allowed', Hints(profile="ServingProfile"))
     assert "spec.pod.user" not in said and "ServingProfile" in said
