@@ -48,6 +48,7 @@ READY: Final = "Ready"
 RECONCILING: Final = "Reconciling"  # present only while True
 STALLED: Final = "Stalled"  # present only while True: a human is needed
 VERIFIED: Final = "Verified"  # of a ModelVersion
+CONDITIONS: Final = (READY, RECONCILING, STALLED, VERIFIED)
 
 # What a run noticed about itself: condition types of a FineTuneJob, present only while True, and their reasons.
 NOTHING_LEARNED: Final = "NothingLearned"  # no better than always naming the commonest class

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 from modelyard import names
+from modelyard.api.crd import structural_schema
+from modelyard.api.kinds import KINDS
 from modelyard.decision import Child, Decision, Manifest, Observed, Room
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import RESOURCES, KubeError
@@ -16,6 +19,7 @@ from modelyard.engine.slim import slim_meta
 from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
+Schema = Mapping[str, Any]
 REFUSALS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
@@ -47,7 +51,7 @@ async def carry_out(room: Room, obj: Manifest, observed: Observed, decision: Dec
 async def _write_status(obj: Manifest, status: Manifest | None, world: World) -> tuple[Manifest, bool]:
     if status is None:
         return obj, False
-    change = merge_patch(obj.get("status", {}), status)
+    change = merge_patch(obj.get("status", {}), status, status_schema(obj["kind"]))
     if not change:
         return obj, False
     meta = obj["metadata"]
@@ -233,14 +237,35 @@ def covers(live: Any, wanted: Any) -> bool:
     return bool(live == wanted)
 
 
-def merge_patch(old: Manifest, new: Manifest) -> Manifest:
-    """The JSON merge patch (RFC 7396) that turns `old` into `new`; empty if they are equal."""
-    patch: Manifest = {key: None for key in old if key not in new}
+def merge_patch(old: Manifest, new: Manifest, schema: Schema | None = None) -> Manifest:
+    """The JSON merge patch (RFC 7396) that turns `old` into `new`; empty if they are equal.
+
+    What the schema (if there is one) does not know is left: a newer release wrote it.
+    """
+    patch: Manifest = {key: None for key in old if key not in new and _is_known(key, schema)}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, dict) and isinstance(before, dict):
-            if inner := merge_patch(before, value):
+            if inner := merge_patch(before, value, _below(key, schema)):
                 patch[key] = inner
         elif key not in old or before != value:
             patch[key] = value
     return patch
+
+
+@cache
+def status_schema(kind: str) -> Schema | None:
+    """What this release knows of a kind's status; None for a kind that is not ours."""
+    found = next((known for known in KINDS if known.kind == kind), None)
+    return structural_schema(found.status, defaults=False) if found else None
+
+
+def _is_known(key: str, schema: Schema | None) -> bool:
+    return not schema or "additionalProperties" in schema or key in schema.get("properties", {})
+
+
+def _below(key: str, schema: Schema | None) -> Schema | None:
+    if not schema:
+        return None
+    found = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+    return found if isinstance(found, dict) else None

@@ -34,7 +34,16 @@ def conditions(obj: Manifest, verdict: Verdict, now: datetime, *more: dict[str, 
         wanted.append(_condition(names.RECONCILING, True, verdict.reason, verdict.message))
     old = {c["type"]: c for c in obj.get("status", {}).get("conditions", [])}
     generation = obj["metadata"].get("generation", 0)
-    return [_timed(new, old.get(new["type"]), generation, now) for new in (*wanted, *more)]
+    ours = [_timed(new, old.get(new["type"]), generation, now) for new in (*wanted, *more)]
+    return ours + [c for c in old.values() if _is_others(c) and c["type"] not in {new["type"] for new in ours}]
+
+
+def _is_others(condition: dict[str, Any]) -> bool:
+    """True for one that this release never sets: a newer one's, or another controller's.
+
+    Warnings of a trainer are ours whatever their type, which is their reason, too.
+    """
+    return condition["type"] not in names.CONDITIONS and condition["type"] != condition.get("reason")
 
 
 def shown_phase(phase: str, verdict: Verdict) -> str:

@@ -1,4 +1,9 @@
-"""Spec and status of an object as the models of the API; what an older or newer schema let through is a verdict."""
+"""Spec and status of an object as the models of the API.
+
+What a newer release added is passed over in both: it is no fault, and it is never erased. A value that is not
+understood is one: in a spec a verdict for its owner, in a status an error, for it must not read as if nothing had
+happened yet.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +24,51 @@ PARSED = 512
 """Specs and statuses kept: a ModelDeployment looks at those of all versions of its model, several times a pass."""
 
 
+class UnknownStatusError(Exception):
+    """A status holds what this release does not understand; the object is left alone."""
+
+
 def spec_of(model: type[S], obj: Manifest) -> S | Verdict:
-    """The spec, or a verdict that names the fields this operator does not understand."""
+    """The spec as far as it is known, or a verdict that names the values this operator does not understand."""
     try:
         return _parsed(obj.get("spec", {}), model)
     except ValidationError as fault:
-        return Verdict(False, names.INVALID_SPEC, _sentence(fault), stalled=True)
+        return Verdict(False, names.INVALID_SPEC, _sentence("spec", fault), stalled=True)
+
+
+def unknown_fields(model: type[S], obj: Manifest) -> Verdict | None:
+    """A verdict that names fields of the spec which a newer release brought; None if there are none.
+
+    For what begins anew: made without them it would not be what was asked for.
+    """
+    try:
+        model.model_validate(obj.get("spec", {}))
+    except ValidationError as fault:
+        found = ", ".join(f"spec.{_place(e['loc'])}" for e in fault.errors()[:5])
+        text = f"{found}: not known to this release of the operator; upgrade it, or leave the field out"
+        return Verdict(False, names.INVALID_SPEC, text, stalled=True)
+    return None
 
 
 def status_of(model: type[T], obj: Manifest) -> T:
-    """The status, or an empty one where it is missing or unreadable: it is written anew each time."""
+    """The status, empty where it is missing; UnknownStatusError where it is not understood."""
     try:
         return _parsed(obj.get("status") or {}, model)
-    except ValidationError:
-        return model()
+    except ValidationError as fault:
+        raise UnknownStatusError(
+            f"{obj.get('kind')} {obj['metadata']['name']} is left alone, for its status is not understood "
+            f"({_sentence('status', fault)}): was it written by a newer release of the operator?"
+        ) from fault
 
 
 @remember(PARSED)
 def _parsed(data: dict[str, Any], model: type[M]) -> M:
-    return model.model_validate(data)
+    return model.model_validate(data, extra="ignore")
 
 
-def _sentence(fault: ValidationError) -> str:
-    errors = (f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in fault.errors()[:5])
-    return "; ".join(errors)
+def _sentence(top: str, fault: ValidationError) -> str:
+    return "; ".join(f"{top}.{_place(e['loc'])}: {e['msg']}" for e in fault.errors()[:5])
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in path)

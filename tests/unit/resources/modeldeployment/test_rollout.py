@@ -596,11 +596,11 @@ def test_deleting_leaves_the_children_to_the_garbage_collector() -> None:
 def test_invalid_spec_leaves_everything_as_it_is() -> None:
     w = live()
     before = dict(w.children)
-    w.obj = {**w.obj, "spec": {**w.obj["spec"], "shadow": True}}
+    w.obj = {**w.obj, "spec": {**w.obj["spec"], "serve": {"backend": "shadow"}}}
     w.turn()
     assert w.children == before
     assert w.word(names.STALLED) == ("True", names.INVALID_SPEC)
-    assert "shadow" in w.message(names.STALLED)
+    assert "spec.serve.backend" in w.message(names.STALLED)
     assert w.serving == 7
 
 

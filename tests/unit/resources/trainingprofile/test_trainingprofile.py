@@ -26,12 +26,12 @@ def test_ready() -> None:
     assert not list(ROOM.needs(a_profile(), Observed()))
 
 
-def test_unknown_field_is_named() -> None:
-    decision = ROOM.decide(a_profile(retriez=2), Observed(), NOW)
+def test_a_value_that_is_not_understood_is_named() -> None:
+    decision = ROOM.decide(a_profile(retries="two"), Observed(), NOW)
     stalled = condition({"status": decision.status}, names.STALLED)
     assert stalled is not None
     assert stalled["reason"] == names.INVALID_SPEC
-    assert "retriez" in stalled["message"]
+    assert "spec.retries" in stalled["message"]
 
 
 def test_stable() -> None:

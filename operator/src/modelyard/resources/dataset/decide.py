@@ -15,7 +15,7 @@ from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id, too_large
 from modelyard.resources.doubt import doubted
-from modelyard.resources.parse import spec_of
+from modelyard.resources.parse import spec_of, unknown_fields
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
 from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
@@ -50,6 +50,8 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     if isinstance(spec, Verdict):
         return status.invalid(obj, spec, run_job.all_kept(observed), now)
     before = status.current(obj, spec)
+    if before.prepare_id is None and (unknown := unknown_fields(DatasetSpec, obj)):
+        return status.invalid(obj, unknown, run_job.all_kept(observed), now)
     if before.digest or before.failure:
         return _ended(obj, spec, before, observed, now)
     obj = disruptions.counted(obj, spec, observed)

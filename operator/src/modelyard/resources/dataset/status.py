@@ -31,7 +31,7 @@ def info_of(answer: dict[str, Any], spec: DatasetSpec) -> DatasetInfo | Fault:
     """What the stored manifest says about the rows, or why it cannot be theirs."""
     try:
         manifest = StoredManifest.model_validate(answer["manifest"])
-        info = DatasetInfo.model_validate(manifest.info)
+        info = DatasetInfo.model_validate(manifest.info, extra="ignore")
     except ValidationError as error:
         return Fault(names.CORRUPT, f"the stored manifest cannot be read ({error.error_count()} errors)", final=True)
     if manifest.kind != "dataset" or info.task != spec.task:

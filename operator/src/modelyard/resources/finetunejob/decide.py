@@ -19,7 +19,7 @@ from modelyard.resources.finetunejob.pins import current_run, new_run
 from modelyard.resources.finetunejob.progress import progress_fact
 from modelyard.resources.finetunejob.run_id import is_model_name
 from modelyard.resources.finetunejob.training_job import Situation
-from modelyard.resources.parse import spec_of
+from modelyard.resources.parse import spec_of, unknown_fields
 from modelyard.resources.pods import Fault
 from modelyard.resources.queueing import queue_needs
 from modelyard.resources.refusals import refusal_needs
@@ -58,6 +58,8 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         return status.invalid(obj, case, observed, now)
     case = replace(case, now=now)
     run = current_run(case)
+    if run is None and (unknown := unknown_fields(FineTuneJobSpec, obj)):
+        return status.invalid(obj, unknown, observed, now)
     if run is None:
         answer = _start(_forgetting(case))
     elif run.state == "Running":
