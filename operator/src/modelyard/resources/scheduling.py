@@ -63,6 +63,8 @@ def _cause(pod: Manifest, count: int, total: int, why: str, capacity: Capacity) 
     if short:
         return _too_little(pod, short[1], where, capacity)
     taint = re.search(r"taint\(?s?\)? ?\{([^}]*)\}", why)
+    if why.endswith("untolerated taint(s)"):  # newer schedulers name none
+        return f"taints that the pod does not tolerate on {where} (kubectl describe nodes shows them)"
     if taint:
         return f"taint {taint[1].strip().rstrip(':')} on {where}"
     if "node affinity/selector" in why:

@@ -38,6 +38,12 @@ CASES = {
         "lower spec.resources.gpu, add spec.pod.tolerations to the TrainingProfile, add a node, "
         "or wait until one is free",
     ),
+    "taints that the scheduler does not name": (
+        asking(cpu="1"),
+        "0/1 nodes are available: 1 node(s) had untolerated taint(s)." + END,
+        "waiting: taints that the pod does not tolerate on 1 node (kubectl describe nodes shows them); "
+        "add spec.pod.tolerations to the TrainingProfile, add a node, or wait until one is free",
+    ),
     "selector": (
         asking(cpu="1"),
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector." + END,
