@@ -41,7 +41,7 @@ def actions(obj: Manifest) -> dict[str, bool]:
 def press(action: str, obj: Manifest) -> Manifest:
     """The object as the action returns it."""
     scripts = {each["name"]: each["action.lua"] for each in _actions(obj["kind"])["definitions"]}
-    return _run(scripts[action], obj)
+    return dict(_as_before(_run(scripts[action], obj), obj))
 
 
 def drift(git: Manifest, live: Manifest, at: str = "spec") -> Iterator[str]:
@@ -65,6 +65,17 @@ def _run(script: str, obj: Manifest) -> Manifest:
         lua.globals()[library] = None
     lua.globals()["obj"] = lua.table_from(_without_null(obj), recursive=True)
     return dict(_plain(lua.execute(script)))
+
+
+def _as_before(new: Any, old: Any) -> Any:
+    """Lua has one empty table for lists and maps: Argo CD leaves what was empty as it was."""
+    if isinstance(new, dict) and not new and isinstance(old, list):
+        return []
+    if isinstance(new, dict) and isinstance(old, dict):
+        return {key: _as_before(value, old.get(key)) for key, value in new.items()}
+    if isinstance(new, list) and isinstance(old, list):
+        return [_as_before(value, before) for value, before in zip(new, old, strict=False)] + new[len(old) :]
+    return new
 
 
 def _without_null(value: Any) -> Any:

@@ -212,17 +212,38 @@ def a_listing(*extra: str, without: str = "", digest: str = "sha256:" + "b" * 64
     return {"digest": digest, "files": [[name, 10] for name in sorted(files)]}
 
 
-def metrics(macro_f1: float = 0.742) -> dict[str, Any]:
-    """Metrics of a version."""
-    per_class = {"negative": {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 40}}
-    return {"macro_f1": macro_f1, "accuracy": 0.8, "perClass": per_class, "exportDifference": 0.00001}
+NEGATIVE = {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 40}
+
+
+def measured(macro_f1: float = 0.742, accuracy: float = 0.8, **per_class: dict[str, float]) -> dict[str, Any]:
+    """Quality on the test rows."""
+    values = {"macro_f1": macro_f1, "accuracy": accuracy}
+    return {"set": "test", "primary": "macro_f1", "values": values, "perClass": per_class}
+
+
+def exports(*formats: str, difference: float | None = 0.00001) -> list[dict[str, Any]]:
+    """What a run wrote; only ONNX is compared."""
+    compared = {} if difference is None else {"difference": difference}
+    return [{"format": name, "precision": "fp32", **(compared if name == "onnx" else {})} for name in formats]
+
+
+def artifacts(*formats: str, difference: float | None = 0.00001) -> list[dict[str, Any]]:
+    """The same with the digest of each format's files."""
+    return [{**export, "digest": "sha256:" + "a" * 64} for export in exports(*formats, difference=difference)]
+
+
+def trained(run: str, job: str, digest: str, **more: Any) -> dict[str, Any]:
+    """Lineage of a version that a run trained."""
+    rows = [{"name": "rows", "digest": digest}]
+    return {"trained": {"run": run, "job": job, "datasets": rows, "base": digest, "image": "trainer:1", **more}}
 
 
 def a_published_model(run: str, model: str = "reviews", macro_f1: float = 0.742) -> dict[str, Any]:
     """Facts `manifest` and `verified` of a run's result."""
     info = {
         "task": "text-classification", "run": run, "model": model, "labels": ["negative", "positive"],
-        "maxLength": 128, "formats": ["safetensors", "onnx"], "metrics": metrics(macro_f1),
+        "maxLength": 128, "artifacts": exports("safetensors", "onnx"),
+        "metrics": [measured(macro_f1, negative=NEGATIVE)],
         "dataset": "sha256:" + "d" * 64, "base": "sha256:" + "b" * 64, "image": "modelyard/trainer:1",
         "sample": "good",
     }  # fmt: skip

@@ -10,6 +10,7 @@ from modelyard import names
 from modelyard.api.modeldeployment import ModelDeploymentSpec
 from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Manifest, Platform
+from tests.builders import artifacts, measured, trained
 
 NAMESPACE = "shop"
 MODEL = "reviews"
@@ -17,12 +18,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 PLATFORM = Platform(
     trainer_image="trainer:1", server_image="server:1", store_endpoint="http://store:9000", store_bucket="modelyard"
 )
-METRICS = {
-    "macro_f1": 0.742,
-    "accuracy": 0.81,
-    "perClass": {"negative": {"precision": 0.8, "recall": 0.55, "f1": 0.65, "support": 40}},
-    "exportDifference": 2e-6,
-}
+NEGATIVE = {"precision": 0.8, "recall": 0.55, "f1": 0.65, "support": 40}
 
 
 def run_of(number: int) -> str:
@@ -61,15 +57,9 @@ def a_modelversion(number: int = 7, **spec: Any) -> Manifest:
         "uri": f"s3://modelyard/{prefix_of(number)}",
         "digest": digest_of(number),
         "size": 91_000_000,
-        "formats": ["safetensors", "onnx"],
-        "lineage": {
-            "run": run_of(number),
-            "job": "reviews-job",
-            "dataset": digest_of(1),
-            "base": digest_of(2),
-            "image": "trainer:1",
-        },
-        "metrics": METRICS,
+        "artifacts": artifacts("safetensors", "onnx", difference=2e-6),
+        "lineage": trained(run_of(number), "reviews-job", digest_of(1)),
+        "metrics": [measured(0.742, 0.81, negative=NEGATIVE)],
         **spec,
     }
     return {

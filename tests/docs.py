@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GENERATED = {"docs/reference.md", "docs/bench.md", "docs/test-full.md", "docs/audit.md"}
+GENERATED = {"docs/reference.md", "docs/tasks.md", "docs/bench.md", "docs/test-full.md", "docs/audit.md"}
 FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WALK = (
     "docs/quickstart.md", "docs/concepts.md", "docs/labels.md", "docs/failure-modes.md", "docs/gitops.md",

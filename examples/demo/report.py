@@ -41,7 +41,7 @@ def predict(cluster: Cluster, namespace: str, service: str, model: str) -> dict[
 def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
     """The run's report out of the version's folder in the store."""
     _, prefix = layout.split_uri(version["spec"]["uri"])
-    key = layout.file_key(prefix, version["spec"]["digest"], "report.json")
+    key = layout.file_key(prefix, version["spec"]["digest"], layout.REPORT)
     with store_client(cluster) as (client, _):
         response = client.get_object(bucket_name=BUCKET, object_name=key)
         return dict(json.loads(response.read()))
@@ -49,17 +49,18 @@ def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
 
 def show_quality(version: dict[str, Any], report: dict[str, Any]) -> None:
     """Per-class metrics and the baselines on the same test rows."""
-    metrics = version["spec"]["metrics"]
+    (metrics,) = (found for found in version["spec"]["metrics"] if found["set"] == "test")
+    primary = metrics["primary"]
     table = Table(title="Quality on the test rows")
     for column in ("class", "precision", "recall", "f1", "rows"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name, row in sorted(metrics["perClass"].items()):
-        table.add_row(name, *(f"{row[m]:.3f}" for m in ("precision", "recall", "f1")), str(row["support"]))
+        table.add_row(name, *(f"{row[m]:.3f}" for m in ("precision", "recall", "f1")), f"{row['support']:.0f}")
     console.print(table)
-    beside = Table(title="Macro F1, all on the same test rows")
+    beside = Table(title=f"{primary}, all on the same test rows")
     beside.add_column("model")
-    beside.add_column("macro F1", justify="right")
+    beside.add_column(primary, justify="right")
     for name, value in sorted(report.get("baselines", {}).items(), key=lambda pair: float(pair[1])):
         beside.add_row(name.replace("_", " "), f"{value:.3f}")
-    beside.add_row(f"[bold]{version['metadata']['name']}[/bold]", f"[bold]{metrics['macro_f1']:.3f}[/bold]")
+    beside.add_row(f"[bold]{version['metadata']['name']}[/bold]", f"[bold]{metrics['values'][primary]:.3f}[/bold]")
     console.print(beside)

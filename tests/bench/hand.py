@@ -16,6 +16,7 @@ from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
 from tests.bench import manifests
 from tests.bench.stage import BUCKET
+from tests.builders import exports, measured
 
 PATIENCE = 60.0
 
@@ -104,8 +105,8 @@ def _info(run: str, model: str) -> Manifest:
         "model": model,
         "labels": list(manifests.CLASSES),
         "max_length": 128,
-        "formats": ["onnx", "safetensors"],
-        "metrics": {"macro_f1": 0.9, "accuracy": 0.9, "export_difference": 0.00001},
+        "artifacts": exports("onnx", "safetensors"),
+        "metrics": [measured(0.9, 0.9)],
         "dataset": digest,
         "base": digest,
         "image": "registry.example/trainer:1",

@@ -13,6 +13,7 @@ from tests.bench import manifests
 from tests.bench.figure import Figure, Row
 from tests.bench.sightings import Sightings
 from tests.bench.stage import Stage, stage
+from tests.builders import artifacts, measured, trained
 
 JOBS = 9
 VERSIONS = 6
@@ -87,9 +88,9 @@ def _version(namespace: str, number: int) -> Manifest:
         "uri": uri,
         "digest": digest,
         "size": 7,
-        "formats": ["onnx"],
-        "lineage": {"run": f"run-{number}", "job": "gone", "dataset": digest, "base": digest, "image": "trainer:1"},
-        "metrics": {"macro_f1": 0.9, "accuracy": 0.9},
+        "artifacts": artifacts("onnx"),
+        "lineage": trained(f"run-{number}", "gone", digest),
+        "metrics": [measured(0.9, 0.9)],
         "deletionPolicy": "delete",
     }
     return _ours("ModelVersion", namespace, f"reviews-{number}", spec)

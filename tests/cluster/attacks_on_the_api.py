@@ -154,7 +154,7 @@ def _(site: Site) -> None:
 @attack("claims with a ModelVersion a number that another run of its own holds no claim to", OPERATOR)
 def _(site: Site) -> None:
     spec = {**site.version["spec"], "number": 77}
-    prefix = layout.version_prefix(layout.run_prefix(A, "reviews", spec["lineage"]["run"]))
+    prefix = layout.version_prefix(layout.run_prefix(A, "reviews", spec["lineage"]["trained"]["run"]))
     spec["uri"] = f"s3://{BUCKET}/{prefix}"
     site.a.create({**smallest("ModelVersion", name="reviews-77"), "spec": spec})
     site.a.until("its verdict", lambda: "NumberNotClaimed" in str(site.a.get("mv", "reviews-77").get("status")))

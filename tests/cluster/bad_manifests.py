@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.builders import artifacts, measured
 from tests.cluster.manifests import INLINE, REMOVE, SPLIT
 
 Bad = tuple[str, dict[str, Any], str]
 LONG = "a" * 254
+
+
+def _gate(requirement: dict[str, Any], message: str) -> Bad:
+    return "FineTuneJob", {"evaluate": {"gate": {"require": [requirement]}}}, message
+
 
 DATASET: list[Bad] = [
     ("Dataset", {"task": "text-clasification"}, 'spec.task: Unsupported value: "text-clasification"'),
@@ -88,15 +94,18 @@ FINETUNEJOB: list[Bad] = [
     ("FineTuneJob", {"method": {"rank": 0}}, "spec.method.rank"),
     ("FineTuneJob", {"method": {"dropout": 1}}, "spec.method.dropout"),
     ("FineTuneJob", {"method": {"targets": "q_proj"}}, "spec.method.targets"),
-    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "f1", "min": 0.5}]}}}, "f1 need `class`"),
-    (
-        "FineTuneJob",
-        {"evaluate": {"gate": {"require": [{"metric": "accuracy", "class": "a", "min": 0.5}]}}},
-        "macro_f1 and accuracy take none",
+    _gate({"metric": "f1", "min": 0.5}, "f1 judges one class: name it in `class`"),
+    _gate(
+        {"metric": "accuracy", "class": "a", "min": 0.5},
+        "accuracy judges all rows: leave out `class`, and is better when higher: give min, 0 to 1",
     ),
-    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "bleu", "min": 0.5}]}}}, "require[0].metric"),
-    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy"}]}}}, "require[0].min: Required value"),
-    ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 65}]}}}, "require[0].min"),
+    _gate({"metric": "bleu", "min": 0.5}, 'require[0].metric: Unsupported value: "bleu": supported values: "macro_f1"'),
+    _gate({"metric": "accuracy"}, "give exactly one of min (where higher is better) and max"),
+    _gate({"metric": "accuracy", "min": 0.5, "max": 0.9}, "give exactly one of min (where higher is better) and max"),
+    _gate({"metric": "accuracy", "max": 0.5}, "evaluate.gate.require: accuracy judges all rows"),
+    _gate({"metric": "accuracy", "min": 65}, "is better when higher: give min, 0 to 1"),
+    _gate({"metric": "recall", "class": "a", "min": -1}, "recall judges one class: name it in `class`"),
+    _gate({"metric": "recall", "class": "a", "minimum": 1}, 'unknown field "spec.evaluate.gate.require[0].minimum"'),
     ("FineTuneJob", {"export": []}, "spec.export"),
     ("FineTuneJob", {"export": ["onnx", "onnx"]}, "spec.export[1]: Duplicate value"),
     ("FineTuneJob", {"export": ["gguf"]}, 'spec.export[0]: Unsupported value: "gguf"'),
@@ -119,10 +128,15 @@ MODELVERSION: list[Bad] = [
     ("ModelVersion", {"name": "other-7"}, "metadata.name must be <spec.model>-<spec.number>"),
     ("ModelVersion", {"number": 0, "name": "reviews-0"}, "spec.number"),
     ("ModelVersion", {"digest": "sha256:12"}, "spec.digest"),
-    ("ModelVersion", {"formats": []}, "spec.formats"),
+    ("ModelVersion", {"artifacts": []}, "spec.artifacts"),
+    ("ModelVersion", {"artifacts": artifacts("onnx", "onnx")}, "spec.artifacts[1]: Duplicate value"),
+    ("ModelVersion", {"artifacts.0.digest": REMOVE}, "spec.artifacts[0].digest: Required value"),
+    ("ModelVersion", {"formats": ["onnx"]}, 'unknown field "spec.formats"'),
     ("ModelVersion", {"size": -1}, "spec.size"),
-    ("ModelVersion", {"lineage.run": REMOVE}, "spec.lineage.run: Required value"),
-    ("ModelVersion", {"metrics.macro_f1": REMOVE}, "spec.metrics.macro_f1: Required value"),
+    ("ModelVersion", {"lineage.trained.run": REMOVE}, "spec.lineage.trained.run: Required value"),
+    ("ModelVersion", {"lineage.trained": REMOVE}, "lineage: give exactly one of trained"),
+    ("ModelVersion", {"metrics.0.primary": REMOVE}, "spec.metrics[0].primary: Required value"),
+    ("ModelVersion", {"metrics": [measured(), measured()]}, "spec.metrics[1]: Duplicate value"),
     ("ModelVersion", {"deletionPolicy": "Delete"}, 'spec.deletionPolicy: Unsupported value: "Delete"'),
 ]
 MODELDEPLOYMENT: list[Bad] = [

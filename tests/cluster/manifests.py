@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from modelyard.names import API_VERSION
+from tests.builders import artifacts, measured, trained
 
 Manifest = dict[str, Any]
 REMOVE: Any = object()
@@ -25,9 +26,9 @@ SMALLEST: dict[str, Manifest] = {
         "uri": "s3://modelyard/ns/runs/1/",
         "digest": DIGEST,
         "size": 12,
-        "formats": ["onnx"],
-        "lineage": {"run": "1", "job": "reviews", "dataset": DIGEST, "base": DIGEST, "image": "trainer:1"},
-        "metrics": {"macro_f1": 0.9, "accuracy": 0.9},
+        "artifacts": artifacts("onnx"),
+        "lineage": trained("1", "reviews", DIGEST),
+        "metrics": [measured(0.9, 0.9)],
     },
     "ModelDeployment": {"model": {"name": "reviews", "follow": "latest-passed"}},
     "TrainingProfile": {},

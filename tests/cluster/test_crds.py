@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from modelyard.api.kinds import KINDS, Kind
+from tests.builders import artifacts
 from tests.cluster.bad_manifests import BAD
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
@@ -93,7 +94,9 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
             },
         ),
         ("ModelVersion", {"name": f"{'a' * 40}-12345", "model": "a" * 40, "number": 12345}),
-        ("ModelVersion", {"metrics.perClass": {"a b": {"precision": 1, "recall": 1, "f1": 1, "support": 3}}}),
+        ("ModelVersion", {"metrics.0.perClass": {"a b": {"precision": 1, "recall": 1, "f1": 1, "support": 3}}}),
+        ("ModelVersion", {"metrics": [{"set": "test", "primary": "bleu", "values": {"bleu": 31.5, "chrf": 55}}]}),
+        ("ModelVersion", {"artifacts": [{**artifacts("gguf")[0], "precision": "int4", "base": "sha256:" + "2" * 64}]}),
         ("ModelDeployment", {"name": "a" * 36}),
         ("ModelDeployment", {"model": {"follow": REMOVE, "version": 3}}),
         ("TrainingProfile", {"name": "a" * 253}),
@@ -119,8 +122,8 @@ def test_a_modeldeployment_is_scaled_as_autoscalers_do_it(kubectl: Kubectl) -> N
 
 IMMUTABLE = {
     "model": "other", "number": 8, "task": "other", "uri": "s3://modelyard/other/", "digest": "sha256:" + "1" * 64,
-    "size": 13, "formats": ["safetensors", "onnx"], "lineage.run": "2", "lineage.image": "trainer:2",
-    "metrics.accuracy": 0.99,
+    "size": 13, "artifacts": artifacts("safetensors", "onnx"), "lineage.trained.run": "2",
+    "lineage.trained.image": "trainer:2", "metrics.0.values.accuracy": 0.99, "metrics.0.perClass": {"a": {"f1": 1}},
 }  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def published_version(minio: MinioServer, folder: Path) -> dict[str, Any]:
     (version / "model.onnx").write_bytes(b"model")
     manifest, digest = publish(store, "modelyard", prefix, version, "model", {"sample": "so good"})
     assert claim_number(store, "modelyard", "default", "reviews", "r1") == 1
-    fields = {"number": 1, "digest": digest, "uri": f"s3://modelyard/{prefix}", "lineage.run": "r1"}
+    fields = {"number": 1, "digest": digest, "uri": f"s3://modelyard/{prefix}", "lineage.trained.run": "r1"}
     size = sum(entry.size for entry in manifest.files)
     return smallest("ModelVersion", name="reviews-1", size=size, **fields)
 

@@ -24,7 +24,7 @@ def test_sentiment(cluster: Cluster, yard: Yard) -> None:
     yard.kube("apply", "-f", str(EXAMPLES / "01-sentiment"))
     job = yard.wait_ready("finetunejob", "sentiment", 900)
     version = yard.get("modelversion", job["status"]["version"]) or {}
-    reached = version["spec"]["metrics"]["macro_f1"]
+    reached = version["spec"]["metrics"][0]["values"]["macro_f1"]
     baselines = report.run_report(cluster, version)["baselines"]
     assert reached >= 0.65
     assert reached > baselines["tfidf_logistic_regression"] > baselines["majority"]

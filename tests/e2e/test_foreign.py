@@ -56,7 +56,7 @@ def test_percent_time_left_and_loss_and_then_a_version(yard: Yard, profile: str)
     done = yard.wait_ready("finetunejob", name, 300)["status"]
     assert (done["version"], done["gate"], done["progress"]["percent"]) == (f"{name}-1", "passed", 100)
     version = yard.wait_ready("modelversion", f"{name}-1", 60)
-    assert version["spec"]["formats"] == ["safetensors", "onnx"]
-    assert "my-trainer" in version["spec"]["lineage"]["image"]
+    assert [found["format"] for found in version["spec"]["artifacts"]] == ["safetensors", "onnx"]
+    assert "my-trainer" in version["spec"]["lineage"]["trained"]["image"]
     (pod,) = yard.pods_of(done["run"]["id"])
     assert [c["name"] for c in pod["spec"]["initContainers"]] == ["fetch", "trainer"]

@@ -20,8 +20,10 @@ def test_the_road(yard: Yard) -> None:
     assert job["status"]["version"] == "tiny-1"
     version = yard.wait_ready("modelversion", "tiny-1")
     assert version["status"]["gate"] == "passed"
-    assert version["spec"]["metrics"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
-    assert version["spec"]["metrics"]["exportDifference"] < 0.001
+    assert version["spec"]["metrics"][0]["values"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
+    formats = {found["format"]: found for found in version["spec"]["artifacts"]}
+    assert formats["onnx"]["difference"] < 0.001
+    assert formats["onnx"]["digest"] != formats["safetensors"]["digest"]
     _wait_serving(yard, "tiny", 1)
     answer = yard.predict("tiny", "tiny", TEXTS)
     assert [found["label"] for found in answer["predictions"]] == LABELS

@@ -163,7 +163,7 @@ def test_a_version_without_onnx(store: Store, bucket: str, target: Path, tmp_pat
     folder = tmp_path / "torch-only"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    _, digest = publish(store, bucket, PREFIX, folder, "model", {**INFO, "formats": ["safetensors"]})
+    _, digest = publish(store, bucket, PREFIX, folder, "model", {**INFO, "artifacts": INFO["artifacts"][:1]})
     uri = f"modelyard://{bucket}/{PREFIX}@{digest}"
     refused(uri, target, ExitCode.BAD_CONFIG, "no model.onnx", "spec.export: [safetensors, onnx]")
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from modelyard.api.modelversion import Metrics
+from modelyard.api.modelversion import TEST, Export, Metrics
 from modelyard.api.run import ModelInfo
 from tests.server.onnxfile import classifier
 
@@ -29,8 +29,8 @@ INFO: dict[str, Any] = ModelInfo(
     model="reviews",
     labels=LABELS,
     max_length=MAX_LENGTH,
-    formats=["safetensors", "onnx"],
-    metrics=Metrics(macro_f1=1.0, accuracy=1.0),
+    artifacts=[Export(format_=name, precision="fp32") for name in ("safetensors", "onnx")],
+    metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": 1.0})],
     dataset="sha256:0",
     base="sha256:0",
     image="trainer",

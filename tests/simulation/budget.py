@@ -45,7 +45,7 @@ def _run_of(obj: Manifest) -> str:
     if obj["kind"] == "FineTuneJob":
         return str((obj.get("status", {}).get("run") or {}).get("id", ""))
     if obj["kind"] == "ModelVersion":
-        return str(obj["spec"]["lineage"]["run"])
+        return str(obj["spec"]["lineage"]["trained"]["run"])
     labels = obj["metadata"].get("labels", {})
     return str(labels.get(names.LABEL_RUN, "")) if labels.get(names.LABEL_KIND) == "finetunejob" else ""
 

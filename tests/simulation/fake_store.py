@@ -100,7 +100,7 @@ class FakeStore(Store):
     def intact(self, prefix: str, digest: str | None = None) -> bool:
         """True when a server that fetches this prefix (at this digest) finds every byte."""
         try:
-            check_listing(self, BUCKET, prefix, read_manifest(self, BUCKET, prefix, digest)[0])
+            check_listing(self, BUCKET, prefix, *read_manifest(self, BUCKET, prefix, digest))
         except StoreError:
             return False
         return True

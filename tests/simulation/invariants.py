@@ -197,7 +197,7 @@ class Invariants:
         return (meta["namespace"], meta["name"], version) in self._pinned
 
     def _number_is_new(self, namespace: str, spec: dict[str, Any]) -> None:
-        model, number, run = spec["model"], spec["number"], spec["lineage"]["run"]
+        model, number, run = spec["model"], spec["number"], spec["lineage"]["trained"]["run"]
         first = self._runs_of.setdefault((namespace, model, number), run)
         if first != run:
             self._story.breaks(f"number {number} of {model} was of run {first} and is of {run}")

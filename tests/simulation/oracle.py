@@ -151,7 +151,7 @@ def _succeeded(life: Life, obj: Manifest, run: dict[str, Any]) -> Iterator[str]:
     found = life.api.look("ModelVersion", obj["metadata"]["namespace"], version or "")
     if found is None and version not in life.user.deleted_versions:
         yield f"FineTuneJob {name} made {version}, which is not there"
-    if found is not None and found["spec"]["lineage"]["run"] != run["id"] and not life.user.deleted_versions:
+    if found is not None and found["spec"]["lineage"]["trained"]["run"] != run["id"] and not life.user.deleted_versions:
         yield f"FineTuneJob {name} says {version}, which is of another run"
     if found is not None and _reached(obj, found) != obj["status"].get("gate"):
         yield f"FineTuneJob {name}: gate is {obj['status'].get('gate')}"
@@ -159,7 +159,7 @@ def _succeeded(life: Life, obj: Manifest, run: dict[str, Any]) -> Iterator[str]:
 
 def _reached(job: Manifest, version: Manifest) -> str:
     asked = job["spec"]["evaluate"]["gate"]["require"]
-    reached = version["spec"]["metrics"]["macro_f1"]
+    reached = version["spec"]["metrics"][0]["values"]["macro_f1"]
     return "passed" if all(reached >= requirement["min"] for requirement in asked) else "failed"
 
 
@@ -170,7 +170,7 @@ def _version(life: Life, obj: Manifest) -> Iterator[str]:
             yield f"ModelVersion {name} waits to be deleted: {ready(obj)}"
         return
     yield from _gate(life, obj)
-    prefix = layout.version_prefix(layout.run_prefix(namespace, spec["model"], spec["lineage"]["run"]))
+    prefix = layout.version_prefix(layout.run_prefix(namespace, spec["model"], spec["lineage"]["trained"]["run"]))
     intact = life.store.intact(prefix, spec["digest"])
     if (ready(obj)["status"] == "True") != intact:
         yield f"ModelVersion {name} says {ready(obj)['reason']}, but intact is {intact}"
@@ -180,7 +180,7 @@ def _version(life: Life, obj: Manifest) -> Iterator[str]:
 
 def _gate(life: Life, obj: Manifest) -> Iterator[str]:
     """The verdict is what the job asks now, while the job is still about this run."""
-    lineage = obj["spec"]["lineage"]
+    lineage = obj["spec"]["lineage"]["trained"]
     job = life.api.look("FineTuneJob", obj["metadata"]["namespace"], lineage["job"])
     if job is None or (job["status"].get("run") or {}).get("id") != lineage["run"]:
         return

@@ -11,6 +11,7 @@ from modelyard.api.progress import TrainerStatus
 from modelyard.api.run import DatasetInfo, ModelInfo, digest_of
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Manifest
+from tests.builders import exports, measured
 from tests.simulation.fake_store import FakeStore, file_entry
 
 SIZES = {"safetensors": ("model.safetensors", 90_000_000), "onnx": ("model.onnx", 91_000_000)}
@@ -63,8 +64,8 @@ def _model(config: dict[str, Any], rng: random.Random) -> StoredManifest:
             "model": config["model"],
             "labels": ["good", "bad"],
             "maxLength": 128,
-            "formats": config["export"],
-            "metrics": {"macro_f1": f1, "accuracy": f1, "exportDifference": 1e-6},
+            "artifacts": exports(*config["export"]),
+            "metrics": [measured(f1, f1)],
             "dataset": config["dataset"]["digest"],
             "base": config["base"]["digest"],
             "image": config["image"],

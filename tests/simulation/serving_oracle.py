@@ -75,7 +75,7 @@ def _good(life: Life, obj: Manifest, number: int) -> bool:
 
 
 def _has_onnx(version: Manifest) -> bool:
-    return "onnx" in version["spec"]["formats"]
+    return any(found["format"] == "onnx" for found in version["spec"]["artifacts"])
 
 
 def _is_ready(version: Manifest) -> bool:

@@ -212,7 +212,7 @@ class User:
             version = self.api.look(*key)
             assert version is not None
             self._delete_with_artifacts(key)
-            job = ("FineTuneJob", key[1], version["spec"]["lineage"]["job"])
+            job = ("FineTuneJob", key[1], version["spec"]["lineage"]["trained"]["job"])
             if job in self.folder:
                 self._delete(job)
                 self._apply(self.folder[job])

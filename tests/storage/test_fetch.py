@@ -34,7 +34,7 @@ def test_a_flipped_byte(store: Store, bucket: str, published: tuple[Manifest, st
     with pytest.raises(Corrupt, match=r"model\.safetensors does not match its manifest"):
         fetch.fetch_verified(store, bucket, PREFIX, tmp_path, digest)
     assert not (tmp_path / "model.safetensors").exists()
-    fetch.check_listing(store, bucket, PREFIX, manifest)
+    fetch.check_listing(store, bucket, PREFIX, manifest, digest)
 
 
 @pytest.mark.parametrize("data", [b"", b"weights" * 1001])
@@ -44,7 +44,7 @@ def test_another_size(store: Store, bucket: str, published: tuple[Manifest, str]
     with pytest.raises(Corrupt, match="does not match its manifest"):
         fetch.fetch_verified(store, bucket, PREFIX, tmp_path, digest)
     with pytest.raises(Corrupt, match="the manifest says 7000"):
-        fetch.check_listing(store, bucket, PREFIX, manifest)
+        fetch.check_listing(store, bucket, PREFIX, manifest, digest)
 
 
 def test_a_missing_file(store: Store, bucket: str, published: tuple[Manifest, str], tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_missing_file(store: Store, bucket: str, published: tuple[Manifest, st
     with pytest.raises(Corrupt, match="in the manifest but not in the store"):
         fetch.fetch_verified(store, bucket, PREFIX, tmp_path)
     with pytest.raises(Corrupt, match="has no bytes"):
-        fetch.check_listing(store, bucket, PREFIX, manifest)
+        fetch.check_listing(store, bucket, PREFIX, manifest, digest)
 
 
 def test_only_what_the_manifest_names_and_the_caller_wants(

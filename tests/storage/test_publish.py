@@ -1,5 +1,6 @@
 """Publishing is atomic: a manifest is there with every file it names, or not at all."""
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from modelyard.api import layout
 from modelyard.api.run import Manifest, digest_of
+from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Corrupt, StoreError
 from modelyard.storage.fetch import check_listing, fetch_verified, read_manifest
 from modelyard.storage.publish import describe, publish
@@ -32,7 +34,7 @@ def test_what_is_published_is_fetched(store: Store, bucket: str, folder: Path, t
     assert fetch_verified(store, bucket, PREFIX, tmp_path / "copy", digest) == manifest
     assert contents(tmp_path / "copy") == contents(folder)
     assert manifest.info == {"task": "text-classification"}
-    check_listing(store, bucket, PREFIX, manifest)
+    check_listing(store, bucket, PREFIX, manifest, digest)
 
 
 def test_the_digest_is_that_of_the_stored_bytes(store: Store, bucket: str, folder: Path) -> None:
@@ -47,13 +49,13 @@ def test_publishing_again_gives_the_same(store: Store, bucket: str, folder: Path
 
 
 def test_a_published_result_is_never_overwritten(store: Store, bucket: str, folder: Path) -> None:
-    manifest, _ = publish(store, bucket, PREFIX, folder, "model", {})
+    manifest, digest = publish(store, bucket, PREFIX, folder, "model", {})
     before = store.list(bucket, PREFIX)
     (folder / "config.json").write_text('{"changed": true}')
     with pytest.raises(Corrupt, match="already holds another result"):
         publish(store, bucket, PREFIX, folder, "model", {})
     assert store.list(bucket, PREFIX) == before
-    check_listing(store, bucket, PREFIX, manifest)
+    check_listing(store, bucket, PREFIX, manifest, digest)
 
 
 def test_a_fetched_folder_can_be_published_elsewhere(store: Store, bucket: str, folder: Path) -> None:
@@ -118,7 +120,7 @@ def _is_whole(store: Store, bucket: str, prefix: str) -> bool:
     """False without a manifest; raises Corrupt if there is one without all of its files."""
     if store.stat(bucket, layout.manifest_key(prefix)) is None:
         return False
-    check_listing(store, bucket, prefix, read_manifest(store, bucket, prefix)[0])
+    check_listing(store, bucket, prefix, *read_manifest(store, bucket, prefix))
     return True
 
 
@@ -148,3 +150,17 @@ def test_the_manifest_of_a_folder_is_in_name_order(folder: Path) -> None:
     assert [entry.path for entry in manifest.files] == ["config.json", "model.safetensors", "onnx/model.onnx"]
     assert manifest.size == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert Manifest.model_validate_json(manifest.to_bytes()) == manifest
+
+
+def test_a_manifest_of_another_release_is_whole_by_its_bytes(store: Store, bucket: str, folder: Path) -> None:
+    """Written again without what this release does not know, it would have another digest and name other files."""
+    described = json.loads(describe(folder, "model", {"task": "text-classification"}).to_bytes())
+    for entry in described["files"]:
+        entry["compressed"] = "zstd"
+    data = json.dumps({**described, "signature": {"by": "somebody"}}).encode()
+    for path in contents(folder):
+        store.upload(bucket, layout.file_key(PREFIX, digest_of(data), path), folder / path)
+    store.put(bucket, layout.manifest_key(PREFIX), data)
+    verified = StoreFacts(store, bucket).questions["verified"]({"prefix": PREFIX, "digest": digest_of(data)})
+    assert verified["digest"] == digest_of(data)
+    assert {entry["path"] for entry in verified["manifest"]["files"]} == set(contents(folder))

@@ -48,7 +48,7 @@ def limited(minio: MinioServer, bucket: str, base: str) -> Store:
 def test_all_that_a_run_does(limited: Store, bucket: str, base: str, folder: Path, tmp_path: Path) -> None:
     (folder / "large.safetensors").write_bytes(b"x" * (12 << 20))  # uploaded in parts
     manifest, digest = publish(limited, bucket, f"{OWN}version/", folder, "model", {})
-    check_listing(limited, bucket, f"{OWN}version/", manifest)
+    check_listing(limited, bucket, f"{OWN}version/", manifest, digest)
     fetch_verified(limited, bucket, f"{OWN}version/", tmp_path / "back")
     assert limited.stat(bucket, file_key(f"{OWN}version/", digest, "config.json"))
     assert limited.delete_prefix(bucket, OWN) == 5

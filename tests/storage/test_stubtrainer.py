@@ -75,9 +75,9 @@ def test_publishes_a_version(pods: Pods, store: Store, bucket: str) -> None:
     assert pods.start().wait(30) == ExitCode.PUBLISHED
     prefix = layout.version_prefix(pods.config.prefix)
     manifest, digest = read_manifest(store, bucket, prefix)
-    check_listing(store, bucket, prefix, manifest)
+    check_listing(store, bucket, prefix, manifest, digest)
     assert pods.outcome().digest == digest
-    assert ModelInfo.model_validate(manifest.info).metrics.macro_f1 == 0.7
+    assert ModelInfo.model_validate(manifest.info).metrics[0].headline == "macro_f1 0.700"
     assert {"model.onnx", "tokenizer.json"} <= {entry.path for entry in manifest.files}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.api import layout
-from modelyard.api.modelversion import Metrics
+from modelyard.api.modelversion import TEST, Export, Metrics
 from modelyard.api.run import ModelInfo
 from modelyard_trainer.run import Publication, TrainRun
 from tests.server.onnxfile import classifier
@@ -56,8 +56,10 @@ def _info(run: TrainRun, macro_f1: float) -> ModelInfo:
         model=config.model,
         labels=LABELS,
         max_length=config.train.max_length,
-        formats=list(config.export),
-        metrics=Metrics(macro_f1=macro_f1, accuracy=macro_f1, export_difference=0.0),
+        artifacts=[
+            Export(format_=name, precision="fp32", difference=0.0 if name == "onnx" else None) for name in config.export
+        ],
+        metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": macro_f1, "accuracy": macro_f1})],
         dataset=config.dataset.digest,
         base=config.base.digest,
         image=config.image,

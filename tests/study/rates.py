@@ -125,7 +125,7 @@ def _f1_of(guesses: list[str], sides: Sides) -> float:
 
     labels = task.labels_of([row.label for row in sides["train"]])
     logits = np.eye(len(labels))[[labels.index(guess) for guess in guesses]]
-    return task.measure(logits, [labels.index(row.label) for row in sides["test"]], labels).macro_f1
+    return task.measure(logits, [labels.index(row.label) for row in sides["test"]], labels).values["macro_f1"]
 
 
 def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
@@ -151,7 +151,7 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
 
 def _macro_f1(run: TrainRun, model: Any, side: str) -> float:
     logits = torch_logits(model, run.encoded[side], lambda rows: task.pad(rows, run.pad_id))
-    return task.measure(logits, run.targets(side), run.labels).macro_f1
+    return task.measure(logits, run.targets(side), run.labels).values["macro_f1"]
 
 
 def main() -> None:

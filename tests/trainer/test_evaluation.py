@@ -67,4 +67,4 @@ def _row_by_row(yard: Yard, config: Any, folder: Path) -> tuple[float, float]:
     logits = np.concatenate([predict.torch_logits(model, [row], lambda rows: task.pad(rows, 0)) for row in ids])
     truth = [labels.index(row.label) for row in known]
     chances = task.softmax(logits)[np.arange(len(truth)), truth]
-    return task.measure(logits, truth, labels).macro_f1, float(-np.log(chances).mean())
+    return task.measure(logits, truth, labels).values["macro_f1"], float(-np.log(chances).mean())

@@ -88,9 +88,10 @@ def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
     info = ModelInfo.model_validate(manifest.info)
     assert info.labels == ["bad", "good", "plain"]
     assert [step.normalize for step in info.prepare] == ["nfkc"], "its requests are cleaned as the rows it got were"
-    assert info.metrics.export_difference is not None and info.metrics.export_difference < 1e-4
+    assert [(a.format_, a.precision) for a in info.artifacts] == [("safetensors", "fp32"), ("onnx", "fp32")]
+    assert info.artifacts[1].difference is not None and info.artifacts[1].difference < 1e-4
     report = trained.yard.report(trained.config)
-    assert report.metrics is not None and report.metrics.macro_f1 > report.baselines["majority"] + 0.4
+    assert report.metrics[0].values["macro_f1"] > report.baselines["majority"] + 0.4
     assert report.train["left_out"] == ["training_args.bin"]
     assert set(report.stages) == {"fetch", "collect", "load", "accept", "evaluate", "export", "publish"}
 

@@ -54,7 +54,7 @@ def _add_release(commands: _Commands) -> None:
 
 
 def _add_generate(commands: _Commands) -> None:
-    text = "Write crds/, the chart's CRDs and permissions, and docs/reference.md of a checkout."
+    text = "Write crds/, the chart's CRDs and permissions, and docs/reference.md and docs/tasks.md of a checkout."
     generate = _add(commands, "generate", _generate, text)
     generate.add_argument("--root", type=Path, default=Path(), help="root of the checkout (default: here)")
     generate.add_argument("--check", action="store_true", help="write nothing; fail and name the files that are stale")

@@ -44,12 +44,18 @@ def test_progress_of_running_jobs_only() -> None:
 
 
 def test_scores_of_the_newest_version() -> None:
+    """Of the test rows, by whatever names they have."""
     versions = [
-        obj("ModelVersion", f"reviews-{n}", {"model": "reviews", "number": n, "metrics": {"macro_f1": n / 100}})
+        obj("ModelVersion", f"reviews-{n}", {"model": "reviews", "number": n, "metrics": [on("test", wer=n / 100)]})
         for n in (9, 10, 2)
     ]
+    versions[1]["spec"]["metrics"].append(on("later", wer=0.9))
     found = {key: value for key, value in shown(*versions).items() if "score" in key[0]}
-    assert found == {("modelyard_version_score", "team", "reviews", "10", "macro_f1"): 0.1}
+    assert found == {("modelyard_version_score", "team", "reviews", "10", "wer"): 0.1}
+
+
+def on(name: str, **values: float) -> dict[str, Any]:
+    return {"set": name, "primary": "wer", "values": values}
 
 
 def said(number: int, state: str, **more: Any) -> Manifest:

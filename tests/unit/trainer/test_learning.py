@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from modelyard_trainer.best import evaluations, without_progress
+from modelyard_trainer.best import METRIC, evaluations, without_progress
 from modelyard_trainer.diverging import WINDOW, divergence
 
 
 def evaluated(*metrics: float, losses: tuple[float, ...] = ()) -> list[dict[str, Any]]:
     given = losses or (1.0,) * len(metrics)
     return [
-        {"eval_macro_f1": metric, "eval_loss": loss, "step": 10 * (number + 1)}
+        {METRIC: metric, "eval_loss": loss, "step": 10 * (number + 1)}
         for number, (metric, loss) in enumerate(zip(metrics, given, strict=True))
     ]
 

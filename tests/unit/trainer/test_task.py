@@ -22,19 +22,19 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     truth = [chance.randrange(4) for _ in range(200)]
     guess = [number if chance.random() < 0.6 else chance.randrange(3) for number in truth]
     found = measure(np.eye(4)[guess], truth, labels)
-    assert found.macro_f1 == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-6)
-    assert found.accuracy == pytest.approx(accuracy_score(truth, guess), abs=1e-6)
+    assert found.values["macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-6)
+    assert found.values["accuracy"] == pytest.approx(accuracy_score(truth, guess), abs=1e-6)
     rows = zip(*precision_recall_fscore_support(truth, guess, labels=range(4), zero_division=0), strict=True)
     for label, (precision, recall, f1, support) in zip(labels, rows, strict=True):
         ours = found.per_class[label]
-        assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1), abs=1e-6)
-        assert ours.support == support
+        assert (ours["precision"], ours["recall"], ours["f1"]) == pytest.approx((precision, recall, f1), abs=1e-6)
+        assert ours["support"] == support
 
 
 def test_class_that_is_never_predicted() -> None:
     found = measure(np.array([[1.0, 0.0], [1.0, 0.0]]), [0, 1], ["a", "b"])
-    assert found.per_class["b"].f1 == 0.0
-    assert found.macro_f1 == pytest.approx(1 / 3, abs=1e-6)
+    assert found.per_class["b"]["f1"] == 0.0
+    assert found.values["macro_f1"] == pytest.approx(1 / 3, abs=1e-6)
 
 
 def test_decode_gives_probabilities() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from modelyard.api import layout
-from modelyard.api.run import FileEntry, Manifest, ModelInfo
+from modelyard.api.run import FileEntry, Manifest, ModelInfo, is_of_format
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.fetch import check_path
 from modelyard.storage.publish import sha256_of
 
+SERVED = "onnx"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 REMEDY = "start the pod anew to fetch it again"
@@ -19,7 +20,7 @@ REMEDY = "start the pod anew to fetch it again"
 
 def is_served(entry: FileEntry) -> bool:
     """Whether the server needs this file: not the torch weights, not reports."""
-    return not entry.path.endswith(".safetensors") and not entry.path.startswith("report")
+    return is_of_format(entry.path, SERVED)
 
 
 def check_served(manifest: Manifest) -> ModelInfo:
@@ -32,8 +33,9 @@ def check_served(manifest: Manifest) -> ModelInfo:
         raise Corrupt(f"the manifest's info is incomplete ({fault}): train a new version") from fault
     missing = {MODEL, TOKENIZER} - {entry.path for entry in manifest.files}
     if missing:
+        formats = ", ".join(artifact.format_ for artifact in info.artifacts)
         raise ValueError(
-            f"the version has no {' and no '.join(sorted(missing))} (formats: {', '.join(info.formats)}): "
+            f"the version has no {' and no '.join(sorted(missing))} (formats: {formats}): "
             "set spec.export: [safetensors, onnx] in its FineTuneJob and raise spec.attempt"
         )
     return info

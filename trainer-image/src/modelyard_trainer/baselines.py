@@ -34,7 +34,7 @@ PIECE = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]{{1,64}}")
 
 
 def baselines(task: TaskModule, sides: Sides, labels: list[str]) -> tuple[dict[str, float], dict[str, str]]:
-    """Macro F1 on the test rows per baseline, and why one is missing: a baseline's fault is never the run's."""
+    """Primary metric on the test rows per baseline, and why one is missing: a baseline's fault is never the run's."""
     train, test = sides["train"][:MOST_ROWS], sides["test"]
     known: dict[str, Callable[[list[Row], list[Row]], list[str]]] = {
         "majority": majority,
@@ -43,7 +43,7 @@ def baselines(task: TaskModule, sides: Sides, labels: list[str]) -> tuple[dict[s
     found, missing = {}, {}
     for name, guess in known.items():
         try:
-            found[name] = _macro_f1(task, guess(train, test), test, labels)
+            found[name] = _primary(task, guess(train, test), test, labels)
         except Exception as fault:
             missing[name] = f"{type(fault).__name__}: {fault}"[:300]
             log.warning("the baseline %s is missing: %s", name, missing[name])
@@ -103,7 +103,8 @@ def _is_unspaced(texts: list[str]) -> bool:
     return counts[True] > counts[False]
 
 
-def _macro_f1(task: TaskModule, guesses: list[str], test: list[Row], labels: list[str]) -> float:
+def _primary(task: TaskModule, guesses: list[str], test: list[Row], labels: list[str]) -> float:
     number = {label: index for index, label in enumerate(labels)}
     logits: np.ndarray = np.eye(len(labels))[[number[guess] for guess in guesses]]
-    return task.measure(logits, [number[row.label] for row in test], labels).macro_f1
+    measured = task.measure(logits, [number[row.label] for row in test], labels)
+    return measured.values[measured.primary]

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-METRIC, LOSS = "eval_macro_f1", "eval_loss"
+SCORE, LOSS = "score", "eval_loss"
+"""SCORE is the primary metric with a sign: greater is better."""
+METRIC = f"eval_{SCORE}"
 FILE = "best.safetensors"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from modelyard.api.run import ExitCode
+from modelyard.api.tasks import TASKS
 from modelyard_trainer import machine
 from modelyard_trainer.best import Best, evaluations, without_progress
 from modelyard_trainer.checkpoints import LOWERED, Keeper
@@ -32,8 +33,7 @@ LOGGED = {
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
     "eval_loss": "validation_loss",
-    "eval_macro_f1": "validation_macro_f1",
-    "eval_accuracy": "validation_accuracy",
+    **{f"eval_{metric}": f"validation_{metric}" for task in TASKS.values() for metric in task.named(per_class=False)},
 }
 
 

@@ -68,7 +68,7 @@ def adopted(run: Run) -> bool:
         manifest, run.digest = read_manifest(run.store, run.bucket, run.target)
     except Missing:
         return False
-    check_listing(run.store, run.bucket, run.target, manifest)
+    check_listing(run.store, run.bucket, run.target, manifest, run.digest)
     return True
 
 
@@ -123,7 +123,7 @@ def _adopt(run: Run) -> Outcome:
     log.info("the result is published already (%s)", run.digest)
     outcome = Outcome(outcome="published", digest=run.digest)
     try:
-        data = run.quick.get(run.bucket, layout.file_key(run.target, run.digest, "report.json"))
+        data = run.quick.get(run.bucket, layout.file_key(run.target, run.digest, layout.REPORT))
         _write_report(run, RunReport.model_validate_json(data).model_copy(update={"outcome": outcome}))
     except (StoreError, ValueError) as fault:
         log.info("no report to repeat: %s", fault)

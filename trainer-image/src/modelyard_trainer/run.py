@@ -48,7 +48,7 @@ class Run:
     digest: str = ""
     part: Literal["", "fetch", "publish"] = ""
     """What this container does of a run whose training is a foreign container's; empty: all of it."""
-    metrics: Metrics | None = None
+    metrics: list[Metrics] = field(default_factory=list)
     baselines: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +108,8 @@ class TrainRun(Run):
     lowered: dict[str, Any] | None = None
     """How the rate was lowered after the run diverged at its start; None for nearly every run."""
     test_logits: np.ndarray = field(init=False)
+    differences: dict[str, float] = field(default_factory=dict)
+    """Largest logit difference from the trained model per exported format."""
     keeper: Keeper | None = None
     """May still be uploading the last checkpoint while later stages run."""
 

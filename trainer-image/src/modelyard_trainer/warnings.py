@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from modelyard import names
-from modelyard.api.modelversion import RunWarning
+from modelyard.api.modelversion import TEST, Metrics, RunWarning, on_set
+from modelyard.api.tasks import TASKS
 from modelyard_trainer.run import TrainRun
 
 FEW = 0.01
@@ -25,11 +26,11 @@ def warnings_of(run: TrainRun) -> list[RunWarning]:
 def _nothing_learned(run: TrainRun) -> str:
     """One class for every test row, or no better than always naming the commonest class."""
     named = np.unique(run.test_logits.argmax(axis=-1))
-    majority, reached = run.baselines.get("majority"), run.metrics.macro_f1 if run.metrics else 0.0
+    majority, tested = run.baselines.get("majority"), on_set(run.metrics, TEST)
     if len(named) == 1:
         seen = f"the model gives all {len(run.test_logits)} test rows the class '{run.labels[int(named[0])]}'"
-    elif majority is not None and reached <= majority:
-        seen = f"macro F1 {reached:.3f} is no better than always naming the commonest class ({majority:.3f})"
+    elif majority is not None and tested is not None and not _is_better(run, tested, majority):
+        seen = f"{tested.headline} is no better than always naming the commonest class ({majority:.3f})"
     else:
         return ""
     return (
@@ -37,6 +38,11 @@ def _nothing_learned(run: TrainRun) -> str:
         f"three times lower or higher (now {run.figures.get('learning_rate', 'unknown')}), or method full; "
         "if the classes cannot be told by the texts, check spec.source.columns of the Dataset"
     )
+
+
+def _is_better(run: TrainRun, tested: Metrics, baseline: float) -> bool:
+    metric = TASKS[run.config.task].metric(tested.primary)
+    return metric.score(tested.values[tested.primary]) > metric.score(baseline)
 
 
 def _rate_lowered(run: TrainRun) -> str:

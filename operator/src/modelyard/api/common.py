@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Container
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from modelyard.api.tasks import FORMATS, TASKS
 
 
 class ApiModel(BaseModel):
@@ -21,17 +24,41 @@ class ApiModel(BaseModel):
 
 
 class StatusModel(ApiModel):
-    """A status: fields of newer operators are ignored, not refused."""
+    """What another release may have written, as a status, a manifest or a version: unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
+class Rule(NamedTuple):
+    """A CEL rule, and the message that names field and what is allowed."""
+
+    rule: str
+    message: str
+
+
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """`json_schema_extra` for a model: CEL rules as (rule, message); a message names field and what is allowed."""
+    """`json_schema_extra` for a model: its CEL rules."""
     return {"x-kubernetes-validations": [{"rule": r, "message": m} for r, m in rules]}
 
 
-Task = Literal["text-classification"]
+def words(*known: str) -> Any:
+    """Mark of a text that is one of these words; another release may know more, so reading takes any."""
+    return Field(json_schema_extra={"enum": list(known)})
+
+
+def only(known: Container[str]) -> AfterValidator:
+    """Mark of a text that is refused unless it is one of these words."""
+
+    def check(word: str) -> str:
+        if word not in known:
+            raise ValueError("is not known here")
+        return word
+
+    return AfterValidator(check)
+
+
+Task = Annotated[str, only(TASKS), words(*TASKS)]
+Format = Annotated[str, only(FORMATS), words(*FORMATS)]
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]

@@ -12,6 +12,7 @@ from modelyard.api.common import (
     DnsLabel,
     Duration,
     Failure,
+    Format,
     ObjectName,
     Resources,
     S3Uri,
@@ -20,11 +21,11 @@ from modelyard.api.common import (
     cel,
 )
 from modelyard.api.dataset import DatasetSpec
+from modelyard.api.gate import Gate, GateWord, gate_rules
 from modelyard.api.hyperparameters import Hyperparameters, Method, ResolvedMethod, Train
 from modelyard.api.pod import RunPod
+from modelyard.api.tasks import TASKS
 from modelyard.names import DEFAULT_PROFILE
-
-Format = Literal["safetensors", "onnx"]
 
 
 def _all_formats() -> list[Format]:
@@ -56,37 +57,6 @@ class DatasetRef(ApiModel):
     inline: DatasetSpec | None = Field(default=None, description="Becomes a Dataset owned by this job.")
 
 
-class Requirement(ApiModel):
-    """One number that the version must reach on the test rows."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "self.metric in ['macro_f1', 'accuracy'] ? !has(self.class) : has(self.class)",
-                "evaluate.gate.require: precision, recall and f1 need `class`; macro_f1 and accuracy take none",
-            )
-        )
-    )
-    metric: Literal["macro_f1", "accuracy", "precision", "recall", "f1"] = Field(
-        description="macro_f1 and accuracy judge all rows; precision, recall and f1 one class."
-    )
-    class_: str | None = Field(
-        default=None, alias="class", min_length=1, max_length=256, description="The class that is judged."
-    )
-    min: float = Field(ge=0, le=1, description="Least value that passes.")
-
-
-class Gate(ApiModel):
-    """What a version must reach to be `passed`; re-judged from the report when it changes, without training."""
-
-    require: list[Requirement] = Field(
-        default_factory=list, max_length=32, description="All of these must hold; none means that every version passes."
-    )
-    max_export_difference: float = Field(
-        default=0.001, gt=0, le=10, description="Largest logit difference allowed between torch and ONNX."
-    )
-
-
 class Evaluate(ApiModel):
     """How the result is judged."""
 
@@ -103,6 +73,7 @@ class Checkpoint(ApiModel):
 class FineTuneJobSpec(ApiModel):
     """One way to make a model."""
 
+    model_config = ConfigDict(json_schema_extra=cel(*gate_rules(TASKS)))
     model: ModelName = Field(default_factory=ModelName)
     from_: From = Field(alias="from")
     profile: ObjectName = Field(default=DEFAULT_PROFILE, description="Name of a TrainingProfile.")
@@ -209,7 +180,5 @@ class FineTuneJobStatus(CommonStatus):
     progress: Progress | None = None
     resumes: int = Field(default=0, description="How often a new pod took the run up.")
     version: str | None = Field(default=None, description="ModelVersion that the current run made.")
-    gate: Literal["passed", "failed", "unjudged"] | None = Field(
-        default=None, description="Verdict of evaluate.gate on that version."
-    )
-    metric: str | None = Field(default=None, description="Main metric on the test rows.")
+    gate: GateWord | None = Field(default=None, description="Verdict of evaluate.gate on that version.")
+    metric: str | None = Field(default=None, description="Primary metric on the test rows.")

@@ -82,7 +82,7 @@ class Train(ApiModel):
     early_stopping: EarlyStopping | None = Field(
         default=None,
         description="End training once it brings nothing better. Whether set or not, the version gets the weights of "
-        "the epoch with the best macro F1 on the validation rows.",
+        "the epoch with the best primary metric (docs/tasks.md) on the validation rows.",
     )
 
 

@@ -16,6 +16,7 @@ the one whose manifest stands has all of its files, whatever the other one still
 from __future__ import annotations
 
 MANIFEST = "manifest.json"
+REPORT = "report.json"
 
 
 def datasets_prefix(namespace: str) -> str:
@@ -80,7 +81,7 @@ def file_key(prefix: str, digest: str, path: str) -> str:
 
 def report_key(run: str) -> str:
     """Full RunReport of the last attempt, also of a failed one."""
-    return f"{run}report.json"
+    return f"{run}{REPORT}"
 
 
 def history_key(run: str) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from modelyard import names
-from modelyard.api.common import ApiModel, StatusModel, Task
+from modelyard.api import layout
+from modelyard.api.common import ApiModel, Format, StatusModel, Task
 from modelyard.api.dataset import Clean, Source, Step
 from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
-from modelyard.api.modelversion import Metrics, RunWarning
+from modelyard.api.modelversion import Export, Metrics, RunWarning
 from modelyard.api.store import StoreLocation
+from modelyard.api.tasks import FORMATS
 
 CONFIG_PATH = "/etc/modelyard/run.json"
 """Where the pod finds its RunConfig; the environment variable MODELYARD_CONFIG names another path."""
@@ -124,7 +127,7 @@ class TrainConfig(ApiModel):
     dataset: DatasetInput
     method: ResolvedMethod
     train: Hyperparameters
-    export: list[Literal["safetensors", "onnx"]]
+    export: list[Format]
     checkpoint_every: int = Field(description="Seconds between checkpoints.")
     checkpoint_keep: int
     image: str
@@ -186,8 +189,8 @@ class RunReport(StatusModel):
     run: str
     outcome: Outcome
     stages: dict[str, float] = Field(default_factory=dict, description="Seconds per stage.")
-    metrics: Metrics | None = None
-    baselines: dict[str, float] = Field(default_factory=dict, description="macro F1 on the same test rows.")
+    metrics: list[Metrics] = Field(default_factory=list, description="Quality for each set that was measured.")
+    baselines: dict[str, float] = Field(default_factory=dict, description="Primary metric on the same test rows.")
     train: dict[str, Any] = Field(
         default_factory=dict,
         description="steps, tokens, tokens_per_second, seconds_to_first_step, precision, truncated rows ...",
@@ -195,7 +198,7 @@ class RunReport(StatusModel):
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries.")
 
 
-class FileEntry(ApiModel):
+class FileEntry(StatusModel):
     """One published file."""
 
     path: str = Field(description="Relative to the prefix; '/' between folders, never '..'.")
@@ -204,7 +207,10 @@ class FileEntry(ApiModel):
 
 
 class Manifest(StatusModel):
-    """Lists every file of a prefix; written last, never overwritten. Its own sha256 is the version's digest."""
+    """Lists every file of a prefix; written last, never overwritten. The version's digest is of its bytes as stored.
+
+    What was read is never written again: fields of another release are not in it.
+    """
 
     format: Literal[1] = 1
     kind: Literal["dataset", "model", "checkpoint"]
@@ -245,8 +251,8 @@ class ModelInfo(StatusModel):
     model: str
     labels: list[str]
     max_length: int
-    formats: list[str]
-    metrics: Metrics
+    artifacts: list[Export]
+    metrics: list[Metrics]
     dataset: str
     base: str
     image: str
@@ -267,3 +273,15 @@ def listing_digest(entries: list[tuple[str, int, str]]) -> str:
     """Digest of a folder of the store from (relative path, size, etag), in any order."""
     lines = [f"{path}\0{size}\0{etag}\n" for path, size, etag in sorted(entries)]
     return digest_of("".join(lines).encode())
+
+
+def format_digest(files: Iterable[FileEntry], name: str) -> str:
+    """Digest of the files that a reader of one format needs, whatever their order and other formats beside it."""
+    needed = sorted((entry.path, entry.size, entry.sha256) for entry in files if is_of_format(entry.path, name))
+    return digest_of("".join(f"{path}\0{size}\0{sha256}\n" for path, size, sha256 in needed).encode())
+
+
+def is_of_format(path: str, name: str) -> bool:
+    """Whether a reader of this format needs the file: all but the report and what only other formats have."""
+    others = tuple(suffix for known in FORMATS.values() if known.name != name for suffix in known.suffixes)
+    return path != layout.REPORT and not path.endswith(others)

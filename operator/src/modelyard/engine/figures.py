@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from modelyard import names
 from modelyard.api.kinds import KINDS
 from modelyard.api.modeldeployment import FAILED, SERVING, version_in
+from modelyard.api.modelversion import TEST
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Cache
@@ -75,9 +76,10 @@ class Figures(Collector):
 
 def _scored(newest: dict[tuple[str, str], Manifest]) -> Iterator[tuple[tuple[str, ...], float]]:
     for model, spec in newest.items():
-        for metric in ("macro_f1", "accuracy"):
-            if metric in spec.get("metrics", {}):
-                yield (*model, str(spec["number"]), metric), float(spec["metrics"][metric])
+        for measured in spec.get("metrics", ()):
+            if measured.get("set") == TEST:
+                for metric, value in measured.get("values", {}).items():
+                    yield (*model, str(spec["number"]), metric), float(value)
 
 
 def _family(name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from modelyard.api.finetunejob import Gate, Requirement
-from modelyard.api.modelversion import Metrics
+from modelyard.api.gate import Gate, Requirement
+from modelyard.api.modelversion import Export, Metrics, ModelVersionSpec
+from modelyard.api.tasks import FORMATS
 
 CLASSES_NAMED = 20
 
@@ -30,38 +31,58 @@ class Check:
     message: str
 
 
-def judge(gate: Gate, metrics: Metrics, formats: Collection[str]) -> GateVerdict:
-    """Hold every requirement against the metrics; all must pass, and a value that is not a number never does."""
-    checks = [_require(requirement, metrics) for requirement in gate.require]
-    if "onnx" in formats:
-        checks.append(_export_difference(gate, metrics))
+def judge(gate: Gate, version: ModelVersionSpec) -> GateVerdict:
+    """Hold every requirement against the test rows; all must pass, and a value that is not a number never does."""
+    checks = [_require(requirement, version.tested) for requirement in gate.require]
+    checks += [_difference(gate, artifact) for artifact in version.artifacts if _is_compared(artifact)]
     failed = [check for check in checks if not check.passed]
     passed = [check for check in checks if check.passed]
     message = "; ".join(check.message for check in failed + passed)
     return GateVerdict("failed" if failed else "passed", message or "the job asks for nothing (evaluate.gate.require)")
 
 
-def _require(requirement: Requirement, metrics: Metrics) -> Check:
+def _require(requirement: Requirement, metrics: Metrics | None) -> Check:
     name = requirement.metric if requirement.class_ is None else f"{requirement.metric} of {requirement.class_!r}"
+    if metrics is None:
+        return Check(False, f"{name} was asked, but nothing was measured on the test rows")
     reached = _reached(requirement, metrics)
     if reached is None:
-        return Check(False, f"{name} was asked, but {_no_such_class(requirement, metrics)}")
-    passed = reached >= requirement.min
+        return Check(False, f"{name} was asked, but {_not_measured(requirement, metrics)}")
+    if requirement.max is not None:
+        return _at_most(name, reached, requirement.max)
+    least = requirement.min
+    if least is None:
+        return Check(False, f"{name} was asked, but with neither min nor max")
+    passed = reached >= least
     word = "reaches" if passed else "is below"
-    return Check(passed, f"{name} {_digits(reached, requirement.min)} {word} {requirement.min:g}")
+    return Check(passed, f"{name} {_digits(reached, least)} {word} {least:g}")
+
+
+def _at_most(name: str, reached: float, most: float) -> Check:
+    passed = reached <= most
+    word = "is within" if passed else "is above"
+    return Check(passed, f"{name} {_digits(reached, most)} {word} {most:g}")
 
 
 def _reached(requirement: Requirement, metrics: Metrics) -> float | None:
-    if requirement.metric in ("macro_f1", "accuracy"):
-        return float(getattr(metrics, requirement.metric))
-    found = class_named(requirement.class_ or "", metrics.per_class)
-    return None if found is None else float(getattr(metrics.per_class[found], requirement.metric))
-
-
-def _no_such_class(requirement: Requirement, metrics: Metrics) -> str:
     if requirement.class_ is None:
+        return metrics.values.get(requirement.metric)
+    found = class_named(requirement.class_, metrics.per_class)
+    return None if found is None else metrics.per_class[found].get(requirement.metric)
+
+
+def _not_measured(requirement: Requirement, metrics: Metrics) -> str:
+    """Why there is no value: no such class, or no such metric of all rows or of a class."""
+    asked, known = requirement.class_, metrics.values
+    if asked is not None:
+        found = class_named(asked, metrics.per_class)
+        if found is None:
+            return f"the test rows have no class {not_among(asked, metrics.per_class)}"
+        known = metrics.per_class[found]
+    elif any(requirement.metric in row for row in metrics.per_class.values()):
         return f"evaluate.gate.require: {requirement.metric} needs `class`"
-    return f"the test rows have no class {not_among(requirement.class_, metrics.per_class)}"
+    listed = ", ".join(sorted(known)) or "none"
+    return f"evaluate.gate.require: it was not measured; there are: {listed}"
 
 
 def class_named(asked: str, known: Collection[str]) -> str | None:
@@ -85,13 +106,19 @@ def _form(label: str) -> str:
     return unicodedata.normalize("NFKC", label).strip()
 
 
-def _export_difference(gate: Gate, metrics: Metrics) -> Check:
-    limit, reached = gate.max_export_difference, metrics.export_difference
+def _is_compared(artifact: Export) -> bool:
+    """A format that must answer as the trained model does; one of another release only if it was measured."""
+    known = FORMATS.get(artifact.format_)
+    return known.compared if known else artifact.difference is not None
+
+
+def _difference(gate: Gate, artifact: Export) -> Check:
+    limit, reached = gate.max_export_difference, artifact.difference
+    known = FORMATS.get(artifact.format_)
+    name = f"difference between torch and {known.title if known else artifact.format_}"
     if reached is None:
-        return Check(False, f"the difference between torch and ONNX was not measured (at most {limit:g} is asked)")
-    passed = reached <= limit
-    word = "is within" if passed else "is above"
-    return Check(passed, f"difference between torch and ONNX {_digits(reached, limit)} {word} {limit:g}")
+        return Check(False, f"the {name} was not measured (at most {limit:g} is asked)")
+    return _at_most(name, reached, limit)
 
 
 def _digits(value: float, bound: float) -> str:

@@ -73,9 +73,8 @@ def fetch_verified(
     return manifest
 
 
-def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest) -> None:
-    """Raise Corrupt unless the prefix holds every file of the manifest in its size."""
-    digest = digest_of(manifest.to_bytes())
+def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest, digest: str) -> None:
+    """Raise Corrupt unless the prefix holds every file of the manifest of that digest in its size."""
     sizes = {entry.key: entry.size for entry in store.list(bucket, prefix, MOST_LISTED)}
     for entry in manifest.files:
         key = layout.file_key(prefix, digest, entry.path)

@@ -34,8 +34,8 @@ def test_a_verified_result_becomes_a_version() -> None:
     spec = version(yard)["spec"]
     assert (spec["model"], spec["number"], spec["digest"], spec["size"]) == ("reviews", 7, SHA, 10)
     assert spec["uri"] == f"s3://modelyard/ns/team-a/models/reviews/runs/{yard.run['id']}/version/"
-    assert spec["lineage"]["run"] == yard.run["id"]
-    assert spec["lineage"]["job"] == "reviews"
+    assert spec["lineage"]["trained"]["run"] == yard.run["id"]
+    assert spec["lineage"]["trained"]["job"] == "reviews"
     assert version(yard)["metadata"]["labels"][names.LABEL_MODEL] == "reviews"
     assert "ownerReferences" not in version(yard)["metadata"]
     assert len(yard.named("Job")) == 1
@@ -119,7 +119,7 @@ def test_a_published_result_counts_whatever_the_job_says() -> None:
     assert yard.reason == names.SUCCEEDED
 
 
-@pytest.mark.parametrize("theirs", [{"digest": "sha256:" + "0" * 64}, {"lineage": {"run": "another"}}])
+@pytest.mark.parametrize("theirs", [{"digest": "sha256:" + "0" * 64}, {"lineage": {"trained": {"run": "another"}}}])
 def test_a_version_of_that_name_is_accepted_only_if_it_is_ours(theirs: dict[str, Any]) -> None:
     other = version(succeeded())
     yard = training()

@@ -4,6 +4,7 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Manifest
+from tests.builders import artifacts
 from tests.builders_serving import (
     a_modeldeployment,
     a_modelversion,
@@ -76,7 +77,7 @@ def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, 
         (a_stalled_version(7), names.VERSION_NOT_READY, True),
         (a_stalled_version(7, reason=names.NOT_CLAIMED), names.VERSION_NOT_READY, True),
         (deleting(a_ready_version(7), "x"), names.VERSION_NOT_READY, True),
-        (a_ready_version(7, formats=["safetensors"]), names.FORMAT_MISSING, True),
+        (a_ready_version(7, artifacts=artifacts("safetensors")), names.FORMAT_MISSING, True),
     ],
 )
 def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalled: bool) -> None:
@@ -95,7 +96,7 @@ def test_pin_is_a_human_word_about_the_gate(gate: str) -> None:
 
 
 def test_no_onnx_names_the_remedy() -> None:
-    w = world(a_ready_version(7, formats=["safetensors"]))
+    w = world(a_ready_version(7, artifacts=artifacts("safetensors")))
     w.turn()
     assert "add onnx to spec.export of FineTuneJob reviews-job" in w.message(names.STALLED)
 

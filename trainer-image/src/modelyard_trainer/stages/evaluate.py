@@ -34,9 +34,9 @@ def execute(run: TrainRun) -> None:
             "the trained model answers NaN or infinity on test rows: lower spec.train.learningRate",
         )
     run.figures["merge_difference"] = check_merged(trained, run.test_logits[: len(trained)])
-    run.metrics = task.measure(run.test_logits, run.targets("test"), run.labels)
+    run.metrics = [task.measure(run.test_logits, run.targets("test"), run.labels)]
     run.baselines, missing = baselines(task, run.rows, run.labels)
     if missing:
         run.figures["missing_baselines"] = missing
     run.figures["evaluated"] = "merged torch model in fp32 on the test rows"
-    log.info("macro F1 %.4f, accuracy %.4f, baselines %s", run.metrics.macro_f1, run.metrics.accuracy, run.baselines)
+    log.info("on the test rows %s, baselines %s", run.metrics[0].values, run.baselines)

@@ -6,7 +6,8 @@ import functools
 import json
 from pathlib import Path
 
-from modelyard.api.modelversion import Metrics
+from modelyard.api import layout
+from modelyard.api.modelversion import Export
 from modelyard.api.run import ExitCode, ModelInfo, Outcome
 from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
 from modelyard_trainer.onnx_model import write_onnx
@@ -18,10 +19,12 @@ from modelyard_trainer.tasks import task_named
 from modelyard_trainer.warnings import warnings_of
 
 SAMPLE_CHARACTERS = 1000
+PRECISION = "fp32"
+"""Of the evaluated model, which is the one that is written."""
 
 
 def execute(run: TrainRun) -> None:
-    """Leave a folder that is ready to be published, and metrics.export_difference."""
+    """Leave a folder that is ready to be published."""
     folder, model = run.version, run.model.cpu()
     if "safetensors" in run.config.export:
         model.save_pretrained(folder, max_shard_size="1000GB")
@@ -31,10 +34,9 @@ def execute(run: TrainRun) -> None:
     if "onnx" in run.config.export:
         _export_onnx(run, folder)
         _compare(run)
-    metrics = _metrics(run)
     report = report_of(run, Outcome(outcome="published"))
-    (folder / "report.json").write_text(json.dumps(report.dump(), indent=1))
-    run.publication = Publication(run.target, folder, "model", _info(run, metrics).dump())
+    (folder / layout.REPORT).write_text(json.dumps(report.dump(), indent=1))
+    run.publication = Publication(run.target, folder, "model", _info(run).dump())
 
 
 def _export_onnx(run: TrainRun, folder: Path) -> None:
@@ -61,25 +63,17 @@ def _save_tokenizer(run: TrainRun, folder: Path) -> None:
 
 
 def _compare(run: TrainRun) -> None:
-    """Leave metrics.export_difference, measured by the server's own code on the first test rows."""
+    """Leave run.differences["onnx"], measured by the server's own code on the first test rows."""
     task, rows = task_named(run.config.task), run.encoded["test"][:COMPARED_ROWS]
     on_gpu = str(run.figures.get("device", "cpu")) != "cpu"
     pad = functools.partial(task.pad, pad_id=run.pad_id)
     computed = functools.partial(torch_logits, run.model, rows, pad, tokens_at_once(run))
     expected = computed() if on_gpu else run.test_logits[: len(rows)]
-    metrics = _metrics(run)
-    difference = compare(run, _info(run, metrics), expected)
+    run.differences["onnx"] = compare(run, _info(run), expected)
     run.figures["export_compared_rows"] = len(rows)
-    run.metrics = metrics.model_copy(update={"export_difference": difference})
 
 
-def _metrics(run: TrainRun) -> Metrics:
-    if run.metrics is None:
-        raise RuntimeError("the model was not evaluated")
-    return run.metrics
-
-
-def _info(run: TrainRun, metrics: Metrics) -> ModelInfo:
+def _info(run: TrainRun) -> ModelInfo:
     config = run.config
     return ModelInfo(
         task=config.task,
@@ -87,8 +81,10 @@ def _info(run: TrainRun, metrics: Metrics) -> ModelInfo:
         model=config.model,
         labels=run.labels,
         max_length=run.max_length,
-        formats=list(config.export),
-        metrics=metrics,
+        artifacts=[
+            Export(format_=name, precision=PRECISION, difference=run.differences.get(name)) for name in config.export
+        ],
+        metrics=run.metrics,
         dataset=config.dataset.digest,
         base=config.base.digest,
         image=config.image,

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from modelyard.api import layout
+from modelyard.api.tasks import TASKS
 from modelyard.storage.errors import Missing
 from modelyard_trainer import machine
-from modelyard_trainer.best import Best, evaluations
+from modelyard_trainer.best import SCORE, Best, evaluations
 from modelyard_trainer.checkpoints import Found, Keeper, Place, lowered_before, newest, remove_all
 from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
@@ -125,7 +126,10 @@ def _figures(run: TrainRun, loop: Any, steps: int, seconds: float) -> None:
         run.figures["diverged"] = run.lowered
     made = evaluations(state.log_history)
     if made:
-        run.figures |= {"best_step": max(made).step, "validation_macro_f1": max(made).metric, "evaluations": len(made)}
+        best = max(made)
+        task = TASKS[run.config.task]
+        named = {f"validation_{task.primary}": task.metric(task.primary).score(best.metric)}
+        run.figures |= {"best_step": best.step, "evaluations": len(made), **named}
 
 
 def _patience(run: TrainRun) -> int | None:
@@ -215,8 +219,9 @@ def _device_arguments(precision: str) -> dict[str, Any]:
 
 def _validation(run: TrainRun, found: Any) -> dict[str, float]:
     logits: np.ndarray = np.asarray(found.predictions, dtype=np.float32)
-    metrics = task_named(run.config.task).measure(logits, list(found.label_ids), run.labels)
-    return {"macro_f1": metrics.macro_f1, "accuracy": metrics.accuracy}
+    task = TASKS[run.config.task]
+    values = task_named(task.name).measure(logits, list(found.label_ids), run.labels).values
+    return {**values, SCORE: task.metric(task.primary).score(values[task.primary])}
 
 
 def _history(run: TrainRun, found: Found | None) -> History:

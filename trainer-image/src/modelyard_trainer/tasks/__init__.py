@@ -51,7 +51,7 @@ class TaskModule(Protocol):
         """Classes in the order of the model's outputs."""
 
     def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
-        """Quality of logits against class numbers."""
+        """Quality of logits against class numbers, by the metrics of the task, as of the test rows."""
 
     def check_kind(self, config: Any) -> None:
         """Refuse a base of a kind that cannot be adapted to the task."""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from modelyard.api.dataset import Clean
-from modelyard.api.modelversion import ClassMetrics, Metrics
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.tasks import TASKS
 from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.errors import bad_base
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+KIND = TASKS["text-classification"]
 ADAPTER_TASK = "SEQ_CLS"
 """What peft calls this task."""
 
@@ -156,11 +158,11 @@ def measure(logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
     np.add.at(table, (np.asarray(truth, dtype=np.int64), logits.argmax(axis=-1)), 1)
     seen = (table.sum(axis=0) + table.sum(axis=1)) > 0
     classes = {label: _class_metrics(table, index) for index, label in enumerate(labels) if seen[index]}
-    return Metrics(
-        macro_f1=_round(sum(found.f1 for found in classes.values()) / max(len(classes), 1)),
-        accuracy=_round(_ratio(int(np.trace(table)), int(table.sum()))),
-        per_class=classes,
-    )
+    values = {
+        "macro_f1": _round(sum(found["f1"] for found in classes.values()) / max(len(classes), 1)),
+        "accuracy": _round(_ratio(int(np.trace(table)), int(table.sum()))),
+    }
+    return Metrics(set_=TEST, primary=KIND.primary, values=values, per_class=classes)
 
 
 def check_kind(config: Any) -> None:
@@ -201,14 +203,14 @@ def load_model(folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[
     return model, sorted(new)
 
 
-def _class_metrics(table: np.ndarray, index: int) -> ClassMetrics:
+def _class_metrics(table: np.ndarray, index: int) -> dict[str, float]:
     hits, predicted, support = (int(n) for n in (table[index, index], table[:, index].sum(), table[index].sum()))
-    return ClassMetrics(
-        precision=_round(_ratio(hits, predicted)),
-        recall=_round(_ratio(hits, support)),
-        f1=_round(_ratio(2 * hits, predicted + support)),
-        support=support,
-    )
+    return {
+        "precision": _round(_ratio(hits, predicted)),
+        "recall": _round(_ratio(hits, support)),
+        "f1": _round(_ratio(2 * hits, predicted + support)),
+        "support": support,
+    }
 
 
 def _prediction(row: np.ndarray, labels: list[str]) -> Prediction:

@@ -74,7 +74,7 @@ class StoreFacts:
     def _verified(self, args: Args) -> dict[str, Any]:
         """Manifest of a `prefix` after its digest (if given), list and sizes were checked."""
         manifest, digest = read_manifest(self._store, self._bucket, args["prefix"], args.get("digest") or None)
-        check_listing(self._store, self._bucket, args["prefix"], manifest)
+        check_listing(self._store, self._bucket, args["prefix"], manifest, digest)
         return _described(manifest, digest)
 
     def _number(self, args: Args) -> int:

@@ -50,8 +50,8 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
     verdict = _without_version(case, name)
     warnings = tuple(spec.warnings) if spec else ()
     if spec is not None:
-        judged = judge(case.spec.evaluate.gate, spec.metrics, spec.formats)
-        gate, metric = judged.gate, f"macro_f1 {spec.metrics.macro_f1:.3f}"
+        judged = judge(case.spec.evaluate.gate, spec)
+        gate, metric = judged.gate, spec.tested.headline if spec.tested else None
         verdict = _judged(run, name, metric, judged.gate == "passed", judged.message)
     return Answer(
         run, verdict, "Succeeded" if verdict.ready else "GateFailed",
@@ -103,10 +103,10 @@ def _spec_of(version: Manifest | None) -> ModelVersionSpec | None:
     return None if isinstance(spec, Verdict) else spec
 
 
-def _judged(run: Run, name: str, metric: str, passed: bool, message: str) -> Verdict:
+def _judged(run: Run, name: str, metric: str | None, passed: bool, message: str) -> Verdict:
     if passed:
         what = "the store already held it" if run.adopted else "trained"
-        told = message if metric in message else f"{metric}; {message}"
+        told = message if metric is None or metric in message else f"{metric}; {message}"
         return Verdict(True, names.ADOPTED if run.adopted else names.SUCCEEDED, f"{name} ({what}): {told}")
     remedy = "train a better one or change spec.evaluate.gate"
     text = f"{name} was published but failed its quality gate: {message}; {remedy}"

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from modelyard import names
 from modelyard.api.finetunejob import Run
-from modelyard.api.modelversion import Lineage, ModelVersionSpec
+from modelyard.api.modelversion import Artifact, DatasetUsed, Lineage, ModelVersionSpec, Trained
 from modelyard.api.run import Manifest as StoredManifest
-from modelyard.api.run import ModelInfo
+from modelyard.api.run import ModelInfo, format_digest
 from modelyard.decision import Child, Fact, Manifest, Ref
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.pods import Fault
@@ -97,8 +97,7 @@ def _published(case: Case, run: Run, value: dict[str, Any], number: int) -> Publ
     try:
         manifest = StoredManifest.model_validate(value["manifest"])
         info = ModelInfo.model_validate(manifest.info)
-        uri = f"s3://{case.observed.platform.store_bucket}/{case.version_prefix(run)}"
-        spec = _version_spec(case, info, value, uri, number)
+        spec = _version_spec(case, run, manifest, info, value["digest"], number)
     except ValidationError as error:
         return Fault(names.CORRUPT, f"the published manifest cannot be read ({error.error_count()} errors)", final=True)
     if (manifest.kind, info.run, info.model) != ("model", run.id, run.model):
@@ -107,33 +106,53 @@ def _published(case: Case, run: Run, value: dict[str, Any], number: int) -> Publ
     return Published(spec)
 
 
-def _version_spec(case: Case, info: ModelInfo, value: dict[str, Any], uri: str, number: int) -> ModelVersionSpec:
-    lineage = Lineage(run=info.run, job=case.name, dataset=info.dataset, base=info.base, image=info.image)
-    return ModelVersionSpec.model_validate(
-        {
-            "model": info.model,
-            "number": number,
-            "task": info.task,
-            "uri": uri,
-            "digest": value["digest"],
-            "size": value["size"],
-            "formats": info.formats,
-            "lineage": lineage,
-            "metrics": info.metrics,
-            "warnings": info.warnings,
-        }
+def _version_spec(
+    case: Case, run: Run, manifest: StoredManifest, info: ModelInfo, digest: str, number: int
+) -> ModelVersionSpec:
+    return ModelVersionSpec(
+        model=info.model,
+        number=number,
+        task=info.task,
+        uri=f"s3://{case.observed.platform.store_bucket}/{case.version_prefix(run)}",
+        digest=digest,
+        size=manifest.size,
+        artifacts=[
+            Artifact(**export.model_dump(), digest=format_digest(manifest.files, export.format_))
+            for export in info.artifacts
+        ],
+        lineage=Lineage(trained=_trained(case, run, info)),
+        metrics=info.metrics,
+        warnings=info.warnings,
     )
+
+
+def _trained(case: Case, run: Run, info: ModelInfo) -> Trained:
+    pinned = run.pinned
+    return Trained(
+        run=info.run,
+        job=case.name,
+        datasets=[DatasetUsed(name=pinned.dataset.name if pinned else "", digest=info.dataset)],
+        base=info.base,
+        image=info.image,
+        recipe=pinned.recipe if pinned else None,
+    )
+
+
+def _run_of(spec: Manifest) -> Any:
+    """Id of the run in a spec of whatever shape."""
+    trained = (spec.get("lineage") or {}).get("trained") or {}
+    return trained.get("run")
 
 
 def _is_ours(found: Manifest, published: Published) -> bool:
     spec = found["spec"]
     ours = published.spec
-    return bool(spec.get("lineage", {}).get("run") == ours.lineage.run and spec.get("digest") == ours.digest)
+    return bool(_run_of(spec) == ours.run and spec.get("digest") == ours.digest)
 
 
 def _taken(published: Published) -> Wait:
     text = (
-        f"ModelVersion {published.name} exists, but run {published.spec.lineage.run} did not make it; "
+        f"ModelVersion {published.name} exists, but run {published.spec.run} did not make it; "
         "its number is claimed by this run: delete that object"
     )
     return stuck(names.NOT_CLAIMED, text)

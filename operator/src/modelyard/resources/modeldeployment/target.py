@@ -106,7 +106,7 @@ def _no_format(s: Situation, version: Version) -> Verdict | None:
         return None
     text = (
         f"{_title(s, version)} has no format onnx ({', '.join(version.spec.formats)}): add onnx to spec.export of "
-        f"FineTuneJob {version.spec.lineage.job} and train again"
+        f"FineTuneJob {version.spec.job} and train again"
     )
     return _stuck(names.FORMAT_MISSING, text)
 

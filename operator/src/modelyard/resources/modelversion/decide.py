@@ -90,7 +90,7 @@ def _status(obj: Manifest, spec: ModelVersionSpec, observed: Observed, common: d
     fields = {
         **common,
         **gate_fields(spec, last, observed.objects.get(job_ref(namespace, spec))),
-        "metric": f"macro_f1 {spec.metrics.macro_f1:.3f}",
+        "metric": spec.tested.headline if spec.tested else None,
         "size": humanised(spec.size),
         "deployedBy": deletion.deployed_by(spec, deployments),
     }

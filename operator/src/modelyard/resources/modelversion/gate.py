@@ -12,7 +12,7 @@ from modelyard.resources.quality_gate import judge
 
 def job_ref(namespace: str, spec: ModelVersionSpec) -> Ref:
     """The job that made the version."""
-    return Ref("FineTuneJob", spec.lineage.job, namespace)
+    return Ref("FineTuneJob", spec.job, namespace)
 
 
 def gate_fields(spec: ModelVersionSpec, last: ModelVersionStatus, job: Manifest | None) -> dict[str, str | None]:
@@ -20,7 +20,7 @@ def gate_fields(spec: ModelVersionSpec, last: ModelVersionStatus, job: Manifest 
     asked = _judging_job(spec, job)
     if asked is None:
         return {"gate": last.gate or "unjudged", "gateMessage": last.gate_message}
-    verdict = judge(asked.evaluate.gate, spec.metrics, spec.formats)
+    verdict = judge(asked.evaluate.gate, spec)
     return {"gate": verdict.gate, "gateMessage": verdict.message}
 
 
@@ -29,7 +29,7 @@ def _judging_job(spec: ModelVersionSpec, job: Manifest | None) -> FineTuneJobSpe
     if job is None:
         return None
     status = status_of(FineTuneJobStatus, job)
-    current = status.run is not None and status.run.id == spec.lineage.run
+    current = status.run is not None and status.run.id == spec.run
     seen = status.observed_generation >= job["metadata"].get("generation", 0)
     asked = spec_of(FineTuneJobSpec, job)
     return None if isinstance(asked, Verdict) or not (current and seen) else asked

@@ -50,7 +50,7 @@ def answered(answer: Answer | None) -> bool:
 
 def claims(claim: Answer | None, spec: ModelVersionSpec) -> bool:
     """True when the number is known to be claimed by this version's run."""
-    return claim is not None and not claim.failed and claim.value == spec.lineage.run
+    return claim is not None and not claim.failed and claim.value == spec.run
 
 
 def verified_condition(verdict: Verdict) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _not_claimed(spec: ModelVersionSpec, owner: str) -> Verdict:
     return Verdict(
         False,
         names.NOT_CLAIMED,
-        f"number {spec.number} of model {spec.model} is {claimed}, not by spec.lineage.run {spec.lineage.run}: "
+        f"number {spec.number} of model {spec.model} is {claimed}, not by spec.lineage.trained.run {spec.run}: "
         "versions are made by a FineTuneJob; delete this object",
         stalled=True,
     )
@@ -93,6 +93,6 @@ def _corrupt(spec: ModelVersionSpec, files: Answer) -> Verdict:
         False,
         names.CORRUPT,
         f"{files.message or 'the artifacts differ from their manifest'}; restore the files, or make a new version: "
-        f"raise spec.attempt of FineTuneJob {spec.lineage.job}",
+        f"raise spec.attempt of FineTuneJob {spec.job}",
         stalled=True,
     )

@@ -1,0 +1,100 @@
+"""The tasks: columns, metrics, methods and formats of each. Nothing else of the operator knows a task by name.
+
+From this table follow the words that `task` and `export` allow, the gate's rules, the figures of a version and
+docs/tasks.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricKind:
+    """One metric of a task; `least` and `most` bound it, None where there is no bound."""
+
+    name: str
+    meaning: str
+    per_class: bool = False
+    higher_is_better: bool = True
+    least: float | None = 0.0
+    most: float | None = 1.0
+
+    def score(self, value: float) -> float:
+        """The value with a sign: of two scores the greater is the better."""
+        return value if self.higher_is_better else -value
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """What a model is for, and how it is made, measured and handed out."""
+
+    name: str
+    meaning: str
+    columns: tuple[str, ...]
+    metrics: tuple[MetricKind, ...]
+    primary: str
+    """Metric that stands in columns, chooses the best epoch and is held against the baselines."""
+    methods: tuple[str, ...]
+    formats: tuple[str, ...]
+
+    def metric(self, name: str) -> MetricKind:
+        """The metric of that name; KeyError if the task has none."""
+        return {metric.name: metric for metric in self.metrics}[name]
+
+    def named(self, per_class: bool) -> list[str]:
+        """Names of the metrics that judge one class, or of those that judge all rows."""
+        return [metric.name for metric in self.metrics if metric.per_class is per_class]
+
+
+@dataclass(frozen=True)
+class FormatKind:
+    """One format of a version's files."""
+
+    name: str
+    title: str
+    meaning: str
+    suffixes: tuple[str, ...]
+    compared: bool
+    """Whether its answers are held against those of the trained model."""
+
+
+TASKS: dict[str, TaskKind] = {
+    task.name: task
+    for task in (
+        TaskKind(
+            name="text-classification",
+            meaning="One class for a text.",
+            columns=("text", "label"),
+            metrics=(
+                MetricKind("macro_f1", "mean of f1 over the classes"),
+                MetricKind("accuracy", "share of the rows that are right"),
+                MetricKind("precision", "share of the rows given this class that have it", per_class=True),
+                MetricKind("recall", "share of the rows of this class that were found", per_class=True),
+                MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
+            ),
+            primary="macro_f1",
+            methods=("full", "lora"),
+            formats=("safetensors", "onnx"),
+        ),
+    )
+}
+FORMATS: dict[str, FormatKind] = {
+    format_.name: format_
+    for format_ in (
+        FormatKind(
+            name="safetensors",
+            title="safetensors",
+            meaning="weights of the merged model for torch",
+            suffixes=(".safetensors",),
+            compared=False,
+        ),
+        FormatKind(
+            name="onnx",
+            title="ONNX",
+            meaning="graph and weights that the server of this project runs",
+            suffixes=(".onnx", ".onnx.data"),
+            compared=True,
+        ),
+    )
+}
