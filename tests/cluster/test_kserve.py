@@ -28,6 +28,30 @@ KINDS = ("clusterservingruntimes", "clusterstoragecontainers")
 OURS = "modelyard.dev/installation=ops"
 
 
+DEAD_WEBHOOK = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "MutatingWebhookConfiguration",
+    "metadata": {"name": "inferenceservices"},
+    "webhooks": [
+        {
+            "name": "inferenceservice.kserve-webhook-server.defaulter",
+            "clientConfig": {"url": "https://127.0.0.1:1/mutate"},
+            "rules": [
+                {
+                    "apiGroups": ["serving.kserve.io"],
+                    "apiVersions": ["v1beta1"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["inferenceservices"],
+                }
+            ],
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+    ],
+}
+"""As KServe's are while its only pod is away."""
+
+
 def offered(admin: Kubectl, kind: str) -> list[str]:
     """Names of what is offered; none while the kind is not served."""
     done = admin.run("get", kind, "-l", OURS, "-o", "name")
@@ -81,8 +105,12 @@ def test_a_pod_that_is_called_ready_gets_no_traffic_until_it_answered(tmp_path: 
         pinned = smallest("ModelDeployment", **{"model.follow": REMOVE, "model.version": 1})
         found.admin.create(published_version(minio, tmp_path), "-n", "default")
         wait_until(operator.ready, f"operator (log {operator.log})", 60)
+        found.admin.ok("apply", "-f", "-", stdin=DEAD_WEBHOOK)
         found.admin.create(pinned, "-n", "default")
-        wait_until(lambda: bool(pods(found.admin)), "pods of the version", 30)
+        wait_until(lambda: "KServeSilent" in told(found.admin), "KServe to be named", 30)
+        assert "kserve-controller-manager" in told(found.admin) and not services(found.admin)
+        found.admin.ok("delete", "mutatingwebhookconfiguration", "inferenceservices")
+        wait_until(lambda: bool(pods(found.admin)), "pods of the version", 60)
         assert "storage-initializer" in json.dumps(pods(found.admin))
         call_ready(found.admin)
         wait_until(lambda: "Ready=True" in services(found.admin), "Ready as KServe says it", 30)

@@ -18,6 +18,7 @@ from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from examples.demo.shell import run
+from modelyard import names
 from tests.e2e.runs import wait_for
 from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.yard import Manifest, Yard, dataset
@@ -96,6 +97,11 @@ def test_the_next_version_takes_over(yard: Yard) -> None:
     story = serving(yard, "tiny", 2)
     assert number_in(story, "draining") == 1
     assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
+    yard.kube("delete", "inferenceservice", "tiny-v2", "--wait=false")
+    wait_for(lambda: selected(yard, "tiny") == "1", 5)
+    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "1", "who still drains takes over at once"
+    serving(yard, "tiny", 2)
+    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
     wait_for(lambda: yard.get("inferenceservice", "tiny-v1") is None, 90)
     assert yard.get("inferenceservice", "tiny-v2") is not None
 
@@ -154,6 +160,12 @@ def deployment(name: str, model: str, **model_fields: int) -> Manifest:
 def serving(yard: Yard, name: str, number: int) -> Manifest:
     """The ModelDeployment once this version has the traffic."""
     return yard.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 240)
+
+
+def selected(yard: Yard, name: str) -> str:
+    """The version that the stable Service selects."""
+    service = yard.get("service", name) or {}
+    return str(service["spec"]["selector"][names.LABEL_VERSION])
 
 
 def answers(yard: Yard, name: str) -> str:

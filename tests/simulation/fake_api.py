@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import RESOURCES, KubeError
@@ -40,6 +41,8 @@ class FakeApi:
         self._uids = 0
         self.absent: frozenset[str] = frozenset()
         """Kinds that are not served now."""
+        self.silent_webhooks: set[str] = set()
+        """Kinds of which a webhook is asked that does not answer."""
         self.leader = ("", 0.0)
         """Who holds the Lease, and since when."""
         self.watchers: list[Watcher] = []
@@ -178,6 +181,9 @@ class FakeApi:
         return self._accept(who, verb, before, after)
 
     def _admit(self, before: Manifest | None, after: Manifest) -> None:
+        if after["kind"] in self.silent_webhooks:
+            text = f'Internal error occurred: {names.WEBHOOK_SILENT} "{after["kind"].lower()}": connection refused'
+            raise KubeError(HTTPStatus.INTERNAL_SERVER_ERROR, text, "InternalError")
         rules: Any = schema if after["kind"] in OURS else builtin
         rules.admit(after)
         if before is not None:

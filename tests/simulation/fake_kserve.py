@@ -19,6 +19,7 @@ class FakeKServe:
     def __init__(self, api: FakeApi, rng: random.Random) -> None:
         self._api, self._rng = api, rng
         self._loop = asyncio.get_running_loop()
+        self._asleep = False
         api.watchers.append(self._on_change)
 
     def _on_change(self, type_: str, obj: Manifest) -> None:
@@ -32,9 +33,21 @@ class FakeKServe:
     def _later(self, key: Key) -> None:
         self._loop.call_later(self._rng.uniform(0.05, 1.0), self._reconcile, key)
 
+    def sleep(self) -> None:
+        """Controller and webhooks are away: nothing is made of an InferenceService, and none is taken."""
+        self._asleep = True
+        self._api.silent_webhooks.add("InferenceService")
+
+    def wake(self) -> None:
+        """As after a start: everything is looked at."""
+        self._asleep = False
+        self._api.silent_webhooks.discard("InferenceService")
+        for service in self._api.all("InferenceService"):
+            self._later(key_of(service))
+
     def _reconcile(self, key: Key) -> None:
         service = self._api.look(*key)
-        if service is None or "deletionTimestamp" in service["metadata"]:
+        if self._asleep or service is None or "deletionTimestamp" in service["metadata"]:
             return
         wanted = deployment_of(service)
         live = self._api.look(*key_of(wanted))

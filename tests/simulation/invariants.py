@@ -17,6 +17,7 @@ from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.operators import LEASE_SECONDS, Operator
 from tests.simulation.schema import OURS
 from tests.simulation.story import Story
+from tests.simulation.traffic import Traffic
 
 OPERATOR = "operator"
 OVERLAP = LEASE_SECONDS
@@ -41,11 +42,14 @@ class Invariants:
         """Run -> attempt and epochs that it was made for."""
         self._pinned: set[tuple[str, str, str]] = set()
         """(namespace, ModelDeployment, version) that a human asked for by name: then no gate counts."""
+        self._traffic = Traffic(api, servers, story)
         api.auditors.append(self._audit)
+        api.auditors.append(self._traffic.audit)
 
     def follow(self, operator: Operator) -> None:
         """Watch what an operator sends while another one leads."""
         operator.client.on_send = lambda key: self._sends(operator, key)
+        self._traffic.follow(operator)
 
     def _sends(self, operator: Operator, key: Key) -> None:
         holder, since = self._api.leader

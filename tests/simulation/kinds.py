@@ -61,7 +61,7 @@ SHORT = (
     Kind("servers", "serving", {}, actions=(2, 6), bad_servers=1.0),
     Kind("user", "training", {}, actions=(4, 9)),
     Kind("owner", "serving", {}, actions=(4, 9)),
-    Kind("kserve", "serving", {}, ("kserve_goes",), actions=(2, 5), kserve=True),
+    Kind("kserve", "serving", {}, ("kserve_goes", "kserve_sleeps"), actions=(2, 5), kserve=True),
 )  # fmt: skip
 ALL_TROUBLES = (
     "store_outage",
@@ -72,6 +72,7 @@ ALL_TROUBLES = (
     "cut_off",
     "clock_jump",
     "kserve_goes",
+    "kserve_sleeps",
 )
 
 
@@ -80,7 +81,7 @@ def kind_of(seed: int) -> Kind:
     kind = _kind(seed)
     if kind.kserve or seed // 20 % 2 == 1:
         return replace(kind, kserve=True)
-    return replace(kind, troubles=tuple(name for name in kind.troubles if name != "kserve_goes"))
+    return replace(kind, troubles=tuple(name for name in kind.troubles if not name.startswith("kserve")))
 
 
 def _kind(seed: int) -> Kind:

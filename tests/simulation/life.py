@@ -141,6 +141,7 @@ class Life:
         clock.shift(0.0)
         if self.kind.kserve:
             self.api.bring_back(*KSERVE)
+        self.kserve.wake()
         while len(self.operators) > 1:
             self.stop_operator(self.operators[-1])
         self._replace_ended()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -89,6 +90,8 @@ class Operator:
         self._resync_every = RESYNC_EVERY if world.misses_events else NEVER
         self.alone = True
         """False while another operator works against this one."""
+        self.on_pass: Callable[[Key], None] = lambda _: None
+        """Told of every reconcile before it begins."""
         self._passes: Counter[tuple[Key, int]] = Counter()
         self.reads = WrongReads(world.store, chances, world.story)
         self.questions = Questions(name, self.reads, faults, chances, world.story)
@@ -178,6 +181,7 @@ class Operator:
         self._passes[key, minute] += self.alone  # two who see another world do undo each other's work
         if self._passes[key, minute] > SPINNING:
             self._outside.story.breaks(f"{SPINNING} passes of {key} within a minute")
+        self.on_pass(key)
         try:
             return await self.engine.run_pass(key)
         except (KubeError, RefusedError):

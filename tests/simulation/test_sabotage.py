@@ -53,12 +53,39 @@ def any_answer_is_good(patch: Patch) -> None:
 
 
 def traffic_goes_to_the_candidate(patch: Patch) -> None:
-    real = rollout.Rollout
+    change_rollouts(patch, lambda found: replace(found, traffic=found.candidate or found.traffic))
 
-    def eager(serving: int | None, candidate: int | None = None, *rest: Any, **more: Any) -> rollout.Rollout:
-        return real(candidate or serving, candidate, *rest, **more)
 
-    patch.setattr(rollout, "Rollout", eager)
+def change_rollouts(patch: Patch, change: Callable[[rollout.Rollout], rollout.Rollout]) -> None:
+    real = rollout.advance
+    decide = sys.modules["modelyard.resources.modeldeployment.decide"]
+    patch.setattr(decide, "advance", lambda *args: change(real(*args)))
+
+
+def the_switch_is_not_awaited(patch: Patch) -> None:
+    """The status says that the candidate serves, the old server goes, and then the Service is written."""
+
+    def at_once(found: rollout.Rollout) -> rollout.Rollout:
+        moves = found.traffic != found.serving and found.traffic == found.candidate
+        return replace(found, serving=found.traffic, candidate=None) if moves else found
+
+    change_rollouts(patch, at_once)
+
+
+def the_drain_ends_whoever_is_up(patch: Patch) -> None:
+    patch.setattr(rollout, "answering", lambda s, number: 1)
+    patch.setattr(rollout, "_traffic", lambda s, draining: s.serving)
+
+
+def traffic_leaves_for_whatever_drains(patch: Patch) -> None:
+    def away(found: rollout.Rollout) -> rollout.Rollout:
+        return replace(found, traffic=found.draining[0][0]) if found.draining else found
+
+    change_rollouts(patch, away)
+
+
+def a_new_address_is_believed(patch: Patch) -> None:
+    patch.setattr(rollout, "unanswered", lambda s, now: "")
 
 
 def the_old_server_goes_first(patch: Patch) -> None:
@@ -216,8 +243,10 @@ def kserves_return_is_not_noticed(patch: Patch) -> None:
 
 BUGS: list[Callable[[Patch], None]] = [
     one_number_for_all, numbers_are_not_spent, nothing_is_verified, unverified_versions_are_served, gates_do_not_count,
-    any_answer_is_good, traffic_goes_to_the_candidate, the_old_server_goes_first, versions_in_use_are_deleted,
-    artifacts_stay_behind, claims_are_not_looked_at, an_ended_run_begins_anew, attempts_are_not_runs_of_their_own,
+    any_answer_is_good, traffic_goes_to_the_candidate, the_switch_is_not_awaited, the_drain_ends_whoever_is_up,
+    traffic_leaves_for_whatever_drains, a_new_address_is_believed, the_old_server_goes_first,
+    versions_in_use_are_deleted, artifacts_stay_behind, claims_are_not_looked_at,
+    an_ended_run_begins_anew, attempts_are_not_runs_of_their_own,
     pods_of_old_jobs_do_not_count, jobs_bear_a_new_name_each_time, live_jobs_are_pruned, failed_jobs_go_on,
     statuses_are_written_blindly, conditions_bear_the_time_of_each_pass, reconciling_stays_as_false,
     users_specs_are_written, strangers_are_taken_over, older_news_replace_newer, what_ended_comes_back,
@@ -228,6 +257,7 @@ BUGS: list[Callable[[Patch], None]] = [
 
 UNNOTICED: dict[Callable[[Patch], None], str] = {
     pods_of_old_jobs_do_not_count: "a pod that goes is seldom still there when the next one has started",
+    the_drain_ends_whoever_is_up: "a successor is seldom down at the very end of a drain; the rule has a unit test",
     failed_jobs_go_on: "the later pods of a failed run end by themselves, and what they publish is not looked at",
 }
 """Bugs that so many lives need not show, and why."""

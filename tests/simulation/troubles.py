@@ -92,6 +92,15 @@ class Troubles:
         life.story.tell("KServe is back")
         life.api.bring_back(*KSERVE)
 
+    async def kserve_sleeps(self) -> None:
+        """KServe's only pod is away, often for longer than a candidate may take; its API stays."""
+        life = self._life
+        life.story.tell("KServe's controller goes away")
+        life.kserve.sleep()
+        await asyncio.sleep(self._rng.choice((10.0, 120.0, 600.0)))
+        life.story.tell("KServe's controller is back")
+        life.kserve.wake()
+
     async def clock_jump(self) -> None:
         """The operators' wall clock is set, and maybe set right again."""
         offset = self._rng.choice(JUMPS)

@@ -31,6 +31,7 @@ IN_THEME = {
         "start_over",
         "delete_version",
         "delete_child",
+        "take_down",
     ),
 }
 """What a user of that theme does more often."""
@@ -49,6 +50,7 @@ WEIGHTS = {
     "delete_and_apply": 4,
     "delete_for_good": 2,
     "delete_child": 5,
+    "take_down": 4,
     "follow_or_pin": 5,
     "scale": 2,
     "change_backend": 2,
@@ -195,6 +197,14 @@ class User:
         if children:
             self._delete(self.rng.choice(children))
 
+    def take_down(self) -> None:
+        """By hand, the server that has the traffic."""
+        selected = [(obj["metadata"]["namespace"], obj["spec"]["selector"]) for obj in self.api.all("Service")]
+        found = (obj for kind in ("Deployment", "InferenceService") for obj in self.api.all(kind))
+        servers = sorted(key_of(obj) for obj in found if (obj["metadata"]["namespace"], _marks(obj)) in selected)
+        if servers:
+            self._delete(self.rng.choice(servers))
+
     def delete_version(self) -> None:
         """Some keep the artifacts, some take them along."""
         if versions := sorted(key_of(obj) for obj in self.api.all("ModelVersion")):
@@ -286,3 +296,9 @@ class User:
 def is_users(obj: Manifest) -> bool:
     """True for what a user wrote, not the operator."""
     return names.LABEL_KIND not in obj["metadata"].get("labels", {})
+
+
+def _marks(server: Manifest) -> dict[str, str]:
+    """What a Service selects its pods by."""
+    labels = server["metadata"].get("labels", {})
+    return {name: labels[name] for name in (names.LABEL_DEPLOYMENT, names.LABEL_VERSION) if name in labels}

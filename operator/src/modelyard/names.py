@@ -117,6 +117,7 @@ PROBE_FAILED: Final = "PredictionFailed"
 SERVER_UNREACHABLE: Final = "ServerUnreachable"  # of the way from the operator, not of the server
 SERVER_BUSY: Final = "ServerBusy"  # refused because too many requests are waiting: no wrong answer
 KSERVE_MISSING: Final = "KServeMissing"  # the cluster does not serve KServe's API (any more)
+WEBHOOK_SILENT: Final = "failed calling webhook"  # in the API server's words, when what it asks first does not answer
 KSERVE_SILENT: Final = "KServeSilent"  # KServe's controller does not act
 KSERVE_FAILED: Final = "KServeFailed"  # KServe says that it cannot make the server
 NAME_TOO_LONG: Final = "NameTooLong"

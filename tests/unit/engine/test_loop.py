@@ -165,6 +165,25 @@ def test_what_changes_while_facts_are_asked_wakes_the_asker() -> None:
     lived(script)
 
 
+def test_a_webhook_that_does_not_answer_is_told_to_the_room() -> None:
+    """It is no fault of the request, and sending it again and again without a word helps nobody."""
+
+    async def script(api: FakeApi, engine: Engine) -> None:
+        api.silent_webhooks.add("Service")
+        made: Manifest = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {}}
+        room = engine.rooms["TrainingProfile"]
+
+        def decide_one(obj: Manifest, observed: Observed, now: datetime) -> Decision:
+            return replace(room.decide(obj, observed, now), children=(Child(made),))
+
+        engine.rooms["TrainingProfile"] = replace(room, decide=decide_one)
+        with pytest.raises(RefusedError):
+            await engine.run_pass(KEY)
+        assert "failed calling webhook" in engine.world.refused[KEY]["Service", "x"]
+
+    lived(script)
+
+
 def test_a_job_is_not_made_without_its_config_map() -> None:
     def decide_both(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         config: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "job"}, "data": {}}

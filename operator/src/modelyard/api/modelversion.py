@@ -173,4 +173,7 @@ class ModelVersionStatus(CommonStatus):
     gate_message: str | None = Field(default=None, description="What the gate asked and what was reached.")
     metric: str | None = Field(default=None, description="Primary metric on the test rows, for the column.")
     size: str | None = Field(default=None, description="Size for people.")
+    suspect_since: str | None = Field(
+        default=None, description="Since when the store says that claim or artifacts are wrong; counts if said twice."
+    )
     deployed_by: list[str] = Field(default_factory=list, description="ModelDeployments that serve it.")

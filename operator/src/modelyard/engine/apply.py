@@ -98,11 +98,16 @@ async def _ensure_each(obj: Manifest, todo: Sequence[Child], world: World) -> di
     results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
     for child, result in zip(todo, results, strict=True):
-        if isinstance(result, KubeError) and result.status in REFUSALS and result.reason != "Conflict":
+        if isinstance(result, KubeError) and _is_refusal(result):
             refused[child.key] = result.message
         elif isinstance(result, BaseException):
             raise result
     return refused
+
+
+def _is_refusal(fault: KubeError) -> bool:
+    """True when the room has to be told: refused, or a webhook that is asked first does not answer."""
+    return (fault.status in REFUSALS and fault.reason != "Conflict") or names.WEBHOOK_SILENT in fault.message
 
 
 def _stands(owner: Manifest, child: Child, world: World) -> bool:

@@ -439,6 +439,7 @@ def test_refused_pods_and_children_are_named_and_waited_for() -> None:
 def test_a_failed_first_version_is_stalled_without_a_server() -> None:
     w = fresh()
     w.turn()
+    w.hangs(7)
     w.turn(301)
     assert w.word(names.READY) == ("False", names.LOAD_FAILED)
     assert w.word(names.STALLED) == ("True", names.LOAD_FAILED)
@@ -448,6 +449,7 @@ def test_a_failed_first_version_is_stalled_without_a_server() -> None:
 def failed() -> World:
     w = live()
     w.turn()
+    w.hangs(8)
     w.turn(301)
     assert w.failed == 8
     return w
@@ -640,6 +642,7 @@ def test_a_spec_changed_on_the_way_gives_new_time() -> None:
     w.turn(250)
     w.edit(a_modeldeployment(resources={"memory": "2Gi"}))
     w.turn(5)
+    w.hangs(8)
     w.turn(250)
     assert w.candidate == 8
     w.turn(60)

@@ -165,6 +165,7 @@ def test_changed_resources_wait_while_a_candidate_is_on_trial_and_reach_the_old_
     w.turn()
     assert template(w) == before
     assert w.deployment(7)["spec"]["replicas"] == 2
+    w.hangs(8)
     w.turn(301)
     assert w.failed == 8
     assert template(w)["spec"]["containers"][0]["resources"]["limits"]["memory"] == "2Gi"

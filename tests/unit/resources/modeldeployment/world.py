@@ -31,6 +31,8 @@ class World:
     address: Answer = field(default_factory=lambda: Answer(value=True))
     """Whether the stable address answers."""
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    lost: set[tuple[str, str]] = field(default_factory=set)
+    """Children (kind, name) whose writes never arrive."""
     platform: Platform = PLATFORM
     now: datetime = NOW
     profiles: dict[str, Manifest] = field(default_factory=dict)
@@ -122,7 +124,7 @@ class World:
 
     def _ensure(self, child: Child) -> None:
         live = self.children.get(child.key)
-        if child.policy == "keep":
+        if child.policy == "keep" or child.key in self.lost:
             return
         if live is None:
             self.children[child.key] = self._made(child.manifest)
@@ -159,6 +161,10 @@ class World:
     def pod(self, number: int, **status: Any) -> None:
         """Replace all pods by one of a version, made now."""
         self.pods = [a_server_pod(self.deployment(number), at=self.now, **status)]
+
+    def hangs(self, number: int) -> None:
+        """A pod of a version runs, and never becomes ready."""
+        self.pod(number, phase="Running", containerStatuses=[{"name": "server", "ready": False, "restartCount": 0}])
 
     def go_live(self, number: int) -> None:
         """From nothing (or another version) to this version serving, drained and settled."""

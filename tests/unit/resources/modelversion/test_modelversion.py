@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,10 +25,12 @@ from tests.builders_serving import (
     prefix_of,
     run_of,
     serving,
+    stamp,
 )
 
 VERIFIED = Fact.of("verified", prefix=prefix_of(7), digest=digest_of(7), max_age=600)
 CLAIMANT = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", max_age=60)
+ASKED_AGAIN = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", max_age=2.5)
 REMOVED = Fact.of("prefix_deleted", prefix=prefix_of(7), namespace=NAMESPACE, model=MODEL, number="7", max_age=5)
 JOB = Ref("FineTuneJob", "reviews-job", NAMESPACE)
 DEPLOYMENTS = Select("ModelDeployment", NAMESPACE, (("spec.model.name", MODEL),))
@@ -46,7 +49,7 @@ def observe(
     deployments: tuple[Manifest, ...] = (),
     removed: Answer | None = None,
 ) -> Observed:
-    facts = {CLAIMANT: claim, VERIFIED: files, REMOVED: removed}
+    facts = {CLAIMANT: claim, ASKED_AGAIN: claim, VERIFIED: files, REMOVED: removed}
     return Observed(
         objects={JOB: job},
         lists={DEPLOYMENTS: deployments},
@@ -117,12 +120,36 @@ def test_verified() -> None:
 def test_never_verified_before(
     claim: Answer | None, files: Answer | None, ready: tuple[str, str], stalled: bool, verified: str
 ) -> None:
-    decision = decide(a_modelversion(), observe(claim, files))
+    decision = decide(suspect(a_modelversion()), observe(claim, files))
     found = words(decision)
     assert found["Ready"] == ready
     assert ("Stalled" in found) is stalled
     assert ("Reconciling" in found) is not stalled
     assert found["Verified"][0] == verified
+
+
+def suspect(obj: Manifest) -> Manifest:
+    """The store said a while ago what refutes it."""
+    status = {**obj.get("status", {}), "suspectSince": stamp(NOW - timedelta(seconds=5))}
+    return {**obj, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("claim", "files"), [(MINE, GONE), (MINE, CORRUPT), (Answer(""), GOOD), (Answer("other"), GOOD)]
+)
+@pytest.mark.parametrize("before", [a_ready_version(), a_modelversion()])
+def test_one_wrong_answer_refutes_nothing(before: Manifest, claim: Answer, files: Answer) -> None:
+    first = decide(before, observe(claim, files))
+    assert first.status is not None
+    stands = condition(before, names.READY)
+    assert words(first)["Ready"] == (("True", "Verified") if stands else ("False", "Pending"))
+    assert "Stalled" not in words(first)
+    assert first.status["suspectSince"] == stamp(NOW) and first.wake_after == 5
+    doubted = {**before, "status": first.status}
+    assert ASKED_AGAIN in set(ROOM.needs(doubted, observe()))
+    assert "suspectSince" not in (decide(doubted, observe()).status or {}), "it was a slip"
+    again = ROOM.decide(doubted, observe(claim, files), NOW + timedelta(seconds=5))
+    assert "Stalled" in words(again) and "suspectSince" not in (again.status or {})
 
 
 @pytest.mark.parametrize(("claim", "files"), [(DOWN, DOWN), (MINE, DOWN), (DOWN, GOOD), (None, None), (MINE, DENIED)])

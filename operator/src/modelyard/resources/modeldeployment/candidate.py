@@ -16,7 +16,6 @@ from modelyard.resources.modeldeployment.health import (
     HINTS,
     at_work,
     fault_of,
-    is_untouched,
     last_progress,
     pods_of,
     restarts,
@@ -47,9 +46,16 @@ PATIENT = (
     names.STORE_UNAVAILABLE,
     names.DISRUPTED,
     names.KSERVE_SILENT,
+    names.KSERVE_FAILED,
 )
 """Not the version's fault: waited for without limit, the condition says what a human or the cluster has to do."""
-HUMAN = (names.SECRET_MISSING, names.QUOTA, *names.STORE_FOR_PEOPLE, names.KSERVE_SILENT)
+HUMAN = (names.SECRET_MISSING, names.QUOTA, *names.STORE_FOR_PEOPLE, names.KSERVE_SILENT, names.KSERVE_FAILED)
+
+
+KSERVE_REMEDY = (
+    "see whether the pods of Deployment kserve-controller-manager run (KServe's own namespace is kserve), or set "
+    "spec.serve.backend: deployment; it goes on by itself"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,8 @@ def trial_needs(s: Situation, version: Version) -> Iterator[Fact]:
 
 def standing(s: Situation, version: Version) -> bool:
     """True when the candidate's Deployment is complete and of the template that is wanted now."""
-    return settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
+    going = "deletionTimestamp" in (s.server(version.number) or {}).get("metadata", {})
+    return not going and settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
 
 
 def judge_candidate(s: Situation, version: Version, since: str, doubted: str | None, now: datetime) -> Judgement:
@@ -107,14 +114,14 @@ def judge_candidate(s: Situation, version: Version, since: str, doubted: str | N
 
 def _start(s: Situation, version: Version, live: Manifest | None, since: str, now: datetime) -> Judgement:
     pods = pods_of(s, version.number, template_hash(fresh_template(s, version)))
-    server = s.server(version.number)
-    fault = _refused(s, version.number) or fault_of(s, version.number, pods) or _silence(server, now)
+    fault = _refused(s, version.number) or fault_of(s, version.number, pods) or _silence(s, version, since, now)
     late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
     if fault is None and (busy := at_work(pods)):
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting: {busy}")
     if fault is None:
+        # Only what has run can have failed: without a pod it is the cluster that has not acted.
         text = f"version {version.number} was not available within {START_LIMIT / 60:g} minutes: see its server's log"
-        return Judgement("failed", names.LOAD_FAILED, text) if late else _starting(version)
+        return Judgement("failed", names.LOAD_FAILED, text) if late and pods else _starting(version)
     if fault.reason in PATIENT:
         return Judgement("waiting", fault.reason, fault.message, stalled=fault.reason in HUMAN)
     crashing = fault.reason != names.IMAGE_PULL and restarts(pods) >= CRASHES
@@ -123,15 +130,15 @@ def _start(s: Situation, version: Version, live: Manifest | None, since: str, no
     return Judgement("waiting", fault.reason, fault.message)
 
 
-def _silence(server: Manifest | None, now: datetime) -> Fault | None:
-    if server is None or not is_untouched(server):
+def _silence(s: Situation, version: Version, since: str, now: datetime) -> Fault | None:
+    """KServe has not made the wanted Deployment, and says nothing about it."""
+    live = s.deployment(version.number)
+    acted = live is not None and template_hash(live["spec"]["template"]) == template_hash(fresh_template(s, version))
+    if s.backend != "kserve" or acted or elapsed(since, now) <= SILENCE:
         return None
-    if elapsed(str(server["metadata"].get("creationTimestamp", "")), now) <= SILENCE:
-        return None
-    text = (
-        f"KServe's controller has not acted on InferenceService {server['metadata']['name']}: see whether "
-        "kserve-controller-manager runs, or set spec.serve.backend: deployment"
-    )
+    name = s.server_name(version.number)
+    what = "has not acted on" if s.server(version.number) is not None else "may keep the operator from making"
+    text = f"KServe's controller {what} InferenceService {name}: {KSERVE_REMEDY}"
     return Fault(names.KSERVE_SILENT, text, final=False)
 
 
@@ -142,7 +149,11 @@ def _starting(version: Version) -> Judgement:
 def _refused(s: Situation, number: int) -> Fault | None:
     name = s.server_name(number)
     for kind in (*KINDS.values(), "Service"):
-        if message := s.observed.refused.get((kind, name)):
+        message = s.observed.refused.get((kind, name))
+        if message and kind == "InferenceService" and names.WEBHOOK_SILENT in message:
+            text = f"KServe's webhook does not answer, so InferenceService {name} cannot be made ({message})"
+            return Fault(names.KSERVE_SILENT, f"{text}: {KSERVE_REMEDY}", final=False)
+        if message:
             return Fault(names.QUOTA, why_child_refused(kind, name, message, HINTS), final=False)
     return None
 

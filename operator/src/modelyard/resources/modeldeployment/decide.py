@@ -7,9 +7,10 @@ from datetime import datetime
 
 from modelyard.api.modeldeployment import ModelDeploymentSpec
 from modelyard.decision import Decision, Manifest, Need, Observed
+from modelyard.resources.clock import elapsed
 from modelyard.resources.conditions import Verdict, conditions
 from modelyard.resources.conditions import events as ready_events
-from modelyard.resources.modeldeployment.address import address_needs
+from modelyard.resources.modeldeployment.address import PATIENCE, address_needs
 from modelyard.resources.modeldeployment.candidate import standing, trial_needs
 from modelyard.resources.modeldeployment.profile import profile_needs
 from modelyard.resources.modeldeployment.rollout import Rollout, advance, drain_left, on_trial
@@ -73,8 +74,11 @@ def _invalid(obj: Manifest, observed: Observed, verdict: Verdict, now: datetime)
 
 def _wake_after(s: Situation, rollout: Rollout, now: datetime) -> float | None:
     waits = [drain_left(rollout, now)]
-    if rollout.traffic != rollout.serving or rollout.unanswered:
+    if rollout.traffic != rollout.serving:
         waits.append(SEEN_SOON)
+    if rollout.serving is not None and rollout.unanswered:
+        last = s.last.of(rollout.serving)
+        waits.append(SEEN_SOON if last is None or elapsed(last.since, now) < PATIENCE else PROBE_EVERY)
     if rollout.candidate is not None:
         waits.append(PROBE_EVERY if standing(s, s.versions[rollout.candidate]) else LOOK_AGAIN)
     return min((wait for wait in waits if wait is not None), default=None)

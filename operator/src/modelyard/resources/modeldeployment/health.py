@@ -95,11 +95,6 @@ def fault_of(s: Situation, number: int, pods: list[Manifest]) -> Fault | None:
     return fault
 
 
-def is_untouched(server: Manifest | None) -> bool:
-    """True while KServe's controller has not even looked at an InferenceService."""
-    return server is not None and server["kind"] == "InferenceService" and not server.get("status")
-
-
 def _kserve_fault(server: Manifest) -> Fault | None:
     """Why KServe made no Deployment, in its own words."""
     status = server.get("status", {})

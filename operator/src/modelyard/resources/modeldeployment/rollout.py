@@ -105,7 +105,7 @@ def advance(s: Situation, target: Target, now: datetime) -> Rollout:
 def drain_left(rollout: Rollout, now: datetime) -> float | None:
     """Seconds until the next version may go."""
     left = [DRAIN - elapsed(since, now) for _, since in rollout.draining]
-    return max(1.0, min(left)) if left else None
+    return min((max(1.0, seconds) for seconds in left if seconds > 0), default=None)
 
 
 def _try(s: Situation, version: Version, draining: tuple[tuple[int, str], ...], now: datetime) -> Rollout:

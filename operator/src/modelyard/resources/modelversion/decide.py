@@ -10,6 +10,7 @@ from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.names import VERIFIED
 from modelyard.resources.conditions import Verdict, condition, conditions, events
+from modelyard.resources.doubt import LASTING
 from modelyard.resources.modelversion import deletion, verification
 from modelyard.resources.modelversion.gate import gate_fields, job_ref
 from modelyard.resources.modelversion.place import misplaced
@@ -29,10 +30,12 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     yield deletion.deployments_select(namespace, spec)
     if misplaced(namespace, observed.platform.store_bucket, spec):
         return
-    yield verification.claimant_fact(namespace, spec)
     if not deletion.being_deleted(obj):
+        yield verification.claimant_fact(namespace, spec, verification.is_suspect(obj))
         yield verification.verified_fact(namespace, spec)
-    elif deletion.removal_due(obj, spec, observed):
+        return
+    yield verification.claimant_fact(namespace, spec)
+    if deletion.removal_due(obj, spec, observed):
         yield deletion.removal_fact(namespace, spec)
 
 
@@ -43,13 +46,15 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         return _invalid(obj, spec, now)
     if deletion.being_deleted(obj):
         return _deleting(obj, spec, observed, now)
-    verdict = verification.verify(obj, spec, observed)
+    verdict, suspect_since = verification.verify(obj, spec, observed, now)
     more = verification.verified_condition(verdict)
+    common = {**_common(obj, verdict, now, more), "suspectSince": suspect_since}
+    later = verification.VERIFIED_AGE if verdict.ready else LOOK_AGAIN
     return Decision(
-        status=_status(obj, spec, observed, _common(obj, verdict, now, more)),
+        status=_status(obj, spec, observed, common),
         events=events(obj, verdict),
         finalizers=deletion.finalizers(spec),
-        wake_after=verification.VERIFIED_AGE if verdict.ready else LOOK_AGAIN,
+        wake_after=later if suspect_since is None else LASTING,
     )
 
 

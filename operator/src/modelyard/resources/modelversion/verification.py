@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from modelyard import names
-from modelyard.api.modelversion import ModelVersionSpec
+from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.decision import Answer, Fact, Manifest, Observed
 from modelyard.resources.conditions import Verdict, condition
+from modelyard.resources.doubt import LASTING, doubted
 from modelyard.resources.modelversion.place import misplaced, own_prefix
 from modelyard.resources.modelversion.sizes import humanised
+from modelyard.resources.parse import status_of
+from modelyard.resources.pods import Fault
 
 VERIFIED_AGE = 600.0
 CLAIM_AGE = 60.0
@@ -21,26 +25,49 @@ def verified_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
     return Fact.of("verified", prefix=own_prefix(namespace, spec), digest=spec.digest, max_age=VERIFIED_AGE)
 
 
-def claimant_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
-    """Which run owns the number?"""
-    return Fact.of("claimant", namespace=namespace, model=spec.model, number=str(spec.number), max_age=CLAIM_AGE)
+def claimant_fact(namespace: str, spec: ModelVersionSpec, suspect: bool = False) -> Fact:
+    """Which run owns the number? Asked anew while its last answer is in doubt."""
+    age = LASTING / 2 if suspect else CLAIM_AGE
+    return Fact.of("claimant", namespace=namespace, model=spec.model, number=str(spec.number), max_age=age)
 
 
-def verify(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict:
-    """The verdict of this pass; while the store cannot answer, the last one stands."""
+def is_suspect(obj: Manifest) -> bool:
+    """True while the store has said once what would refute the version."""
+    return status_of(ModelVersionStatus, obj).suspect_since is not None
+
+
+def verify(obj: Manifest, spec: ModelVersionSpec, observed: Observed, now: datetime) -> tuple[Verdict, str | None]:
+    """The verdict of this pass, and since when the store says otherwise.
+
+    The last verdict stands while the store cannot answer, and until it has said twice what refutes the version: a
+    store that fails over may say once that something is gone, and traffic would leave the version for it.
+    """
     namespace = obj["metadata"]["namespace"]
     wrong_place = misplaced(namespace, observed.platform.store_bucket, spec)
     if wrong_place:
-        return Verdict(False, names.INVALID_SPEC, wrong_place, stalled=True)
-    claim = observed.fact(claimant_fact(namespace, spec))
+        return Verdict(False, names.INVALID_SPEC, wrong_place, stalled=True), None
+    claim = observed.fact(claimant_fact(namespace, spec, is_suspect(obj)))
     files = observed.fact(verified_fact(namespace, spec))
+    refuted, last = _refuted(spec, claim, files), _last(obj)
+    if refuted is not None:
+        return (refuted, None) if last is not None and not last.ready else _doubted(obj, refuted, now)
+    if answered(claim) and answered(files):
+        return Verdict(True, names.VERSION_VERIFIED, f"{humanised(spec.size)} match {spec.digest[:19]}"), None
+    return last or _unverified(claim, files), None
+
+
+def _refuted(spec: ModelVersionSpec, claim: Answer | None, files: Answer | None) -> Verdict | None:
     if answered(claim) and not claims(claim, spec):
         return _not_claimed(spec, str(claim.value if claim else ""))
-    if files is not None and files.reason in LOST:
-        return _corrupt(spec, files)
-    if answered(claim) and answered(files):
-        return Verdict(True, names.VERSION_VERIFIED, f"{humanised(spec.size)} match {spec.digest[:19]}")
-    return _last(obj) or _unverified(claim, files)
+    return _corrupt(spec, files) if files is not None and files.reason in LOST else None
+
+
+def _doubted(obj: Manifest, refuted: Verdict, now: datetime) -> tuple[Verdict, str | None]:
+    fault = Fault(refuted.reason, refuted.message, final=True)
+    since, wait = doubted(status_of(ModelVersionStatus, obj).suspect_since, fault, now)
+    if wait is None:
+        return refuted, None
+    return _last(obj) or Verdict(False, names.PENDING, wait.verdict.message), since
 
 
 def answered(answer: Answer | None) -> bool:

@@ -1,0 +1,137 @@
+"""Nothing that answers is taken away, or left by traffic, before what replaces it was seen to answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from modelyard import names
+from modelyard.api.modeldeployment import SERVING, version_in
+from modelyard.decision import Manifest
+from modelyard.engine.cache import Key
+from tests.simulation.fake_api import FakeApi, Write
+from tests.simulation.fake_servers import FakeServers
+from tests.simulation.story import Story
+
+if TYPE_CHECKING:
+    from tests.simulation.operators import Operator
+
+SERVERS = ("Deployment", "InferenceService")
+Place = tuple[str, str, str]
+"""Namespace, ModelDeployment, version."""
+
+
+class Traffic:
+    """Audits what an operator does to servers and stable Services, by what that operator had seen."""
+
+    def __init__(self, api: FakeApi, servers: FakeServers, story: Story) -> None:
+        self._api, self._servers, self._story = api, servers, story
+        self._carried: set[Place] = set()
+        """Versions that the stable Service ever selected."""
+        self._seen: dict[str, dict[Key, set[int]]] = defaultdict(dict)
+        """Operator -> ModelDeployment -> versions that answered when its reconcile began."""
+        self._operators: dict[str, Operator] = {}
+
+    def follow(self, operator: Operator) -> None:
+        """Remember what it sees whenever it begins a reconcile of a ModelDeployment."""
+        self._operators[operator.name] = operator
+        operator.on_pass = lambda key: self._look(operator, key)
+
+    def audit(self, write: Write) -> None:
+        """Every write of an operator."""
+        kind = write.key[0]
+        if kind in SERVERS and write.verb == "delete" and write.before is not None:
+            self._removes(write.who, write.before)
+        if kind == "Service":
+            self._points(write)
+        if kind == "ModelDeployment" and write.verb == "status" and write.after is not None:
+            self._says(write.after)
+
+    def _look(self, operator: Operator, key: Key) -> None:
+        if key[0] == "ModelDeployment":
+            self._seen[operator.name][key] = self._answering(operator, key)
+
+    def _answering(self, operator: Operator, key: Key) -> set[int]:
+        """Versions of which this operator sees an available pod."""
+        known = operator.engine.world.cache.all("Deployment")
+        return {
+            int(labels[names.LABEL_VERSION])
+            for obj in known
+            if (labels := obj["metadata"].get("labels", {})).get(names.LABEL_DEPLOYMENT) == key[2]
+            and obj["metadata"]["namespace"] == key[1]
+            and obj.get("status", {}).get("availableReplicas", 0) > 0
+        }
+
+    def _saw(self, who: str, namespace: str, deployment: str, version: int) -> bool:
+        """When its reconcile began, or by now: answers of facts may come late."""
+        key = ("ModelDeployment", namespace, deployment)
+        now = self._answering(self._operators[who], key)
+        return version in self._seen[who].get(key, set()) | now
+
+    def _points(self, write: Write) -> None:
+        """A stable Service bears the name of its ModelDeployment."""
+        old, new = (_selected(obj) for obj in (write.before, write.after))
+        ours = write.who in self._operators
+        if old is not None and write.after is None and ours:
+            self._story.breaks(f"{write.who} deletes the stable Service {write.key[2]}")
+        if new is None:
+            return
+        namespace, deployment = write.key[1:]
+        self._carried.add((namespace, deployment, str(new)))
+        away = old not in (None, new) and self._answers(namespace, deployment, old)
+        if ours and away and not self._saw(write.who, namespace, deployment, new):
+            self._story.breaks(f"{deployment} leaves version {old}, which answers, for {new}, which nobody saw answer")
+
+    def _removes(self, who: str, server: Manifest) -> None:
+        meta, labels = server["metadata"], server["metadata"].get("labels", {})
+        namespace, deployment = meta["namespace"], labels.get(names.LABEL_DEPLOYMENT, "")
+        number = labels.get(names.LABEL_VERSION, "")
+        stable = _selected(self._api.look("Service", namespace, deployment))
+        carried = (namespace, deployment, number) in self._carried
+        if who not in self._operators or stable is None or not carried or not self._is_up(server):
+            return
+        if str(stable) == number and self._answers(namespace, deployment, stable, besides=server):
+            return  # another backend runs it by now
+        if str(stable) == number:
+            self._story.breaks(f"{who} removes {server['kind']} {meta['name']}, to which the stable Service points")
+        elif not self._saw(who, namespace, deployment, stable):
+            text = f"{who} removes {meta['name']}, which answers, while nobody saw version {stable} answer"
+            self._story.breaks(text)
+
+    def _says(self, obj: Manifest) -> None:
+        """A version that is said to serve can be reached at the stable address, or could be a moment ago."""
+        meta = obj["metadata"]
+        service = self._api.look("Service", meta["namespace"], meta["name"])
+        said = version_in(obj["status"], SERVING)
+        if service is None or said.get("weight", 0) == 0:
+            return
+        if service["metadata"]["uid"] not in self._servers.reached:
+            self._story.breaks(f"{meta['name']} says that {said['number']} serves; its address has never answered")
+
+    def _is_up(self, server: Manifest) -> bool:
+        """By the Deployment itself, or by the one that KServe made of it."""
+        key = server["metadata"]["namespace"], server["metadata"]["name"]
+        name = key[1] if server["kind"] == "Deployment" else f"{key[1]}-predictor"
+        found = self._api.look("Deployment", key[0], name) or server
+        return int(found.get("status", {}).get("availableReplicas", 0)) > 0
+
+    def _answers(self, namespace: str, deployment: str, number: Any, besides: Manifest | None = None) -> bool:
+        """In truth: a server of this version, other than one, has an available pod."""
+        other = (besides or {}).get("metadata", {}).get("name")
+        kind = (besides or {}).get("kind")
+        for obj in self._api.all("Deployment"):
+            labels, meta = obj["metadata"].get("labels", {}), obj["metadata"]
+            same = (meta["namespace"], labels.get(names.LABEL_DEPLOYMENT)) == (namespace, deployment)
+            mine = meta["name"] == (other if kind == "Deployment" else f"{other}-predictor")
+            up = obj.get("status", {}).get("availableReplicas", 0) > 0
+            if same and labels.get(names.LABEL_VERSION) == str(number) and up and not mine:
+                return True
+        return False
+
+
+def _selected(service: Manifest | None) -> int | None:
+    """The version that a stable Service selects; None of any other Service."""
+    selector = (service or {}).get("spec", {}).get("selector", {})
+    number = selector.get(names.LABEL_VERSION, "")
+    stable = service is not None and service["metadata"]["name"] == selector.get(names.LABEL_DEPLOYMENT)
+    return int(number) if stable and number.isdigit() else None
