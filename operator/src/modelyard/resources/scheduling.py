@@ -126,4 +126,6 @@ def _remedy(reasons: list[str], resources: str, profile: str, *, in_vain: bool) 
     if any("selector" in why for why in reasons):
         remedies.append(f"change spec.pod.nodeSelector of the {profile}")
     last = "or add a node that has as much" if in_vain else "add a node, or wait until one is free"
+    if all("selector" in why for why in reasons):
+        last = "or label or add a node"  # none that becomes free has other labels
     return ", ".join([*remedies, last])

@@ -48,7 +48,7 @@ CASES = {
         asking(cpu="1"),
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector." + END,
         "waiting: labels that the pod needs are missing on 1 node; "
-        "change spec.pod.nodeSelector of the TrainingProfile, add a node, or wait until one is free",
+        "change spec.pod.nodeSelector of the TrainingProfile, or label or add a node",
     ),
     "pods": (
         asking(),
