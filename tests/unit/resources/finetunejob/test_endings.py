@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard import names
+from modelyard.api.run import FileEntry, format_digest
 from modelyard.decision import Answer
 from modelyard.resources.doubt import LASTING
 from tests.builders import SHA, Built, Job, Pod, a_dataset, a_finetunejob, a_job, a_profile, a_published_model
@@ -34,11 +35,40 @@ def test_a_verified_result_becomes_a_version() -> None:
     spec = version(yard)["spec"]
     assert (spec["model"], spec["number"], spec["digest"], spec["size"]) == ("reviews", 7, SHA, 10)
     assert spec["uri"] == f"s3://modelyard/ns/team-a/models/reviews/runs/{yard.run['id']}/version/"
-    assert spec["lineage"]["trained"]["run"] == yard.run["id"]
-    assert spec["lineage"]["trained"]["job"] == "reviews"
+    pinned = yard.run["pinned"]
+    assert spec["lineage"] == {
+        "trained": {
+            "run": yard.run["id"],
+            "job": "reviews",
+            "datasets": [{"name": pinned["dataset"]["name"], "digest": "sha256:" + "d" * 64}],
+            "base": "sha256:" + "b" * 64,
+            "parents": [],
+            "image": "modelyard/trainer:1",
+            "recipe": pinned["recipe"],
+        }
+    }
+    assert [(found["set"], found["primary"]) for found in spec["metrics"]] == [("test", "macro_f1")]
     assert version(yard)["metadata"]["labels"][names.LABEL_MODEL] == "reviews"
     assert "ownerReferences" not in version(yard)["metadata"]
     assert len(yard.named("Job")) == 1
+
+
+def test_each_format_of_a_version_has_the_digest_of_its_files() -> None:
+    yard = training()
+    stored = a_published_model(yard.run["id"], yard.run["model"])
+    files = [{"path": path, "size": 10, "sha256": path[-1] * 64} for path in ("model.onnx", "model.safetensors")]
+    stored["manifest"]["files"] += files
+    yard.facts |= {"manifest": stored, "verified": stored}
+    yard.pod(lambda pod: pod.exited(0))
+    yard.job(Job.succeeded)
+    yard.settle()
+    found = {artifact["format"]: artifact for artifact in version(yard)["spec"]["artifacts"]}
+    entries = [FileEntry.model_validate(entry) for entry in stored["manifest"]["files"]]
+    assert {name: artifact["digest"] for name, artifact in found.items()} == {
+        name: format_digest(entries, name) for name in ("safetensors", "onnx")
+    }
+    assert found["safetensors"]["digest"] != found["onnx"]["digest"]
+    assert (found["onnx"]["difference"], "difference" in found["safetensors"]) == (0.00001, False)
 
 
 def test_what_the_run_noticed_is_a_condition_of_that_name() -> None:

@@ -326,3 +326,12 @@ def test_deletion_without_our_finalizer_is_not_ours() -> None:
 )
 def test_humanised(size: int, text: str) -> None:
     assert humanised(size) == text
+
+
+def test_a_version_that_no_run_made_is_said_to_be_unknown_here() -> None:
+    obj = a_modelversion(lineage={})
+    assert JOB not in tuple(ROOM.needs(obj, observe()))
+    ready = decide(obj, observe()).status or {}
+    (found,) = (c for c in ready["conditions"] if c["type"] == names.READY)
+    assert (found["status"], found["reason"]) == ("False", names.INVALID_SPEC)
+    assert "spec.lineage has no `trained`" in found["message"]

@@ -26,7 +26,8 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     if isinstance(spec, Verdict):
         return
     namespace = obj["metadata"]["namespace"]
-    yield job_ref(namespace, spec)
+    if spec.job:
+        yield job_ref(namespace, spec)
     yield deletion.deployments_select(namespace, spec)
     if misplaced(namespace, observed.platform.store_bucket, spec):
         return
