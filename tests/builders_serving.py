@@ -121,7 +121,7 @@ def serving(number: int, name: str = MODEL, **others: int) -> Manifest:
     """A ModelDeployment that serves a version; `others` are states and the numbers that are in them."""
     said = [{"number": n, "state": state, "since": stamp(NOW)} for state, n in others.items()]
     first = {"number": number, "state": "serving", "weight": 100, "since": stamp(NOW)}
-    return {**a_modeldeployment(name=name), "status": {"versions": [first, *said]}}
+    return {**a_modeldeployment(name=name), "status": {"observedGeneration": 1, "versions": [first, *said]}}
 
 
 def make_available(deployment: Manifest, at: datetime = NOW) -> Manifest:

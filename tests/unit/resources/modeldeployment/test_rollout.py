@@ -323,7 +323,6 @@ def test_a_candidate_that_cannot_work_fails_at_once(status: dict[str, Any], reas
     ("container", "reason"),
     [
         (crashed_container("server", 1, "ValueError", restarts=1), names.LOAD_FAILED),
-        (waiting_container("fetch", "ImagePullBackOff", "not found"), names.IMAGE_PULL),
         (None, names.LOAD_FAILED),
     ],
 )
@@ -336,6 +335,20 @@ def test_what_may_pass_has_five_minutes(container: dict[str, Any] | None, reason
     w.turn(2)
     assert (w.failed, w.entry("failed")["reason"]) == (8, reason)
     assert w.traffic == "7"
+
+
+def test_a_registry_that_is_away_bars_no_version() -> None:
+    w = live()
+    w.turn()
+    w.pod(8, phase="Pending", containerStatuses=[waiting_container("server", "ImagePullBackOff", "not found")])
+    w.turn(5)
+    assert w.word(names.RECONCILING) == ("True", names.IMAGE_PULL)
+    w.turn(7200)
+    assert (w.candidate, w.failed, w.word(names.STALLED)) == (8, None, ("True", names.IMAGE_PULL))
+    w.up(8)
+    w.answers(8)
+    w.turn(5)
+    assert w.serving == 8
 
 
 def running(name: str, w: World) -> dict[str, Any]:

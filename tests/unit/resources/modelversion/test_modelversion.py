@@ -257,6 +257,7 @@ def test_policy_decides_about_the_finalizer() -> None:
         serving(8, draining=7),
         serving(8, shadow=7),
         a_modeldeployment(version=7),
+        a_modeldeployment(),
     ],
 )
 def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:

@@ -47,6 +47,7 @@ PATIENT = (
     names.DISRUPTED,
     names.KSERVE_SILENT,
     names.KSERVE_FAILED,
+    names.IMAGE_PULL,
 )
 """Not the version's fault: waited for without limit, the condition says what a human or the cluster has to do."""
 HUMAN = (names.SECRET_MISSING, names.QUOTA, *names.STORE_FOR_PEOPLE, names.KSERVE_SILENT, names.KSERVE_FAILED)
@@ -123,9 +124,9 @@ def _start(s: Situation, version: Version, live: Manifest | None, since: str, no
         text = f"version {version.number} was not available within {START_LIMIT / 60:g} minutes: see its server's log"
         return Judgement("failed", names.LOAD_FAILED, text) if late and pods else _starting(version)
     if fault.reason in PATIENT:
-        return Judgement("waiting", fault.reason, fault.message, stalled=fault.reason in HUMAN)
-    crashing = fault.reason != names.IMAGE_PULL and restarts(pods) >= CRASHES
-    if fault.final or crashing or late:
+        human = fault.reason in HUMAN or (fault.reason == names.IMAGE_PULL and late)
+        return Judgement("waiting", fault.reason, fault.message, stalled=human)
+    if fault.final or late or restarts(pods) >= CRASHES:
         return Judgement("failed", fault.reason, fault.message)
     return Judgement("waiting", fault.reason, fault.message)
 

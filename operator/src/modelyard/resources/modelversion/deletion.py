@@ -103,8 +103,8 @@ def _in_use(spec: ModelVersionSpec, using: list[str]) -> Verdict:
 def _uses(deployment: Manifest, number: int) -> bool:
     status, spec = _status(deployment), spec_of(ModelDeploymentSpec, deployment)
     pinned = not isinstance(spec, Verdict) and spec.model.version == number
-    said = status.of(number)
-    return pinned or (said is not None and said.state != FAILED)
+    said, unknown = status.of(number), status.observed_generation < 0  # nobody has looked: new, or of a backup
+    return pinned or unknown or (said is not None and said.state != FAILED)
 
 
 def _gets_traffic(status: ModelDeploymentStatus, number: int) -> bool:
