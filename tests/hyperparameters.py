@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard.api import recipes
-from modelyard.api.hyperparameters import Method, Train
+from modelyard.api.hyperparameters import Input, Method, Train
 
 ROWS = 800
 
 
 def completed(fields: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
-    """Fields of a TrainConfig with `method` and `train` as a run gets them for so many training rows."""
-    method, train = Method.model_validate(fields.get("method", {})), Train.model_validate(fields.get("train", {}))
-    found = recipes.resolved(fields["task"], method, train, rows)
-    return {**fields, "method": found.method.dump(), "train": found.train.dump()}
+    """Fields of a TrainConfig, method, input and train as a run gets them for so many training rows."""
+    found = recipes.resolved(
+        recipes.Asked(
+            fields["task"],
+            Method.model_validate(fields.get("method", {"lora": {}})),
+            Input.model_validate(fields.get("input", {})),
+            Train.model_validate(fields.get("train", {})),
+        ),
+        rows,
+    )
+    return {
+        "objective": {"fineTune": {}},
+        "microBatch": found.train.batch_size,
+        **fields,
+        "method": found.method.dump(),
+        "input": found.input.dump(),
+        "train": found.train.dump(),
+        "byRecipe": list(found.by_recipe),
+    }

@@ -1,6 +1,7 @@
 """A plain transformers.Trainer script: it knows four environment variables and nothing else of Modelyard."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from transformers import (
 )
 
 base, data, output = (os.environ[f"MODELYARD_{name}"] for name in ("BASE", "DATA", "OUTPUT"))
-asked = json.loads(Path(os.environ["MODELYARD_CONFIG"]).read_text())["train"]
+config = json.loads(Path(os.environ["MODELYARD_CONFIG"]).read_text())
+asked, parts = config["train"], math.ceil(config["train"]["batchSize"] / config["microBatch"])
 labels = json.loads(Path(data, "labels.json").read_text())
-tokenizer = AutoTokenizer.from_pretrained(base, model_max_length=asked["maxLength"])
+tokenizer = AutoTokenizer.from_pretrained(base, model_max_length=config["input"]["text"]["maxLength"])
 model = AutoModelForSequenceClassification.from_pretrained(
     base,
     num_labels=len(labels),
@@ -45,7 +47,8 @@ trainer = Trainer(
         output_dir="/tmp/checkpoints",
         num_train_epochs=asked["epochs"],
         learning_rate=asked.get("learningRate", 5e-5),
-        per_device_train_batch_size=asked["batchSize"],
+        per_device_train_batch_size=config["microBatch"],
+        gradient_accumulation_steps=parts,
         seed=asked["seed"],
         logging_steps=10,
         eval_strategy="epoch",

@@ -86,7 +86,7 @@ def _run(folder: Path, count: int) -> TrainRun:
                 "task": "text-classification",
                 "base": {"uri": "s3://none/", "digest": ""},
                 "dataset": {"prefix": "none/", "digest": ""},
-                "method": {"type": "full"},
+                "method": {"full": {}},
                 "train": {"batchSize": BATCH, "epochs": 1},
                 "export": ["onnx"],
                 "checkpointEvery": 3600,

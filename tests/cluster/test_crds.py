@@ -82,7 +82,7 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
         ("FineTuneJob", {"name": "a" * 40}),
         ("FineTuneJob", {"name": "a" * 253, "model": {"name": "b" * 40}}),
         ("FineTuneJob", {"train": {"learningRate": 1, "epochs": 1000}}),
-        ("FineTuneJob", {"method": {"type": "full"}, "export": ["onnx"]}),
+        ("FineTuneJob", {"method": {"full": {}}, "export": ["onnx"]}),
         ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "recall", "class": "a b", "min": 1}]}}}),
         (
             "FineTuneJob",

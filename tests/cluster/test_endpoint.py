@@ -13,8 +13,8 @@ import pytest
 import urllib3
 
 from modelyard import names
-from modelyard.api.hyperparameters import Method, Train
-from modelyard.api.recipes import resolved
+from modelyard.api.hyperparameters import Input, Lora, Method, Train
+from modelyard.api.recipes import Asked, resolved
 from modelyard.api.store import StoreConnection
 from modelyard.engine.cache import Cache
 from modelyard.engine.endpoint.authority import ensure_authority
@@ -246,11 +246,12 @@ async def test_bodies_that_are_not_taken(site: Site, running: Running) -> None:
 
 async def pin(running: Running, namespace: str, state: str = "Running") -> None:
     """As the operator writes it when a run starts."""
-    filled = resolved("text-classification", Method(), Train(), rows=100)
+    filled = resolved(Asked("text-classification", Method(lora=Lora()), Input(), Train()), rows=100)
     pinned = {
         "image": "trainer:1",
         "recipe": filled.recipe,
         "method": filled.method.dump(),
+        "input": filled.input.dump(),
         "train": filled.train.dump(),
         "base": {"uri": "s3://base/tiny/", "digest": "sha256:b"},
         "dataset": {"name": "d", "prefix": f"ns/{namespace}/datasets/d/1/", "digest": "sha256:d"},

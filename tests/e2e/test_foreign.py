@@ -41,8 +41,9 @@ def profile(cluster: Cluster, yard: Yard) -> Iterator[str]:
 def test_percent_time_left_and_loss_and_then_a_version(yard: Yard, profile: str) -> None:
     job = example("finetunejob")
     resources = {"cpu": 0.8, "memory": "3Gi"}
-    train = {"epochs": EPOCHS, "learningRate": 0.003, "batchSize": 32, "maxLength": 32}
+    train = {"epochs": EPOCHS, "learningRate": 0.003, "batchSize": 32}
     job["spec"] |= {"profile": profile, "from": {"base": BASE}, "resources": resources, "train": train}
+    job["spec"]["input"] = {"text": {"maxLength": 32}}
     yard.apply(dataset("sentiment"), job)
     name = job["metadata"]["name"]
 

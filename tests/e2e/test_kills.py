@@ -12,7 +12,7 @@ from tests.e2e.runs import checkpoints_of, evict, kill_container, prefix_of, run
 from tests.e2e.yard import Manifest, Yard, dataset, finetunejob
 from tests.stubtrainer.behaviour import Behaviour
 
-LONG = {"epochs": 120, "learningRate": 0.001, "maxLength": 32}
+LONG = {"epochs": 120, "learningRate": 0.001}
 HEAVY = Behaviour(weights=300)
 
 

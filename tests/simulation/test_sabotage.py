@@ -116,7 +116,7 @@ def an_ended_run_begins_anew(patch: Patch) -> None:
 
 
 def attempts_are_not_runs_of_their_own(patch: Patch) -> None:
-    patch.setattr(run_id, "DIRECT", ("task", "method", "train"))
+    patch.setattr(run_id, "DIRECT", ("task", "objective", "method", "input", "train"))
 
 
 def pods_of_old_jobs_do_not_count(patch: Patch) -> None:

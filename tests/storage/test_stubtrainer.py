@@ -38,7 +38,7 @@ class Pods:
             "task": "text-classification",
             "base": {"uri": f"s3://{bucket}/base/", "digest": "sha256:b"},
             "dataset": {"prefix": "ns/team/datasets/d/p/", "digest": "sha256:d"},
-            "method": {"type": "full"},
+            "method": {"full": {}},
             "train": {},
             "export": ["safetensors", "onnx"],
             "checkpointEvery": 1,

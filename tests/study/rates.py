@@ -133,13 +133,14 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
     per_epoch = math.ceil(len(sides["train"]) / BATCH)
     settings = {
         "epochs": max(1, round(setting.steps / per_epoch)), "learningRate": setting.rate, "batchSize": BATCH,
-        "maxLength": TOKENS, "seed": setting.seed,
+        "seed": setting.seed,
     }  # fmt: skip
     nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
     config = {
         "name": "study", "run": "study", "model": "study", "prefix": "study/", "task": TASK,
         "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"}, "base": {"uri": "s3://none/", "digest": ""},
-        "dataset": {"prefix": "none/", "digest": ""}, "method": {"type": setting.method}, "train": settings,
+        "dataset": {"prefix": "none/", "digest": ""}, "method": {setting.method: {}}, "train": settings,
+        "input": {"text": {"maxLength": TOKENS}},
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
     }  # fmt: skip
     run = TrainRun(TrainConfig.model_validate(completed(config)), nowhere, nowhere, folder, Progress(lambda body: None))

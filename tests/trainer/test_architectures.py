@@ -28,7 +28,7 @@ CASES = [
 ]
 DECODERS = ("gpt2", "llama", "llama-3", "mistral", "qwen2", "opt", "gpt_neox")
 """They read the last token of a row."""
-TRAIN = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "maxLength": 32, "precision": "fp32"}
+TRAIN = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "precision": "fp32"}
 TEXTS = [
     "great lovely day", "great lovely day !", "", "!", "a </s> b", "[SEP] [CLS] [PAD] <s> <pad> <|endoftext|>",
     "thing1 thing2 awful", "</s>", "the very dull place and the sad day " * 9, "<mask>[MASK]<unk>[UNK]", "日本 ПРИВЕТ",
@@ -49,7 +49,7 @@ def few(yard: Yard) -> dict[str, str]:
 
 def trained(yard: Yard, name: str, method: dict[str, Any], data: dict[str, str], folder: Path) -> TrainConfig:
     """A run of a tiny base that was published."""
-    label = f"{name}-{'-'.join(map(str, method.values()))}".replace("_", "-")
+    label = f"{name}-{'-'.join(method)}".replace("_", "-")
     pin = yard.put_folder(f"base/{label}/", write(ARCHITECTURES[name], folder))
     config = yard.train_config(f"arch-{label}", pin, data, method=method, train=TRAIN)
     code, outcome = yard.run(config)
@@ -59,7 +59,7 @@ def trained(yard: Yard, name: str, method: dict[str, Any], data: dict[str, str],
 
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_trains_and_is_served(yard: Yard, few: dict[str, str], name: str, method: str, tmp_path: Path) -> None:
-    config = trained(yard, name, {"type": method}, few, tmp_path / "base")
+    config = trained(yard, name, {method: {}}, few, tmp_path / "base")
     report = yard.report(config)
     assert report.train["loss"] is not None
     if method == "lora":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard.api import layout
-from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
+from modelyard.api.hyperparameters import ResolvedInput, ResolvedLora
 from modelyard.api.run import ExitCode
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import trial
@@ -69,17 +69,19 @@ def test_names_of_the_limit(settings: dict[str, Any], limit: int | None, tmp_pat
     assert limit_of(read_config(tmp_path)) == limit
 
 
-def a_train(asked: dict[str, Any]) -> Hyperparameters:
-    fields = {"task": "text-classification", "method": {"type": "full"}, "train": asked}
-    return Hyperparameters.model_validate(completed(fields)["train"])
+def length(asked: int | None, limit: int | None) -> int:
+    """What a job that asks so gets from a base with that limit."""
+    block = {} if asked is None else {"text": {"maxLength": asked}}
+    found = completed({"task": "text-classification", "input": block})
+    return length_of(ResolvedInput.model_validate(found["input"]), found["byRecipe"], limit)
 
 
 def test_length() -> None:
-    assert [length_of(a_train({}), limit) for limit in (64, 512, None)] == [64, 128, 128]
-    asked = [length_of(a_train({"maxLength": length}), limit) for length, limit in ((64, 64), (300, None))]
+    assert [length(None, limit) for limit in (64, 512, None)] == [64, 128, 128]
+    asked = [length(64, 64), length(300, None)]
     assert asked == [64, 300]
-    with pytest.raises(TrainerError, match=r"spec.train.maxLength is 65, but the base model takes at most 64"):
-        length_of(a_train({"maxLength": 65}), 64)
+    with pytest.raises(TrainerError, match=r"spec.input.text.maxLength is 65, but the base model takes at most 64"):
+        length(65, 64)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_row_without_tokens(bases: dict[str, Path]) -> None:
 def test_lora_finds_layers(bases: dict[str, Path], name: str, targets: str) -> None:
     model, new = load_model(bases[name], LABELS, 1)
     fresh = sorted({weight.rpartition(".")[0] for weight in new})
-    method = ResolvedMethod(type="lora", rank=8, alpha=16, dropout=0, targets=targets)
+    method = ResolvedLora(rank=8, alpha=16, dropout=0, targets=targets)
     adapted = lora.adapt(model, method, fresh, "SEQ_CLS")
     layers = {weight.split(".lora_A")[0] for weight, _ in adapted.named_parameters() if ".lora_A" in weight}
     assert len(layers) >= 1
@@ -211,9 +213,9 @@ def test_refused_before_training(
 def test_longer_than_the_base_takes(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
     folder = write(ARCHITECTURES["gpt2"], tmp_path, n_positions=24)
     pin = yard.put_folder("base/gpt2-24/", folder)
-    code, outcome = yard.run(yard.train_config("gpt2-24", pin, dataset, train={"epochs": 1, "maxLength": 32}))
+    code, outcome = yard.run(yard.train_config("gpt2-24", pin, dataset, train={"epochs": 1}))
     assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
-    assert "spec.train.maxLength is 32, but the base model takes at most 24" in outcome.message
+    assert "spec.input.text.maxLength is 32, but the base model takes at most 24" in outcome.message
 
 
 def test_a_format_that_a_type_cannot_take(
@@ -252,9 +254,9 @@ def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str]
     config = AutoConfig.from_pretrained(folder, num_labels=5, problem_type="multi_label_classification")
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     before = load_file(folder / "model.safetensors")["classifier.weight"]
-    train = {"epochs": 1, "batchSize": 32, "maxLength": 32}
+    train = {"epochs": 1, "batchSize": 32}
     pin = yard.put_folder("base/bert-5/", folder)
-    run = yard.train_config("bert-5", pin, dataset, train=train, method={"type": "lora"}, export=["safetensors"])
+    run = yard.train_config("bert-5", pin, dataset, train=train, method={"lora": {}}, export=["safetensors"])
     code, outcome = yard.run(run)
     assert code == ExitCode.PUBLISHED, outcome.message
     version = tmp_path / "version"
@@ -275,7 +277,7 @@ def test_an_export_that_fails_at_the_end_is_not_tried_again(
 
     monkeypatch.setattr("modelyard_trainer.stages.export.write_onnx", cannot)
     pin = yard.put_folder("base/no-export/", write(ARCHITECTURES["bert"], tmp_path))
-    train = {"epochs": 1, "batchSize": 64, "maxLength": 16}
+    train = {"epochs": 1, "batchSize": 64}
     code, outcome = yard.run(yard.train_config("no-export", pin, dataset, train=train))
     assert (code, outcome.stage) == (ExitCode.EXPORT_DIFFERS, "export")
     assert "aten::strange" in outcome.message and "spec.export" in outcome.message
@@ -286,7 +288,7 @@ def test_a_type_that_cannot_be_exported_is_trained_without(yard: Yard, dataset: 
     settings = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
     tokenizer = unigram(["<pad>", "</s>", "<unk>"], "</s>", "</s>")
     pin = yard.put_folder("base/t5/", write(Architecture("t5", tokenizer, settings), tmp_path))
-    train = {"epochs": 1, "batchSize": 64, "maxLength": 32}
+    train = {"epochs": 1, "batchSize": 64}
     code, outcome = yard.run(yard.train_config("t5-onnx", pin, dataset, train=train))
     assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
     assert "spec.export has onnx, but a model of type 't5' cannot be written as ONNX" in outcome.message

@@ -34,7 +34,7 @@ def test_evaluation_needs_no_larger_batches_than_training(
 
     monkeypatch.setattr(task, "pad", watched)
     monkeypatch.setattr(predict, "TOKENS", LEAST)
-    settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 5, "maxLength": 32, "precision": "fp32"}
+    settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 5, "precision": "fp32"}
     config = yard.train_config("by-memory", base, dataset, train=settings, export=["safetensors"])
     code, outcome = yard.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
@@ -62,7 +62,7 @@ def _row_by_row(yard: Yard, config: Any, folder: Path) -> tuple[float, float]:
     known = list(read_rows(folder / "data/validation.jsonl"))
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
-    tokenizer = task.load_tokenizer(folder / "version", config.train.max_length)
+    tokenizer = task.load_tokenizer(folder / "version", 32)
     ids = [np.asarray(row) for row in task.token_ids(tokenizer, [row.text for row in known])]
     logits = np.concatenate([predict.torch_logits(model, [row], lambda rows: task.pad(rows, 0)) for row in ids])
     truth = [labels.index(row.label) for row in known]

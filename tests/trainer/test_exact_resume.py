@@ -21,10 +21,10 @@ from modelyard_trainer.stopping import Stop
 from tests.trainer.yard import BUCKET, Yard, environment
 
 EPOCHS = 2
-TRAIN = {"epochs": EPOCHS, "learningRate": 2e-3, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+TRAIN = {"epochs": EPOCHS, "learningRate": 2e-3, "batchSize": 16, "precision": "fp32"}
 KINDS: dict[str, dict[str, Any]] = {
-    "full": {"method": {"type": "full"}, "train": TRAIN},
-    "lora": {"method": {"type": "lora", "rank": 4}, "train": {**TRAIN, "batchSize": 8, "gradientAccumulation": 2}},
+    "full": {"method": {"full": {}}, "train": TRAIN},
+    "lora": {"method": {"lora": {"rank": 4}}, "train": TRAIN, "microBatch": 6},
 }
 POINTS = [(kind, word) for kind in KINDS for word in ("SIGKILL", "SIGTERM")]
 SOME, ALL = 1, 5

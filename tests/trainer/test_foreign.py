@@ -22,7 +22,7 @@ from modelyard_trainer.stopping import Stop
 from tests.trainer.yard import BUCKET, Yard, environment
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "02-your-own-trainer" / "train.py"
-TRAIN = {"epochs": 3, "learningRate": 3e-3, "batchSize": 16, "maxLength": 32}
+TRAIN = {"epochs": 3, "learningRate": 3e-3, "batchSize": 16}
 
 
 class Pod:

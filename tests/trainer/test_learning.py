@@ -20,7 +20,7 @@ from modelyard_trainer.predict import batches, tokens_at_once, torch_logits
 from modelyard_trainer.tasks import text_classification as task
 from tests.trainer.yard import BUCKET, Yard
 
-TRAIN = {"epochs": 4, "learningRate": 2e-2, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+TRAIN = {"epochs": 4, "learningRate": 2e-2, "batchSize": 16, "precision": "fp32"}
 
 
 def lengths(count: int) -> np.ndarray:
@@ -76,13 +76,13 @@ def validation_logits(yard: Yard, config: TrainConfig, folder: Path) -> np.ndarr
     fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
     fetch_verified(yard.store, BUCKET, config.dataset.prefix, folder / "data")
     texts = [row.text for row in read_rows(folder / "data/validation.jsonl")]
-    tokenizer = task.load_tokenizer(folder / "version", config.train.max_length)
+    tokenizer = task.load_tokenizer(folder / "version", 32)
     encoded = [np.asarray(ids) for ids in task.token_ids(tokenizer, texts)]
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     return torch_logits(model, encoded, functools.partial(task.pad, pad_id=0))
 
 
-@pytest.mark.parametrize("method", [{"type": "full"}, {"type": "lora", "rank": 4}])
+@pytest.mark.parametrize("method", [{"full": {}}, {"lora": {"rank": 4}}])
 def test_the_best_epoch_is_published(
     yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path, method: dict[str, Any], monkeypatch: Any
 ) -> None:
@@ -109,7 +109,7 @@ def test_the_best_epoch_is_published(
 
 def test_training_ends_once_nothing_becomes_better(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
     settings = {**TRAIN, "epochs": 30, "learningRate": 5e-3, "earlyStopping": {"patience": 2}, "linearProbe": False}
-    config = yard.train_config("early", base, dataset, method={"type": "full"}, train=settings, export=["safetensors"])
+    config = yard.train_config("early", base, dataset, method={"full": {}}, train=settings, export=["safetensors"])
     report = finished(yard, config)
     found = validated(yard, config)
     assert len(found) < 30

@@ -199,7 +199,7 @@ def test_code_in_a_base_is_never_run(yard: Yard, base_folder: Path, dataset: dic
     shutil.copytree(base_folder, folder)
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
     change(folder, auto_map={"AutoModelForSequenceClassification": "evil.Evil", "AutoConfig": "evil.Evil"})
-    train = {"epochs": 1, "batchSize": 64, "maxLength": 16}
+    train = {"epochs": 1, "batchSize": 64}
     pin = yard.put_folder("base/code/", folder)
     code, outcome = yard.run(yard.train_config("run-code", pin, dataset, train=train, export=["safetensors"]))
     assert code == ExitCode.PUBLISHED, outcome.message
@@ -239,9 +239,9 @@ def test_rows_that_are_gone_or_others(yard: Yard, base: dict[str, str], dataset:
 
 
 def test_more_tokens_than_the_base_takes(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    code, outcome = yard.run(yard.train_config("run-length", base, dataset, train={"maxLength": 512}))
+    code, outcome = yard.run(yard.train_config("run-length", base, dataset, input={"text": {"maxLength": 512}}))
     assert code == ExitCode.BAD_CONFIG
-    assert "spec.train.maxLength is 512" in outcome.message
+    assert "spec.input.text.maxLength is 512" in outcome.message
 
 
 def test_bf16_is_not_emulated(
@@ -252,7 +252,7 @@ def test_bf16_is_not_emulated(
     if torch.cuda.is_available():
         pytest.skip("about CPUs")
     monkeypatch.setattr("modelyard_trainer.machine.cpu_has_bf16", lambda: False)
-    config = yard.train_config("run-bf16", base, dataset, train={"precision": "bf16", "maxLength": 32})
+    config = yard.train_config("run-bf16", base, dataset, train={"precision": "bf16"})
     code, outcome = yard.run(config)
     assert code == ExitCode.BAD_CONFIG
     assert "spec.train.precision" in outcome.message

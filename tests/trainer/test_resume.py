@@ -17,7 +17,7 @@ from modelyard.api.run import ExitCode, Outcome, TrainConfig
 from modelyard_trainer.checkpoints import Keeper, Place, newest
 from tests.trainer.yard import BUCKET, Yard
 
-SLOW = {"epochs": 400, "learningRate": 1e-4, "batchSize": 8, "maxLength": 32, "precision": "fp32"}
+SLOW = {"epochs": 400, "learningRate": 1e-4, "batchSize": 8, "precision": "fp32"}
 
 
 def wait_for_checkpoint(yard: Yard, config: TrainConfig, above: int, pod: subprocess.Popen[bytes]) -> int:

@@ -16,10 +16,10 @@ from modelyard_trainer.tasks import task_named
 from tests.trainer.yard import BUCKET, Yard
 
 METHODS: dict[str, dict[str, Any]] = {
-    "full": {"method": {"type": "full"}},
+    "full": {"method": {"full": {}}},
     "lora": {
-        "method": {"type": "lora", "rank": 8},
-        "train": {"epochs": 2, "learningRate": 5e-3, "batchSize": 16, "maxLength": 32},
+        "method": {"lora": {"rank": 8}},
+        "train": {"epochs": 2, "learningRate": 5e-3, "batchSize": 16},
     },
 }
 
@@ -100,7 +100,7 @@ def test_published_run_is_adopted(yard: Yard, finished: TrainConfig) -> None:
 
 
 def test_only_safetensors(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    train = {"epochs": 1, "batchSize": 64, "gradientAccumulation": 2, "maxLength": 16, "precision": "auto"}
+    train = {"epochs": 1, "batchSize": 64, "precision": "auto"}
     config = yard.train_config("run-plain", base, dataset, export=["safetensors"], train=train)
     code, _ = yard.run(config)
     assert code == ExitCode.PUBLISHED

@@ -26,7 +26,7 @@ from modelyard_trainer.stopping import Stop
 from tests.trainer.words import json_lines, rows
 from tests.trainer.yard import BUCKET, Yard, environment
 
-QUICK = {"epochs": 1, "learningRate": 1e-3, "batchSize": 16, "maxLength": 32, "precision": "fp32"}
+QUICK = {"epochs": 1, "learningRate": 1e-3, "batchSize": 16, "precision": "fp32"}
 
 
 def a_wide_dataset(yard: Yard) -> dict[str, str]:

@@ -36,8 +36,9 @@ def test_rows_that_are_cut(
     yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Any, length: int, warned: bool
 ) -> None:
     """A word is a token here, and two special ones stand around them; a row that just fits is none that was cut."""
-    settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "maxLength": length, "precision": "fp32"}
-    config = yard.train_config(f"cut-{length}", base, dataset, train=settings, export=["safetensors"])
+    settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "precision": "fp32"}
+    read = {"text": {"maxLength": length}}
+    config = yard.train_config(f"cut-{length}", base, dataset, train=settings, input=read, export=["safetensors"])
     code, outcome = yard.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
     wanted = {}
@@ -52,7 +53,7 @@ def test_rows_that_are_cut(
         message = found[names.ROWS_TRUNCATED]
         assert f"first {length} tokens" in message
         assert f"{wanted['test']['rows']} test rows" in message
-        assert "spec.train.maxLength, the base takes up to" in message
+        assert "spec.input.text.maxLength, the base takes up to" in message
 
 
 def test_a_tokenizer_without_a_limit_cuts_nothing(base_folder: Any) -> None:

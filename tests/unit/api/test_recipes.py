@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from modelyard.api import recipes
-from modelyard.api.hyperparameters import Hyperparameters, Method, Train
-from modelyard.api.recipes import RECIPES, Resolved, resolved
+from modelyard.api.hyperparameters import Hyperparameters, Input, Method, Train
+from modelyard.api.recipes import RECIPES, Asked, Resolved, resolved
 
-FILLED = ("batchSize", "epochs", "learningRate", "linearProbe", "maxLength", "schedule", "warmup", "weightDecay")
+LORA = ("rank", "alpha", "dropout", "targets")
+FILLED = ("batchSize", "epochs", "learningRate", "linearProbe", "schedule", "warmup", "weightDecay")
 
 
 def made(
@@ -19,33 +20,42 @@ def made(
     method: dict[str, Any] | None = None,
     rows: int = 6400,
     most_epochs: int | None = None,
+    input_: dict[str, Any] | None = None,
 ) -> Resolved:
     asked = Train.model_validate(train or {})
-    return resolved("text-classification", Method.model_validate(method or {}), asked, rows, most_epochs)
+    how = Method.model_validate(method or {"lora": {}})
+    return resolved(Asked("text-classification", how, Input.model_validate(input_ or {}), asked), rows, most_epochs)
 
 
 def test_nothing_is_left_open_and_what_was_filled_is_named() -> None:
     for method in ("full", "lora"):
-        found = made(method={"type": method})
-        assert set(found.train.dump()) == {*FILLED, "gradientAccumulation", "precision", "seed", "byRecipe"}
-        assert found.train.by_recipe == FILLED
-    assert set(made().method.dump()) == {"type", "rank", "alpha", "dropout", "targets"}
-    assert set(made(method={"type": "full"}).method.dump()) == {"type"}
+        found = made(method={method: {}})
+        assert set(found.train.dump()) == {*FILLED, "precision", "seed"}
+        lora = {f"method.lora.{name}" for name in LORA} if method == "lora" else set()
+        assert set(found.by_recipe) == {*lora, "input.text.maxLength", *(f"train.{name}" for name in FILLED)}
+    assert set(made().method.dump()["lora"]) == set(LORA)
+    assert made(method={"full": {}}).method.dump() == {"full": {}}
 
 
 @pytest.mark.parametrize("field", FILLED)
 def test_what_is_asked_for_stands(field: str) -> None:
     values = {"learningRate": 0.7, "warmup": 0.0, "weightDecay": 0.0, "schedule": "constant", "linearProbe": False}
     value = values.get(field, 9)
-    found = made({field: value}).train
-    assert found.dump()[field] == value
-    assert found.by_recipe == tuple(name for name in FILLED if name != field)
+    found, bare = made({field: value}), made()
+    assert found.train.dump()[field] == value
+    assert set(bare.by_recipe) - set(found.by_recipe) == {f"train.{field}"}
+
+
+def test_a_length_that_is_asked_for_stands() -> None:
+    found = made(input_={"text": {"maxLength": 77}})
+    assert found.input.dump() == {"text": {"maxLength": 77}}
+    assert "input.text.maxLength" not in found.by_recipe
 
 
 def test_zero_is_no_omission() -> None:
-    assert made(method={"type": "lora", "dropout": 0.0, "rank": 4}).method.dump() == {
-        "type": "lora", "rank": 4, "alpha": 8, "dropout": 0, "targets": "all-linear",
-    }  # fmt: skip
+    assert made(method={"lora": {"dropout": 0.0, "rank": 4}}).method.dump() == {
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0, "targets": "all-linear"}
+    }
 
 
 @pytest.mark.parametrize(
@@ -63,12 +73,12 @@ def test_epochs(rows: int, train: dict[str, Any], most: int | None, epochs: int)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("train", [{}, {"batchSize": 8}, {"batchSize": 8, "gradientAccumulation": 4}], ids=str)
+@pytest.mark.parametrize("train", [{}, {"batchSize": 8}], ids=str)
 @pytest.mark.parametrize("rows", [100, 700, 2000, 4800, 9000])
 def test_small_data_is_gone_through_until_there_are_enough_steps(method: str, train: dict[str, Any], rows: int) -> None:
     recipe = RECIPES["text-classification", method][max(RECIPES["text-classification", method])]
-    found = made(train, {"type": method}, rows).train
-    steps = found.epochs * -(-rows // (found.batch_size * found.gradient_accumulation))
+    found = made(train, {method: {}}, rows).train
+    steps = found.epochs * -(-rows // found.batch_size)
     assert steps > recipe.steps * 2 / 3 or found.epochs == recipe.most_epochs
 
 
@@ -76,13 +86,12 @@ def test_the_newest_recipe_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     old = RECIPES["text-classification", "lora"]
     monkeypatch.setitem(RECIPES, ("text-classification", "lora"), {**old, 99: replace(old[1], learning_rate=0.5)})
     assert (made().recipe, made().train.learning_rate) == (99, 0.5)
-    assert made(method={"type": "full"}).recipe != 99
+    assert made(method={"full": {}}).recipe != 99
 
 
 def test_every_task_and_method_has_one() -> None:
-    kinds = Method.model_json_schema()["properties"]["type"]["enum"]
-    assert {method for _, method in recipes.RECIPES} == set(kinds)
+    assert {method for _, method in recipes.RECIPES} == set(Method.model_fields)
 
 
 def test_no_hyper_parameter_is_forgotten() -> None:
-    assert set(Hyperparameters.model_fields) - {"by_recipe"} == set(Train.model_fields)
+    assert set(Hyperparameters.model_fields) == set(Train.model_fields)

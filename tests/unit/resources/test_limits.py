@@ -28,7 +28,7 @@ def asked(case: Case) -> Asked:
     if case.kind == "Dataset":
         return Asked(DatasetSpec.model_validate(spec).resources)
     job = FineTuneJobSpec.model_validate(spec)
-    return Asked(job.resources, job.from_.base, job.train.epochs or 0)
+    return Asked(job.resources, job.from_.uri, job.train.epochs or 0)
 
 
 @pytest.mark.parametrize("case", [*ALLOWED, *REFUSED], ids=str)

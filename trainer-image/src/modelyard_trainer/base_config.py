@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from modelyard import names
-from modelyard.api.hyperparameters import Hyperparameters
+from modelyard.api.hyperparameters import ResolvedInput
 from modelyard_trainer.errors import bad_base, bad_config, cause_of
 
 LEARNED_POSITIONS = frozenset(
@@ -64,14 +65,16 @@ def limit_of(config: Any) -> int | None:
     return found[0] - (padding + 1 if config.model_type in LEARNED_POSITIONS else 0)
 
 
-def length_of(train: Hyperparameters, limit: int | None) -> int:
+def length_of(asked: ResolvedInput, by_recipe: Collection[str], limit: int | None) -> int:
     """Tokens per row: the recipe's number as far as the base takes it; BAD_CONFIG if more was asked for than that."""
-    length = train.max_length
+    if asked.text is None:
+        raise bad_config("the run's input has no block for texts: the operator is older than this trainer image")
+    length = asked.text.max_length
     if limit is None or length <= limit:
         return length
-    if "maxLength" in train.by_recipe:
+    if "input.text.maxLength" in by_recipe:
         return limit
     raise bad_config(
-        f"spec.train.maxLength is {length}, but the base model takes at most {limit} tokens: set it to {limit} or "
+        f"spec.input.text.maxLength is {length}, but the base model takes at most {limit} tokens: set it to {limit} or "
         "less, or leave it out"
     )

@@ -91,7 +91,7 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         pace = (time.monotonic() - self._began) / (state.global_step - self._first)
         left = round(pace * (state.max_steps - state.global_step), 1)
         self._run.progress.update(step=state.global_step, epoch=round(state.epoch, 4), seconds_left=left)
-        answered = FORWARD * pace / (args.train_batch_size * args.gradient_accumulation_steps)
+        answered = FORWARD * pace / self._run.config.train.batch_size
         rows = len(self._run.encoded["test"])
         self._run.progress.expect(evaluate=BASELINES + answered * rows, export=EXPORT + answered * rows)
 

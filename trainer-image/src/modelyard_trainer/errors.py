@@ -78,6 +78,8 @@ def out_of_memory(fault: BaseException) -> TrainerError | None:
     signs = ("OutOfMemoryError", "MemoryError", "not enough memory", "can't allocate memory", "CUDA out of memory")
     if not any(sign in text for sign in signs):
         return None
-    remedy = "lower spec.train.batchSize or spec.train.maxLength, or raise spec.resources.memory, and set spec.attempt"
+    remedy = (
+        "lower spec.train.batchSize or spec.input.text.maxLength, or raise spec.resources.memory, and set spec.attempt"
+    )
     first = text.splitlines()[0][:300]
     return TrainerError(ExitCode.BAD_CONFIG, f"out of memory ({first}): {remedy}", names.OUT_OF_MEMORY)

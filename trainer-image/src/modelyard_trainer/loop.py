@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers import Trainer
 
 from modelyard_trainer.errors import Interrupted
@@ -66,20 +66,29 @@ def batch_order(lengths: np.ndarray, size: int, seed: int, epoch: int) -> np.nda
     return order
 
 
-class BatchesByLength(Sampler):  # type: ignore[misc]
-    """Rows in the order of the epoch that `epoch` tells."""
+class MicroBatches(BatchSampler):  # type: ignore[misc]
+    """Batches of the epoch that `epoch` tells, each in parts of at most so many rows; no part reaches into the next.
 
-    def __init__(self, lengths: np.ndarray, size: int, seed: int, epoch: Callable[[], int]) -> None:
+    So each optimizer step has the rows of its batch, whatever the size of the parts.
+    """
+
+    def __init__(self, lengths: np.ndarray, size: int, at_once: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.batch_size = at_once
+        self.drop_last = False
         self._lengths = lengths
         self._size = size
         self._seed = seed
         self._epoch = epoch
+        batches = range(0, len(lengths), size)
+        starts = [range(at, min(at + size, len(lengths)), at_once) for at in batches]
+        self._parts = [slice(at, min(at + at_once, one.stop)) for one in starts for at in one]
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._parts)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(batch_order(self._lengths, self._size, self._seed, self._epoch()).tolist())
+    def __iter__(self) -> Iterator[list[int]]:
+        order = batch_order(self._lengths, self._size, self._seed, self._epoch()).tolist()
+        return iter([order[part] for part in self._parts])
 
 
 class BatchesByTokens(BatchSampler):  # type: ignore[misc]
@@ -100,22 +109,45 @@ class BatchesByTokens(BatchSampler):  # type: ignore[misc]
 class Loop(Trainer):  # type: ignore[misc]
     """The Trainer; its own samplers draw from the global state, which a resumed run cannot repeat."""
 
-    def __init__(self, evaluation_tokens: int, **settings: Any) -> None:
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, batch_size: int, evaluation_tokens: int, **settings: Any) -> None:
+        self._batch_size = batch_size
         self._tokens = evaluation_tokens
         super().__init__(preprocess_logits_for_metrics=_logits, **settings)
-        # Classifiers take the mean over a batch and ignore the count of items: accumulation must divide itself.
+        # Classifiers take the mean over a batch and ignore the count of items: compute_loss weights it.
         self.model_accepts_loss_kwargs = False
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        rows = train_dataset if train_dataset is not None else self.train_dataset
-        size = self.args.train_batch_size
-        return BatchesByLength(rows.lengths, size, self.args.seed, lambda: int(self.state.epoch or 0))
+    def get_train_dataloader(self) -> Any:
+        """Parts of batches, in an order of their own."""
+        rows, at_once = self.train_dataset, self.args.train_batch_size
+        order = MicroBatches(
+            rows.lengths, self._batch_size, at_once, self.args.seed, lambda: int(self.state.epoch or 0)
+        )
+        return self._loader(rows, order)
+
+    def get_batch_samples(self, *args: Any, **settings: Any) -> Any:
+        """The parts of one batch, and its rows."""
+        parts, _ = super().get_batch_samples(*args, **settings)
+        return parts, sum(len(part["labels"]) for part in parts)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: int | None = None
+    ) -> Any:
+        """A part's mean loss weighted by its share of the batch's rows: the sum is the mean of the whole batch."""
+        found = super().compute_loss(model, inputs, return_outputs)
+        if num_items_in_batch is None:
+            return found
+        return found * (len(inputs["labels"]) / num_items_in_batch)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """Batches by memory."""
         rows = eval_dataset if eval_dataset is not None else self.eval_dataset
-        sampler, pinned = BatchesByTokens(rows.lengths, self._tokens), self.args.dataloader_pin_memory
-        loader = DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator, pin_memory=pinned)
+        return self._loader(rows, BatchesByTokens(rows.lengths, self._tokens))
+
+    def _loader(self, rows: Any, batches: BatchSampler) -> Any:
+        pinned = self.args.dataloader_pin_memory
+        loader = DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator, pin_memory=pinned)
         return self.accelerator.prepare(loader)
 
     def prediction_step(self, *args: Any, **settings: Any) -> Any:

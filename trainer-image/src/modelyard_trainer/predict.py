@@ -17,11 +17,11 @@ Pad = Callable[[Sequence[Any]], dict[str, np.ndarray]]
 
 
 def tokens_at_once(run: TrainRun) -> int:
-    """Padded tokens that an evaluation batch may have: as many as a batch of training, which needs more memory."""
+    """Padded tokens that an evaluation batch may have: as many as training has at once, which needs more memory."""
     if run.part == "publish":
         return TOKENS  # a foreign container trained, with batches that nobody here knows
     longest = max((len(row) for row in run.encoded["train"]), default=0)
-    return max(TOKENS, run.config.train.batch_size * longest)
+    return max(TOKENS, run.config.micro_batch * longest)
 
 
 def batches(lengths: Sequence[int] | np.ndarray, tokens: int) -> list[np.ndarray]:

@@ -73,7 +73,7 @@ def check_merged(trained: np.ndarray, merged: np.ndarray) -> float:
     if not math.isfinite(difference) or difference > ABSURD:
         raise _differs(
             f"the merged model's logits differ from the trained one's by {difference:.3g} on {len(trained)} test "
-            "rows: set spec.train.precision to fp32, or spec.method.type to full"
+            "rows: set spec.train.precision to fp32, or spec.method to {full: {}}"
         )
     return difference
 

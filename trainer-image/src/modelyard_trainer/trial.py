@@ -71,7 +71,7 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
 def _unanswered(run: TrainRun, kind: str, fault: Exception) -> TrainerError:
     return bad_base(
         f"spec.from.base (type '{kind}') does not answer a row of {min(run.max_length, LONGEST)} tokens "
-        f"({cause_of(fault)}): lower spec.train.maxLength, or choose a base of another type"
+        f"({cause_of(fault)}): lower spec.input.text.maxLength, or choose a base of another type"
     )
 
 

@@ -35,8 +35,8 @@ def _nothing_learned(run: TrainRun) -> str:
         return ""
     return (
         f"{seen}: it learned nothing. Try more spec.train.epochs or rows, a spec.train.learningRate "
-        f"three times lower or higher (now {run.figures.get('learning_rate', 'unknown')}), or method full; "
-        "if the classes cannot be told by the texts, check spec.source.columns of the Dataset"
+        f"three times lower or higher (now {run.figures.get('learning_rate', 'unknown')}), or spec.method "
+        "{full: {}}; if the classes cannot be told by the texts, check spec.source.columns of the Dataset"
     )
 
 
@@ -64,4 +64,4 @@ def _rows_truncated(run: TrainRun) -> str:
     if run.longest is not None and run.max_length >= run.longest:
         return f"{seen}. The base takes no more: choose a spec.from.base for longer texts, or shorten the rows"
     most = f", the base takes up to {run.longest}" if run.longest is not None else ""
-    return f"{seen}. If what tells the classes may stand later, raise spec.train.maxLength{most}"
+    return f"{seen}. If what tells the classes may stand later, raise spec.input.text.maxLength{most}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelyard.api.tasks import FORMATS, TASKS
@@ -41,6 +41,44 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": r, "message": m} for r, m in rules]}
 
 
+def chosen(union: BaseModel) -> str:
+    """API name of the one field of a union that is set; ValueError unless it is exactly one."""
+    found = [name for name in type(union).model_fields if getattr(union, name) is not None]
+    if len(found) != 1:
+        raise ValueError(f"exactly one of {', '.join(_api_names(type(union)))} must be set")
+    return type(union).model_fields[found[0]].alias or found[0]
+
+
+def _api_names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _exactly_one(schema: dict[str, Any], model: type[OneOf]) -> None:
+    """The rule follows from the fields: a member that is added later needs no other."""
+    members = _api_names(model)
+    counted = ", ".join(f"has(self.{member})" for member in members)
+    message = f"{model.where}: give exactly one of {', '.join(members)}"
+    schema.update(cel((f"[{counted}].filter(x, x).size() == 1", message)))
+
+
+class OneOf(ApiModel):
+    """A union by key: exactly one of the fields is set, and says by its name what is meant."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one)
+    where: ClassVar[str]
+    """The field of the spec that holds the union, for the message."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        chosen(self)
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Name of the member that is set."""
+        return chosen(self)
+
+
 def words(*known: str) -> Any:
     """Mark of a text that is one of these words; another release may know more, so reading takes any."""
     return Field(json_schema_extra={"enum": list(known)})
@@ -59,6 +97,8 @@ def only(known: Container[str]) -> AfterValidator:
 
 Task = Annotated[str, only(TASKS), words(*TASKS)]
 Format = Annotated[str, only(FORMATS), words(*FORMATS)]
+TEXT_TASKS = tuple(name for name, task in TASKS.items() if "text" in task.columns)
+"""Tasks whose rows hold texts."""
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from modelyard.api.common import (
+    TEXT_TASKS,
     ApiModel,
     CommonStatus,
     DnsLabel,
@@ -14,6 +15,7 @@ from modelyard.api.common import (
     Failure,
     Format,
     ObjectName,
+    OneOf,
     Resources,
     S3Uri,
     StatusModel,
@@ -22,7 +24,17 @@ from modelyard.api.common import (
 )
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.gate import Gate, GateWord, gate_rules
-from modelyard.api.hyperparameters import Hyperparameters, Method, ResolvedMethod, Train
+from modelyard.api.hyperparameters import (
+    FineTune,
+    Hyperparameters,
+    Input,
+    Lora,
+    Method,
+    Objective,
+    ResolvedInput,
+    ResolvedMethod,
+    Train,
+)
 from modelyard.api.pod import RunPod
 from modelyard.api.tasks import TASKS
 from modelyard.names import DEFAULT_PROFILE
@@ -38,13 +50,20 @@ class ModelName(ApiModel):
     name: DnsLabel | None = Field(default=None, description="Name of the model; default: the job's name.")
 
 
-class From(ApiModel):
-    """What it starts from."""
+class From(OneOf):
+    """What it starts from: exactly one member, today only base."""
 
-    base: S3Uri = Field(
+    where = "from"
+    base: S3Uri | None = Field(
+        default=None,
         description="Folder in the installation's store with config.json, tokenizer.json and *.safetensors, "
-        "for example s3://base/minilm/."
+        "for example s3://base/minilm/.",
     )
+
+    @property
+    def uri(self) -> str:
+        """Where the base lies."""
+        return self.base or ""
 
 
 class DatasetRef(ApiModel):
@@ -70,16 +89,34 @@ class Checkpoint(ApiModel):
     keep: int = Field(default=2, ge=1, le=20, description="Complete checkpoints kept while the run lasts.")
 
 
+def _lora() -> Method:
+    return Method(lora=Lora())
+
+
+def _fine_tune() -> Objective:
+    return Objective(fine_tune=FineTune())
+
+
 class FineTuneJobSpec(ApiModel):
     """One way to make a model."""
 
-    model_config = ConfigDict(json_schema_extra=cel(*gate_rules(TASKS)))
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            *gate_rules(TASKS),
+            (
+                f"!has(self.input) || !has(self.input.text) || self.task in {list(TEXT_TASKS)}",
+                f"input.text: only tasks whose rows hold texts take it ({', '.join(TEXT_TASKS)})",
+            ),
+        )
+    )
     model: ModelName = Field(default_factory=ModelName)
     from_: From = Field(alias="from")
     profile: ObjectName = Field(default=DEFAULT_PROFILE, description="Name of a TrainingProfile.")
     task: Task = Field(description="What the model is for.")
     dataset: DatasetRef
-    method: Method = Field(default_factory=Method)
+    objective: Objective = Field(default_factory=_fine_tune)
+    method: Method = Field(default_factory=_lora)
+    input: Input = Field(default_factory=Input)
     train: Train = Field(default_factory=Train)
     resources: Resources = Field(default_factory=Resources)
     evaluate: Evaluate = Field(default_factory=Evaluate)
@@ -120,9 +157,14 @@ class Pinned(StatusModel):
     own_image: str = Field(default="", description="Image of ours that fetches and publishes for a foreign one.")
     base: BasePin
     dataset: DatasetPin
-    recipe: int = Field(description="Number of the recipe that filled what spec.method and spec.train leave out.")
+    recipe: int = Field(description="Number of the recipe that filled what the spec leaves out.")
     method: ResolvedMethod
+    input: ResolvedInput
     train: Hyperparameters
+    by_recipe: tuple[str, ...] = Field(default=(), description="Fields of the spec that the recipe filled.")
+    micro_batch: int = Field(
+        default=1, description="Rows that a device computes at once; from the memory asked for, never decides a result."
+    )
     store_secret: str = Field(default="", description="Secret with the key to the store; empty: short-lived keys.")
     profile: str = Field(default="", description="TrainingProfile that gave image, Secret and placement.")
     retries: int = Field(default=3, description="Failed pods that are tried again.")

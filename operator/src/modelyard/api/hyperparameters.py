@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from modelyard.api.common import ApiModel, StatusModel, cel
+from modelyard.api.common import ApiModel, OneOf, StatusModel, chosen
 
 Precision = Literal["auto", "bf16", "fp32"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -14,24 +14,53 @@ Targets = Literal["all-linear", "attention"]
 BY_RECIPE = "left out, the recipe of the task and method fills it (docs/defaults.md)"
 
 
-class Method(ApiModel):
-    """How weights are adapted."""
+class Full(ApiModel):
+    """All weights are trained."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "self.type == 'lora' || !(has(self.rank) || has(self.alpha) || has(self.dropout) || has(self.targets))",
-                "method: rank, alpha, dropout and targets need type lora",
-            )
-        )
+
+class Lora(ApiModel):
+    """Low-rank adapters are trained beside frozen weights, and merged into them at the end."""
+
+    rank: int | None = Field(default=None, ge=1, le=512, description=f"Rank; {BY_RECIPE}.")
+    alpha: float | None = Field(default=None, gt=0, le=4096, description=f"Scale; {BY_RECIPE}.")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description=f"Dropout inside the adapters; {BY_RECIPE}.")
+    targets: Targets | None = Field(default=None, description=f"Layers that are adapted; {BY_RECIPE}.")
+
+
+class Method(OneOf):
+    """How weights are adapted: exactly one of full and lora."""
+
+    where = "method"
+    full: Full | None = None
+    lora: Lora | None = None
+
+
+class FineTune(ApiModel):
+    """A pre-trained model is trained further on labelled rows."""
+
+
+class Objective(OneOf):
+    """What training is after: exactly one member, today only fineTune."""
+
+    where = "objective"
+    fine_tune: FineTune | None = None
+
+
+class TextInput(ApiModel):
+    """How texts are read."""
+
+    max_length: int | None = Field(
+        default=None,
+        ge=8,
+        le=8192,
+        description="Tokens per row; longer rows are cut. Left out, the recipe's number as far as the base takes it.",
     )
-    type: Literal["full", "lora"] = Field(
-        default="lora", description="full: all weights; lora: low-rank adapters beside frozen weights."
-    )
-    rank: int | None = Field(default=None, ge=1, le=512, description=f"Rank of LoRA; {BY_RECIPE}.")
-    alpha: float | None = Field(default=None, gt=0, le=4096, description=f"Scale of LoRA; {BY_RECIPE}.")
-    dropout: float | None = Field(default=None, ge=0, lt=1, description=f"Dropout inside LoRA; {BY_RECIPE}.")
-    targets: Targets | None = Field(default=None, description=f"Layers that LoRA adapts; {BY_RECIPE}.")
+
+
+class Input(ApiModel):
+    """How rows reach the model, in a block per modality."""
+
+    text: TextInput | None = Field(default=None, description="Of tasks whose rows hold texts.")
 
 
 class EarlyStopping(ApiModel):
@@ -67,13 +96,12 @@ class Train(ApiModel):
         description="Start a new classifier as a logistic regression on the base's features, in place of random "
         f"weights; {BY_RECIPE}.",
     )
-    batch_size: int | None = Field(default=None, ge=1, le=4096, description=f"Rows per batch; {BY_RECIPE}.")
-    gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Batches per optimizer step.")
-    max_length: int | None = Field(
+    batch_size: int | None = Field(
         default=None,
-        ge=8,
-        le=8192,
-        description="Tokens per row; longer rows are cut. Left out, the recipe's number as far as the base takes it.",
+        ge=1,
+        le=4096,
+        description=f"Rows per optimizer step, over all devices; {BY_RECIPE}. How many of them are computed at once "
+        "follows from the memory asked for, and does not change the result.",
     )
     precision: Precision = Field(
         default="auto", description="auto: bf16 where the CPU or GPU has it in hardware, else fp32."
@@ -86,14 +114,37 @@ class Train(ApiModel):
     )
 
 
-class ResolvedMethod(StatusModel):
-    """The method with everything that its kind takes."""
+class ResolvedLora(StatusModel):
+    """LoRA with everything that it takes."""
 
-    type: Literal["full", "lora"] = Field(description="How weights are adapted.")
-    rank: int | None = Field(default=None, description="Rank of LoRA.")
-    alpha: float | None = Field(default=None, description="Scale of LoRA.")
-    dropout: float | None = Field(default=None, description="Dropout inside LoRA.")
-    targets: Targets | None = Field(default=None, description="Layers that LoRA adapts.")
+    rank: int = Field(description="Rank.")
+    alpha: float = Field(description="Scale.")
+    dropout: float = Field(description="Dropout inside the adapters.")
+    targets: Targets = Field(description="Layers that are adapted.")
+
+
+class ResolvedMethod(StatusModel):
+    """The method with everything that it takes: one of its fields is set."""
+
+    full: Full | None = None
+    lora: ResolvedLora | None = None
+
+    @property
+    def kind(self) -> str:
+        """Full or lora; ValueError for a method that this version does not know."""
+        return chosen(self)
+
+
+class ResolvedText(StatusModel):
+    """How texts are read."""
+
+    max_length: int = Field(description="Tokens per row; by recipe, at most what the base takes.")
+
+
+class ResolvedInput(StatusModel):
+    """How rows reach the model: the block of the task's modality is set."""
+
+    text: ResolvedText | None = None
 
 
 class Hyperparameters(StatusModel):
@@ -105,10 +156,7 @@ class Hyperparameters(StatusModel):
     warmup: float = Field(description="Share of the steps that warm up linearly.")
     weight_decay: float = Field(description="Decoupled weight decay of AdamW.")
     linear_probe: bool = Field(description="Whether a new classifier starts as a logistic regression.")
-    batch_size: int = Field(description="Rows per batch.")
-    gradient_accumulation: int = Field(description="Batches per optimizer step.")
-    max_length: int = Field(description="Tokens per row; by recipe, at most what the base takes.")
+    batch_size: int = Field(description="Rows per optimizer step, over all devices.")
     precision: Precision = Field(description="auto, bf16 or fp32.")
     seed: int = Field(description="Seed of initialisation, order and dropout.")
     early_stopping: EarlyStopping | None = None
-    by_recipe: tuple[str, ...] = Field(default=(), description="Fields that the recipe filled.")

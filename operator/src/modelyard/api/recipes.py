@@ -7,10 +7,23 @@ by itself. docs/defaults.md says where the numbers come from.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from modelyard.api.common import Task
-from modelyard.api.hyperparameters import Hyperparameters, Method, ResolvedMethod, Schedule, Targets, Train
+from modelyard.api.common import TEXT_TASKS, ApiModel, Task
+from modelyard.api.hyperparameters import (
+    Hyperparameters,
+    Input,
+    Method,
+    ResolvedInput,
+    ResolvedLora,
+    ResolvedMethod,
+    ResolvedText,
+    Schedule,
+    Targets,
+    Train,
+)
 
 
 @dataclass(frozen=True)
@@ -41,44 +54,62 @@ RECIPES: dict[tuple[str, str], dict[int, Recipe]] = {
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a job says about training; each block may leave all to the recipe."""
+
+    task: Task
+    method: Method
+    input: Input
+    train: Train
+
+
+@dataclass(frozen=True)
 class Resolved:
-    """Method and hyper-parameters of a run, complete, and the number of the recipe that filled them."""
+    """Method, input and hyper-parameters of a run, complete, and the number of the recipe that filled them."""
 
     recipe: int
     method: ResolvedMethod
+    input: ResolvedInput
     train: Hyperparameters
+    by_recipe: tuple[str, ...]
+    """Fields of the spec that the recipe filled, dotted."""
 
 
 def newest(task: Task, method: Method) -> int:
     """The recipe that a run takes which starts now."""
-    return max(RECIPES[task, method.type])
+    return max(RECIPES[task, method.kind])
 
 
-def resolved(task: Task, method: Method, train: Train, rows: int, most_epochs: int | None = None) -> Resolved:
+def resolved(asked: Asked, rows: int, most_epochs: int | None = None) -> Resolved:
     """What is asked for, completed by the newest recipe for so many training rows.
 
     The recipe never takes more than `most_epochs`, the limit of the TrainingProfile.
     """
-    number = newest(task, method)
-    recipe = RECIPES[task, method.type][number]
-    return Resolved(number, _method(method, recipe), _train(train, recipe, rows, most_epochs))
+    number = newest(asked.task, asked.method)
+    recipe = RECIPES[asked.task, asked.method.kind][number]
+    method, input_ = _method(asked.method, recipe), _input(asked, recipe)
+    train = _train(asked.train, recipe, rows, most_epochs)
+    given, found = _fields(asked.method, asked.input, asked.train), _fields(method, input_, train)
+    return Resolved(number, method, input_, train, tuple(sorted(found - given)))
 
 
 def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
-    if asked.type != "lora":
-        return ResolvedMethod(type=asked.type)
-    rank = recipe.rank if asked.rank is None else asked.rank
-    return ResolvedMethod(
-        type=asked.type,
-        rank=rank,
-        alpha=recipe.alpha * rank if asked.alpha is None else asked.alpha,
-        dropout=recipe.dropout if asked.dropout is None else asked.dropout,
-        targets=asked.targets or recipe.targets,
-    )
+    if asked.lora is None:
+        return ResolvedMethod(full=asked.full)
+    given = asked.lora.model_dump(exclude_none=True)
+    fields = {"rank": recipe.rank, "dropout": recipe.dropout, "targets": recipe.targets, **given}
+    fields.setdefault("alpha", recipe.alpha * fields["rank"])
+    return ResolvedMethod(lora=ResolvedLora(**fields))
+
+
+def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:
+    if asked.task not in TEXT_TASKS:
+        return ResolvedInput()
+    length = asked.input.text.max_length if asked.input.text else None
+    return ResolvedInput(text=ResolvedText(max_length=recipe.max_length if length is None else length))
 
 
 def _train(asked: Train, recipe: Recipe, rows: int, most_epochs: int | None) -> Hyperparameters:
-    given = asked.model_dump(exclude_none=True)
     defaults = {
         "learning_rate": recipe.learning_rate,
         "schedule": recipe.schedule,
@@ -86,12 +117,23 @@ def _train(asked: Train, recipe: Recipe, rows: int, most_epochs: int | None) -> 
         "weight_decay": recipe.weight_decay,
         "linear_probe": recipe.linear_probe,
         "batch_size": recipe.batch_size,
-        "max_length": recipe.max_length,
     }
-    fields = {**defaults, **given}
-    fields.setdefault("epochs", _epochs(recipe, rows, fields["batch_size"] * asked.gradient_accumulation, most_epochs))
-    filled = sorted(name for name in fields if name not in given)
-    return Hyperparameters(**fields, by_recipe=tuple(_api_name(name) for name in filled))
+    fields = {**defaults, **asked.model_dump(exclude_none=True)}
+    fields.setdefault("epochs", _epochs(recipe, rows, fields["batch_size"], most_epochs))
+    return Hyperparameters(**fields)
+
+
+def _fields(method: ApiModel, input_: ApiModel, train: ApiModel) -> set[str]:
+    """Dotted names of the fields that have a value."""
+    return set(_paths({"method": method.dump(), "input": input_.dump(), "train": train.dump()}, ""))
+
+
+def _paths(block: dict[str, Any], above: str) -> Iterator[str]:
+    for name, value in block.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{above}{name}.")
+        else:
+            yield above + name
 
 
 def _epochs(recipe: Recipe, rows: int, rows_per_step: int, most_epochs: int | None) -> int:
@@ -99,8 +141,3 @@ def _epochs(recipe: Recipe, rows: int, rows_per_step: int, most_epochs: int | No
     per_epoch = max(1, math.ceil(rows / rows_per_step))
     wanted = max(1, math.floor(recipe.steps / per_epoch + 0.5)) if rows else 1
     return min(wanted, recipe.most_epochs, most_epochs or wanted)
-
-
-def _api_name(field: str) -> str:
-    alias = Train.model_fields[field].alias
-    return alias or field

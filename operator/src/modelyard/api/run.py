@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.common import ApiModel, Format, StatusModel, Task
+from modelyard.api.common import ApiModel, Format, StatusModel, Task, chosen
 from modelyard.api.dataset import Clean, Source, Step
-from modelyard.api.hyperparameters import Hyperparameters, ResolvedMethod
+from modelyard.api.hyperparameters import Hyperparameters, Objective, ResolvedInput, ResolvedMethod
 from modelyard.api.modelversion import Export, Metrics, RunWarning
 from modelyard.api.store import StoreLocation
 from modelyard.api.tasks import FORMATS
@@ -125,12 +125,22 @@ class TrainConfig(ApiModel):
     task: Task
     base: BaseModelInput
     dataset: DatasetInput
+    objective: Objective
     method: ResolvedMethod
+    input: ResolvedInput
     train: Hyperparameters
+    by_recipe: tuple[str, ...] = Field(default=(), description="Fields of the spec that the recipe filled.")
+    micro_batch: int = Field(ge=1, description="Rows that a device computes at once; batchSize of them make a step.")
     export: list[Format]
     checkpoint_every: int = Field(description="Seconds between checkpoints.")
     checkpoint_keep: int
     image: str
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: ResolvedMethod) -> ResolvedMethod:
+        chosen(method)
+        return method
 
 
 RunConfig = Annotated[PrepareConfig | TrainConfig, Field(discriminator="kind")]

@@ -66,6 +66,9 @@ class Keysmith(Sts):
         return Keys("key", "secret", "session", datetime.now(UTC) + timedelta(hours=1))
 
 
+FILLED = ("method", "input", "train", "byRecipe", "microBatch")
+
+
 def a_running_job(**run: Any) -> Built:
     """The FineTuneJob with its run pinned."""
     pinned = {
@@ -73,7 +76,7 @@ def a_running_job(**run: Any) -> Built:
         "base": {"uri": "s3://base/minilm/", "digest": "sha256:b"},
         "dataset": {"name": "reviews", "prefix": f"ns/{NAMESPACE}/datasets/reviews/1/", "digest": "sha256:d"},
         "recipe": 1,
-        **{field: value for field, value in completed(a_finetunejob()["spec"]).items() if field in ("method", "train")},
+        **{field: value for field, value in completed(a_finetunejob()["spec"]).items() if field in FILLED},
     }
     return a_finetunejob().status(run={"id": RUN, "model": "reviews", "state": "Running", "pinned": pinned, **run})
 

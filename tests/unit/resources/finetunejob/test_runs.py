@@ -10,7 +10,7 @@ import pytest
 
 from modelyard import names
 from modelyard.api import recipes
-from modelyard.api.finetunejob import FineTuneJobSpec
+from modelyard.api.finetunejob import BasePin, DatasetPin, FineTuneJobSpec, Pinned
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
 from modelyard.api.store import StoreLocation
 from modelyard.decision import Answer, Ref
@@ -18,13 +18,15 @@ from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
 
-LORA = {"type": "lora", "rank": 4}
+LORA = {"lora": {"rank": 4}}
 HASHED: list[dict[str, Any]] = [
     {"model": {"name": "other"}},
     {"from": {"base": "s3://base/large/"}},
     {"dataset": {"ref": "tweets"}},
     {"method": LORA},
+    {"method": {"full": {}}},
     {"train": {"epochs": 2}},
+    {"input": {"text": {"maxLength": 64}}},
     {"export": ["safetensors"]},
     {"attempt": 2},
 ]
@@ -36,7 +38,9 @@ NOT_HASHED: list[dict[str, Any]] = [
     {"evaluate": {"gate": {"require": [{"metric": "accuracy", "min": 0.9}]}}},
     {"from": {"base": "s3://base/minilm"}},
     {"export": ["onnx", "safetensors"]},
-    {"train": {"gradientAccumulation": 1, "precision": "auto", "seed": 7}},
+    {"train": {"precision": "auto", "seed": 7}},
+    {"objective": {"fineTune": {}}},
+    {"method": {"lora": {}}},
 ]
 
 
@@ -101,7 +105,21 @@ def spec(**fields: Any) -> FineTuneJobSpec:
 
 
 def id_of(made: FineTuneJobSpec, data: str = "sha256:d", base: str = "sha256:b", rows: int = 800) -> str:
-    return run_id(made, "reviews", recipes.resolved(made.task, made.method, made.train, rows), data, base)
+    filled = filled_for(made, rows)
+    pinned = Pinned(
+        image="trainer:1",
+        base=BasePin(uri=made.from_.uri, digest=base),
+        dataset=DatasetPin(name="any", prefix="any/", digest=data),
+        recipe=filled.recipe,
+        method=filled.method,
+        input=filled.input,
+        train=filled.train,
+    )
+    return run_id(made, "reviews", pinned)
+
+
+def filled_for(made: FineTuneJobSpec, rows: int = 800) -> recipes.Resolved:
+    return recipes.resolved(recipes.Asked(made.task, made.method, made.input, made.train), rows)
 
 
 def test_the_dataset_enters_the_id_by_content_alone() -> None:
@@ -114,9 +132,8 @@ def test_the_dataset_enters_the_id_by_content_alone() -> None:
 
 def test_hyper_parameters_enter_the_id_as_they_are_trained() -> None:
     """Written out or filled by the recipe: the work is the same; other rows give other epochs."""
-    filled = recipes.resolved("text-classification", spec().method, spec().train, 800)
-    written = {field: value for field, value in filled.train.dump().items() if field != "byRecipe"}
-    same = spec(method=filled.method.dump(), train=written)
+    filled = filled_for(spec())
+    same = spec(method=filled.method.dump(), train=filled.train.dump(), input=filled.input.dump())
     assert id_of(same) == id_of(spec())
     assert spec_hash(same, "reviews") != spec_hash(spec(), "reviews")
     assert id_of(spec(), rows=8000) != id_of(spec())
@@ -152,7 +169,7 @@ def test_the_pod_gets_the_pinned_values(monkeypatch: pytest.MonkeyPatch) -> None
     config = TrainConfig.model_validate(json.loads(wanted.manifest["data"]["run.json"]))
     assert config.train.dump() == yard.run["pinned"]["train"]
     assert config.method.dump() == yard.run["pinned"]["method"]
-    assert "maxLength" in config.train.by_recipe
+    assert "input.text.maxLength" in config.by_recipe
 
 
 def test_epochs_of_the_recipe_stay_within_the_profile() -> None:
@@ -178,10 +195,10 @@ def test_several_gpus_are_refused_with_the_reason() -> None:
 
 def test_the_hashes_do_not_move() -> None:
     """Golden values: others would train everything again at the next upgrade of the operator."""
-    assert id_of(spec()) == "b80464495dc96a04"
-    assert spec_hash(spec(), "reviews") == "6b9c81eb31bdfbac"
+    assert id_of(spec()) == "69019adb967dcc72"
+    assert spec_hash(spec(), "reviews") == "0958f09ef1c6be1b"
     full = spec(method=LORA, train={"epochs": 3, "learningRate": 0.001, "batchSize": 8}, export=["onnx"], attempt=3)
-    assert id_of(full) == "cd01ec9c19fecf1d"
+    assert id_of(full) == "122d642411e23139"
 
 
 def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
@@ -276,7 +293,8 @@ def test_the_pod_reads_what_was_pinned() -> None:
     config = TrainConfig.model_validate(json.loads(child["data"]["run.json"]))
     assert (config.run, config.model, config.name) == (yard.run["id"], "reviews", "reviews")
     assert config.prefix == f"ns/team-a/models/reviews/runs/{yard.run['id']}/"
-    assert (config.checkpoint_every, config.checkpoint_keep, config.method.rank) == (90, 3, 4)
+    assert config.method.lora is not None
+    assert (config.checkpoint_every, config.checkpoint_keep, config.method.lora.rank) == (90, 3, 4)
     assert (config.store.endpoint, config.store.bucket) == ("http://store:9000", "modelyard")
 
 

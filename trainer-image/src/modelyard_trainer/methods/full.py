@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.api.hyperparameters import ResolvedMethod
+from modelyard.api.hyperparameters import Full
 
 
-def adapt(model: Any, method: ResolvedMethod, fresh: list[str], task: str) -> Any:
+def adapt(model: Any, method: Full, fresh: list[str], task: str) -> Any:
     """The model as it is."""
     return model
 

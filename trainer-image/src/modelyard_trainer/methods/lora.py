@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modelyard.api.hyperparameters import ResolvedMethod
+from modelyard.api.hyperparameters import ResolvedLora
 from modelyard_trainer.errors import bad_config
 
 ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 """Paths of layers inside an attention block: its projections, whatever they are called."""
 
 
-def adapt(model: Any, method: ResolvedMethod, fresh: list[str], task: str) -> Any:
+def adapt(model: Any, method: ResolvedLora, fresh: list[str], task: str) -> Any:
     """The model with adapters; modules that the base did not bring (the classifier) are trained fully."""
     from peft import LoraConfig, get_peft_model
 
@@ -35,7 +35,7 @@ def finish(model: Any) -> Any:
     return model.merge_and_unload()
 
 
-def _targets(model: Any, method: ResolvedMethod, whole: list[str]) -> tuple[list[str], bool]:
+def _targets(model: Any, method: ResolvedLora, whole: list[str]) -> tuple[list[str], bool]:
     """Names of the layers to adapt, and whether they keep their weights transposed, as GPT-2 does."""
     import torch
     from transformers.pytorch_utils import Conv1D
@@ -45,10 +45,10 @@ def _targets(model: Any, method: ResolvedMethod, whole: list[str]) -> tuple[list
     if method.targets == "attention":
         found = [name for name in found if ATTENTION.search(name)]
     if not found:
-        asked, other = method.targets, "spec.method.type to full"
-        remedy = f"spec.method.targets to all-linear, or {other}" if method.targets == "attention" else other
+        asked, other = method.targets, "spec.method to {full: {}}"
+        remedy = f"spec.method.lora.targets to all-linear, or {other}" if method.targets == "attention" else other
         raise bad_config(
-            f"spec.method.targets '{asked}' finds no layers in a base model of type '{model.config.model_type}': "
+            f"spec.method.lora.targets '{asked}' finds no layers in a base model of type '{model.config.model_type}': "
             f"set {remedy}"
         )
     return found, any(isinstance(layers[name], Conv1D) for name in found)

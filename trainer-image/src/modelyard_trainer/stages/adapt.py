@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 def execute(run: TrainRun) -> None:
     """Leave run.model with the weights that the method trains."""
-    settings = run.config.method
-    run.model = method_named(settings.type).adapt(
-        run.model, settings, run.fresh, task_named(run.config.task).ADAPTER_TASK
+    kind = run.config.method.kind
+    run.model = method_named(kind).adapt(
+        run.model, getattr(run.config.method, kind), run.fresh, task_named(run.config.task).ADAPTER_TASK
     )
     trained = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
-    run.figures["method"] = settings.type
+    run.figures["method"] = kind
     run.figures["trainable_parameters"] = trained
-    log.info("%s trains %d of %d parameters", settings.type, trained, run.figures["parameters"])
+    log.info("%s trains %d of %d parameters", kind, trained, run.figures["parameters"])

@@ -25,7 +25,7 @@ def execute(run: TrainRun) -> None:
     pad = functools.partial(task.pad, pad_id=run.pad_id)
     tokens = tokens_at_once(run)
     trained = torch_logits(run.model, run.encoded["test"][:COMPARED_ROWS], pad, tokens)
-    plain = run.model if run.part else method_named(run.config.method.type).finish(run.model)
+    plain = run.model if run.part else method_named(run.config.method.kind).finish(run.model)
     run.model = plain.float().eval()
     run.test_logits = torch_logits(run.model, run.encoded["test"], pad, tokens)
     if not np.isfinite(run.test_logits).all():

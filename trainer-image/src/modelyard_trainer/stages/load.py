@@ -29,7 +29,7 @@ def execute(run: TrainRun) -> None:
     task = task_named(run.config.task)
     task.check_kind(config)
     run.labels = task.labels_of([row.label for row in run.side("train")])
-    run.max_length = length_of(run.config.train, limit_of(config))
+    run.max_length = length_of(run.config.input, run.config.by_recipe, limit_of(config))
     _load_tokenizer(run, config)
     run.longest = limit_of(config)
     run.encoded = {side: _encode(run, side) for side in run.rows}

@@ -163,6 +163,7 @@ def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
         data_collator=Collate(_pad(run)),
         compute_metrics=functools.partial(_validation, run),
         callbacks=callbacks,
+        batch_size=run.config.train.batch_size,
         evaluation_tokens=tokens_at_once(run),
     )
     loop.remove_callback(PrinterCallback)
@@ -176,15 +177,14 @@ def _pad(run: TrainRun) -> Pad:
 def _arguments(run: TrainRun) -> Any:
     from transformers import TrainingArguments
 
-    train = run.config.train
-    batches = math.ceil(len(run.rows["train"]) / train.batch_size)
-    steps = math.ceil(batches / train.gradient_accumulation) * train.epochs
+    train, at_once = run.config.train, run.config.micro_batch
+    steps = math.ceil(len(run.rows["train"]) / train.batch_size) * train.epochs
     return TrainingArguments(
         output_dir=str(run.folder("checkpoints")),
         num_train_epochs=train.epochs,
-        per_device_train_batch_size=train.batch_size,
+        per_device_train_batch_size=at_once,
         per_device_eval_batch_size=1,  # evaluation makes its own batches, by tokens
-        gradient_accumulation_steps=train.gradient_accumulation,
+        gradient_accumulation_steps=math.ceil(train.batch_size / at_once),
         learning_rate=_learning_rate(run),
         lr_scheduler_type=SCHEDULES[train.schedule],
         weight_decay=train.weight_decay,

@@ -16,19 +16,19 @@ from modelyard.resources.waiting import HUMAN_PAUSE, SOON, Wait, moving, stuck, 
 
 def listing_fact(case: Case) -> Fact:
     """Files of the base; one second old at most, so that a thousand jobs at once ask once."""
-    return Fact.of("listing", max_age=1.0, uri=layout.folder_uri(case.spec.from_.base))
+    return Fact.of("listing", max_age=1.0, uri=layout.folder_uri(case.spec.from_.uri))
 
 
 def is_foreign(case: Case) -> bool:
     """True when the base lies where another namespace's models lie: nobody asks the store about it."""
-    return layout.is_foreign(case.namespace, case.observed.platform.store_bucket, case.spec.from_.base)
+    return layout.is_foreign(case.namespace, case.observed.platform.store_bucket, case.spec.from_.uri)
 
 
 def pin_base(case: Case) -> BasePin | Wait:
     """The base as it lies in the store now, or what is wrong with it."""
     if is_foreign(case):
-        return stuck(names.NOT_ALLOWED, limits.foreign("spec.from.base", case.spec.from_.base, case.namespace))
-    uri, answer = layout.folder_uri(case.spec.from_.base), case.observed.fact(listing_fact(case))
+        return stuck(names.NOT_ALLOWED, limits.foreign("spec.from.base", case.spec.from_.uri, case.namespace))
+    uri, answer = layout.folder_uri(case.spec.from_.uri), case.observed.fact(listing_fact(case))
     if answer is None:
         return moving(names.PENDING, f"reading {uri}", SOON)
     if answer.reason == names.SOURCE_NOT_FOUND or not (answer.failed or _paths(answer.value)):

@@ -12,6 +12,7 @@ from modelyard.resources import profiles
 from modelyard.resources.finetunejob.base import pin_base
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
+from modelyard.resources.finetunejob.micro_batch import micro_batch
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from modelyard.resources.limits import Asked
 from modelyard.resources.pod_block import resolved
@@ -32,18 +33,11 @@ def new_run(case: Case) -> Run | Wait:
     waits = [found for found in (dataset, profile, base) if isinstance(found, Wait)]
     if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(profile, Wait):
         return next((wait for wait in waits if wait.verdict.stalled), waits[0])
-    spec = case.spec
-    filled = recipes.resolved(spec.task, spec.method, spec.train, dataset.rows, profile.limits.epochs)
     pinned = Pinned(
-        base=base,
-        dataset=dataset,
-        recipe=filled.recipe,
-        method=filled.method,
-        train=filled.train,
-        **_from_profile(case, profile),
+        base=base, dataset=dataset, **_from_recipe(case, dataset.rows, profile), **_from_profile(case, profile)
     )
     return Run(
-        id=run_id(spec, case.model, filled, dataset.digest, base.digest),
+        id=run_id(case.spec, case.model, pinned),
         spec_hash=spec_hash(case.spec, case.model),
         model=case.model,
         pinned=pinned,
@@ -51,12 +45,28 @@ def new_run(case: Case) -> Run | Wait:
     )
 
 
+def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[str, Any]:
+    spec = case.spec
+    filled = recipes.resolved(
+        recipes.Asked(spec.task, spec.method, spec.input, spec.train), rows, profile.limits.epochs
+    )
+    return {
+        "recipe": filled.recipe,
+        "method": filled.method,
+        "input": filled.input,
+        "train": filled.train,
+        "by_recipe": filled.by_recipe,
+        "micro_batch": micro_batch(filled.train.batch_size, filled.input, spec.resources),
+    }
+
+
 def refreshed(case: Case, run: Run) -> Run:
     """The run with the profile and the resources of now; for a run of which no pod has run."""
     profile = _profile(case)
     if isinstance(profile, Wait) or run.pinned is None:
         return run
-    pinned = run.pinned.model_copy(update=_from_profile(case, profile))
+    at_once = micro_batch(run.pinned.train.batch_size, run.pinned.input, case.spec.resources)
+    pinned = run.pinned.model_copy(update={**_from_profile(case, profile), "micro_batch": at_once})
     fresh = run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
     return run if fresh == run else fresh
 
@@ -75,7 +85,7 @@ def later_changes(case: Case, run: Run) -> str:
 
 def _profile(case: Case) -> TrainingProfileSpec | Wait:
     spec = case.spec
-    asked = Asked(spec.resources, spec.from_.base, spec.train.epochs or 0)
+    asked = Asked(spec.resources, spec.from_.uri, spec.train.epochs or 0)
     profile = profiles.allowed(spec.profile, asked, case.namespace, case.observed)
     if isinstance(profile, Wait) or profile.trainer.command or spec.resources.gpu <= 1:
         return profile

@@ -12,20 +12,22 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec
-from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec
-from modelyard.api.recipes import Resolved
+from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec, Pinned
 from modelyard.resources.remembered import remembered
 
 LENGTH = 16
-DIRECT = ("task", "method", "train", "attempt")
+DIRECT = ("task", "objective", "method", "input", "train", "attempt")
 DATA_FIELDS = ("task", "source", "prepare", "revision")
 
 
 @remembered
-def run_id(spec: FineTuneJobSpec, model: str, resolved: Resolved, dataset_digest: str, base_digest: str) -> str:
-    """Equal for equal work: the dataset enters by content, whatever its name, hyper-parameters as they are trained."""
-    trained = {"method": resolved.method.dump(), "train": _without_origin(resolved), "recipe": resolved.recipe}
-    return names.short_hash(_json(_hashed(spec, model) | trained), dataset_digest, base_digest, length=LENGTH)
+def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned) -> str:
+    """Equal for equal work: data and base enter by content, whatever their names, the rest as it is trained."""
+    blocks = {"method": pinned.method.dump(), "input": pinned.input.dump(), "train": pinned.train.dump()}
+    trained = {**blocks, "recipe": pinned.recipe}
+    return names.short_hash(
+        _json(_hashed(spec, model) | trained), pinned.dataset.digest, pinned.base.digest, length=LENGTH
+    )
 
 
 @remembered
@@ -54,13 +56,9 @@ def _hashed(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
     return {
         **hashed,
         "model": model,
-        "from": {"base": layout.folder_uri(spec.from_.base)},
+        "from": {"base": layout.folder_uri(spec.from_.uri)},
         "export": sorted(spec.export),
     }
-
-
-def _without_origin(resolved: Resolved) -> dict[str, Any]:
-    return {field: value for field, value in resolved.train.dump().items() if field != "byRecipe"}
 
 
 def _dataset(dataset: DatasetRef) -> dict[str, Any]:
