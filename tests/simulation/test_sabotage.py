@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from modelyard import names
+from modelyard.api.deciding import FINETUNEJOB
 from modelyard.engine import apply, cache, lease, loop, resync
 from modelyard.engine.facts import store as store_facts
 from modelyard.engine.kserve import KServe
 from modelyard.engine.queue import WorkQueue
-from modelyard.resources import conditions, jobs, run_job
+from modelyard.resources import conditions, hashes, jobs, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import pins, run_id, training_job
 from modelyard.resources.modeldeployment import candidate, rollout, servers, situation
@@ -116,7 +117,9 @@ def an_ended_run_begins_anew(patch: Patch) -> None:
 
 
 def attempts_are_not_runs_of_their_own(patch: Patch) -> None:
-    patch.setattr(run_id, "DIRECT", ("task", "objective", "method", "input", "train"))
+    table = replace(FINETUNEJOB, deciding={path: v for path, v in FINETUNEJOB.deciding.items() if path != "attempt"})
+    patch.setattr(hashes, "RULES", {1: hashes.Rule(job=replace(table, other=table.other | {"attempt"}))})
+    patch.setattr(run_id, "RULES", hashes.RULES)
 
 
 def pods_of_old_jobs_do_not_count(patch: Patch) -> None:

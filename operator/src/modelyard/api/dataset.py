@@ -221,6 +221,7 @@ class DatasetStatus(CommonStatus):
     """What preparation gave."""
 
     prepare_id: str | None = Field(default=None, description="Hash of the spec fields that decide the content.")
+    hash_version: int = Field(default=1, description="Number of the rule that made prepareId.")
     prefix: str | None = Field(default=None, description="Where the prepared rows lie in the artifact store.")
     digest: str | None = Field(default=None, description="sha256 of the prepared rows, of content only.")
     rows: Rows | None = None

@@ -179,8 +179,9 @@ class Pinned(StatusModel):
 class Run(StatusModel):
     """The current run."""
 
-    id: str = Field(description="Hash of the hashed spec fields, the data and the base model.")
-    spec_hash: str = Field(default="", description="Hash of the spec fields that start a new run when they change.")
+    id: str = Field(description="Hash of the deciding spec fields as they are trained, the data and the base model.")
+    spec_hash: str = Field(default="", description="Hash of the deciding spec fields: another one starts a new run.")
+    hash_version: int = Field(default=1, description="Number of the rule that made id and specHash.")
     state: Literal["Running", "Succeeded", "Failed"] = Field(
         default="Running", description="Succeeded and Failed are final."
     )

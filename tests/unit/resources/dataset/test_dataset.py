@@ -8,6 +8,7 @@ import pytest
 from modelyard import names
 from modelyard.api.run import PrepareConfig
 from modelyard.decision import Answer
+from modelyard.resources import hashes
 from modelyard.resources.dataset import ROOM
 from modelyard.resources.doubt import LASTING
 from modelyard.resources.run_job import MOST_CONFIG
@@ -326,7 +327,7 @@ def test_any_name_fits(name: str) -> None:
 def test_the_same_spec_always_lies_under_the_same_prefix() -> None:
     """A golden value: another one would prepare everything again at the next upgrade of the operator."""
     yard = started()
-    assert yard.status["prepareId"] == "3a0538cd75"
+    assert yard.status["prepareId"] == "5242bc614a"
 
 
 def inline(sign: str, length: int, rows: int = 200) -> dict[str, Any]:
@@ -361,3 +362,15 @@ def test_rows_in_the_object_count_as_they_are_stored(sign: str, length: int, fit
     yard.edit(source=inline(sign, 100))
     yard.settle()
     assert (yard.stalled, len(yard.named("Job"))) == (False, 1)
+
+
+def test_a_preparation_stays_under_its_rule_and_the_next_takes_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = started()
+    before, jobs = yard.status["prepareId"], yard.named("Job")
+    assert yard.status["hashVersion"] == 1
+    monkeypatch.setitem(hashes.RULES, 2, hashes.Rule(write=lambda value: f"second: {value!r}"))
+    yard.settle()
+    assert (yard.status["prepareId"], yard.status["hashVersion"], yard.named("Job")) == (before, 1, jobs)
+    yard.edit(revision=2)
+    yard.settle()
+    assert yard.status["hashVersion"] == 2 and yard.status["prepareId"] != before

@@ -80,7 +80,7 @@ def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
 def _sweep(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed) -> Iterable[Need]:
     """Of published rows all else may go at any time; pods of a failed preparation may still write."""
     job = observed.child("Job", job_name(obj, spec))
-    still = jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed)
+    still = jobs.strays(obj["metadata"]["namespace"], prepare_id(obj, spec), observed)
     if not before.cleaned_up and (before.digest or (jobs.is_held(job) and not still)):
         yield _swept_fact(obj, spec)
 
@@ -152,7 +152,7 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, wanted, (), now)
     stale = jobs.is_stale(observed.child("ConfigMap", name), run_job.inputs_hash(wanted))
-    if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(spec), observed):
+    if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(obj, spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
     wait = refusal(observed, name, _hints(spec)) or waits_for_pod(name)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.common import seconds
-from modelyard.api.dataset import DatasetSpec
+from modelyard.api.dataset import DatasetSpec, DatasetStatus
 from modelyard.api.run import PrepareConfig, needed_contract
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
+from modelyard.resources import hashes
+from modelyard.resources.parse import status_of
 from modelyard.resources.pod_block import resolved
 from modelyard.resources.profiles import own_image_of
 from modelyard.resources.queueing import queue_of
@@ -20,17 +20,26 @@ from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
 from modelyard.resources.waiting import Wait, stuck
 
 
-@remembered
-def prepare_id(spec: DatasetSpec) -> str:
+def prepare_id(obj: Manifest, spec: DatasetSpec) -> str:
     """Hash of what decides the content: the profile and the resources do not."""
-    asked = spec.dump()
-    decisive = {field: asked[field] for field in ("task", "source", "prepare", "revision")}
-    return names.short_hash(json.dumps(decisive, sort_keys=True))
+    return identity(obj, spec)[0]
+
+
+def identity(obj: Manifest, spec: DatasetSpec) -> tuple[str, int]:
+    """Id of the preparation that the spec asks for, and the rule that made it: that of the status if it still fits.
+
+    One made with a rule of a newer operator cannot be compared here: it stands.
+    """
+    status = status_of(DatasetStatus, obj)
+    made, version = status.prepare_id, status.hash_version
+    if made is not None and (version not in hashes.RULES or made == hashes.dataset_hash(spec, version)):
+        return made, version
+    return hashes.dataset_hash(spec, hashes.newest()), hashes.newest()
 
 
 def prefix(obj: Manifest, spec: DatasetSpec) -> str:
     """Where the prepared rows lie."""
-    return layout.dataset_prefix(obj["metadata"]["namespace"], obj["metadata"]["name"], prepare_id(spec))
+    return layout.dataset_prefix(obj["metadata"]["namespace"], obj["metadata"]["name"], prepare_id(obj, spec))
 
 
 def is_foreign(namespace: str, spec: DatasetSpec, platform: Platform) -> bool:
@@ -46,7 +55,7 @@ def is_foreign(namespace: str, spec: DatasetSpec, platform: Platform) -> bool:
 
 def job_name(obj: Manifest, spec: DatasetSpec) -> str:
     """Name of Job and ConfigMap."""
-    return names.child_name(obj["metadata"]["name"], f"prepare-{prepare_id(spec)}")
+    return names.child_name(obj["metadata"]["name"], f"prepare-{prepare_id(obj, spec)}")
 
 
 def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observed: Observed) -> RunPlan:
@@ -54,7 +63,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
     platform, name = observed.platform, job_name(obj, spec)
     return RunPlan(
         name=name,
-        run=prepare_id(spec),
+        run=prepare_id(obj, spec),
         config=_config(obj, spec, platform),
         image=own_image_of(profile, observed),
         store_secret=profile.store.secret or "",

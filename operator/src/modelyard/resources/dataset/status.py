@@ -15,7 +15,7 @@ from modelyard.api.run import DatasetInfo
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Child, Decision, Manifest
 from modelyard.resources.conditions import Verdict, conditions, events, shown_phase
-from modelyard.resources.dataset.prepare_job import prefix, prepare_id
+from modelyard.resources.dataset.prepare_job import identity, prefix, prepare_id
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.waiting import Wait, pause
@@ -24,7 +24,7 @@ from modelyard.resources.waiting import Wait, pause
 def current(obj: Manifest, spec: DatasetSpec) -> DatasetStatus:
     """What stands in the status about this very spec; empty for another one."""
     status = status_of(DatasetStatus, obj)
-    return status if status.prepare_id == prepare_id(spec) else DatasetStatus()
+    return status if status.prepare_id == prepare_id(obj, spec) else DatasetStatus()
 
 
 def info_of(answer: dict[str, Any], spec: DatasetSpec) -> DatasetInfo | Fault:
@@ -94,7 +94,8 @@ def invalid(obj: Manifest, verdict: Verdict, children: tuple[Child, ...], now: d
 def _about(obj: Manifest, spec: DatasetSpec) -> dict[str, Any]:
     before = current(obj, spec)
     counts = {"disruptions": before.disruptions, "lastDisruption": before.last_disruption}
-    return {"prepareId": prepare_id(spec), "prefix": prefix(obj, spec), **counts}
+    made, version = identity(obj, spec)
+    return {"prepareId": made, "hashVersion": version, "prefix": prefix(obj, spec), **counts}
 
 
 def _decision(

@@ -9,10 +9,10 @@ from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec, DatasetStatus, Rows
 from modelyard.api.finetunejob import DatasetPin
 from modelyard.decision import Child, Manifest, Ref
-from modelyard.resources import profiles
+from modelyard.resources import hashes, profiles
 from modelyard.resources.conditions import condition, is_ready
 from modelyard.resources.finetunejob.case import Case
-from modelyard.resources.finetunejob.run_id import data_hash
+from modelyard.resources.finetunejob.run_id import is_asked_for
 from modelyard.resources.parse import status_of
 from modelyard.resources.pod_block import copied_labels
 from modelyard.resources.quality_gate import class_named, not_among
@@ -22,11 +22,20 @@ from modelyard.resources.waiting import SOON, Wait, moving, stuck
 
 
 def dataset_name(case: Case) -> str:
-    """Name of the Dataset; an inline one is named by what decides its rows."""
+    """Name of the Dataset; an inline one is named by what decides its rows.
+
+    A newer rule renames none that stands: its rows would be prepared again.
+    """
     inline = case.spec.dataset.inline
     if inline is None:
         return str(case.spec.dataset.ref)
-    return names.child_name(case.name, f"data-{data_hash(inline)}")
+    versions = sorted(hashes.RULES, reverse=True)
+    named = {number: names.child_name(case.name, f"data-{hashes.dataset_hash(inline, number)}") for number in versions}
+    run = case.status.run
+    if run is not None and run.hash_version in named and is_asked_for(run, case.spec, case.model):
+        return named[run.hash_version]
+    standing = (name for name in named.values() if case.observed.child("Dataset", name))
+    return next(standing, named[versions[0]])
 
 
 def dataset_ref(case: Case) -> Ref:

@@ -8,12 +8,12 @@ from modelyard import names
 from modelyard.api import recipes
 from modelyard.api.finetunejob import Pinned, Run
 from modelyard.api.trainingprofile import TrainingProfileSpec
-from modelyard.resources import profiles
+from modelyard.resources import hashes, profiles
 from modelyard.resources.finetunejob.base import pin_base
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.micro_batch import micro_batch
-from modelyard.resources.finetunejob.run_id import run_id, spec_hash
+from modelyard.resources.finetunejob.run_id import is_asked_for, run_id, spec_hash
 from modelyard.resources.limits import Asked
 from modelyard.resources.pod_block import resolved
 from modelyard.resources.queueing import queue_of
@@ -23,7 +23,7 @@ from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck
 def current_run(case: Case) -> Run | None:
     """The run in the status, if it is the one that the spec asks for."""
     run = case.status.run
-    return run if run is not None and run.spec_hash == spec_hash(case.spec, case.model) else None
+    return run if run is not None and is_asked_for(run, case.spec, case.model) else None
 
 
 def new_run(case: Case) -> Run | Wait:
@@ -36,9 +36,11 @@ def new_run(case: Case) -> Run | Wait:
     pinned = Pinned(
         base=base, dataset=dataset, **_from_recipe(case, dataset.rows, profile), **_from_profile(case, profile)
     )
+    version = hashes.newest()
     return Run(
-        id=run_id(case.spec, case.model, pinned),
-        spec_hash=spec_hash(case.spec, case.model),
+        id=_id(case, pinned, version),
+        hash_version=version,
+        spec_hash=spec_hash(case.spec, case.model, version),
         model=case.model,
         pinned=pinned,
         resources=case.spec.resources,
@@ -68,7 +70,19 @@ def refreshed(case: Case, run: Run) -> Run:
     at_once = micro_batch(run.pinned.train.batch_size, run.pinned.input, case.spec.resources)
     pinned = run.pinned.model_copy(update={**_from_profile(case, profile), "micro_batch": at_once})
     fresh = run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
+    if _trainer(pinned) != _trainer(run.pinned) and run.hash_version in hashes.RULES:
+        fresh = fresh.model_copy(update={"id": _id(case, pinned, run.hash_version)})
     return run if fresh == run else fresh
+
+
+def _id(case: Case, pinned: Pinned, version: int) -> str:
+    meta = case.obj["metadata"]
+    return run_id(case.spec, case.model, pinned, version, f"{meta.get('uid', '')}/{meta.get('generation', 0)}")
+
+
+def _trainer(pinned: Pinned) -> tuple[str, list[str], list[str]] | None:
+    """The foreign trainer, which has a part in the run's id; None for our own."""
+    return (pinned.image, pinned.command, pinned.args) if pinned.command else None
 
 
 def later_changes(case: Case, run: Run) -> str:

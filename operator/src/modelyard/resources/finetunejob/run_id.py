@@ -1,48 +1,57 @@
-"""Which run a spec asks for: only hashed fields, data and base decide; a golden test holds the hashes still.
+"""Which run a spec asks for: only deciding fields, data and base; a golden test holds the hashes still.
 
-What starts a run is a change of what the user wrote; what names it is what the recipe made of that.
+What starts a run is a change of what the user wrote; what names it is what the recipe made of that, and who trains it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.dataset import DatasetSpec
-from modelyard.api.finetunejob import DatasetRef, FineTuneJobSpec, Pinned
+from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.resources.hashes import RULES
 from modelyard.resources.remembered import remembered
 
 LENGTH = 16
-DIRECT = ("task", "objective", "method", "input", "train", "attempt")
-DATA_FIELDS = ("task", "source", "prepare", "revision")
 
 
 @remembered
-def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned) -> str:
-    """Equal for equal work: data and base enter by content, whatever their names, the rest as it is trained."""
-    blocks = {"method": pinned.method.dump(), "input": pinned.input.dump(), "train": pinned.train.dump()}
-    trained = {**blocks, "recipe": pinned.recipe}
-    return names.short_hash(
-        _json(_hashed(spec, model) | trained), pinned.dataset.digest, pinned.base.digest, length=LENGTH
-    )
+def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned, version: int, once: str = "") -> str:
+    """Equal for equal work: data and base enter by content, whatever their names, the rest as it is trained.
+
+    Of a foreign trainer image, command and args enter, too. One that is named by a tag alone may be another tomorrow:
+    `once` names this very object and edit, so that nobody else's result is taken for its own.
+    """
+    rule, asked = RULES[version], _asked(spec, model)
+    del asked["dataset"]
+    trained = {"method": pinned.method.dump(), "input": pinned.input.dump(), "train": pinned.train.dump()}
+    work = {**rule.job.decisive(asked | trained), "recipe": pinned.recipe, **_trainer(pinned, once)}
+    return names.short_hash(rule.write(work), pinned.dataset.digest, pinned.base.digest, length=LENGTH)
 
 
 @remembered
-def spec_hash(spec: FineTuneJobSpec, model: str) -> str:
+def spec_hash(spec: FineTuneJobSpec, model: str, version: int) -> str:
     """Another value means that another run is asked for, also when only the Dataset is another one.
 
-    Only what the user wrote counts: a new recipe moves none.
+    Only what the user wrote counts: a new recipe moves none, nor does an edited profile.
     """
-    return names.short_hash(_json({**_hashed(spec, model), "dataset": _dataset(spec.dataset)}), length=LENGTH)
+    rule = RULES[version]
+    return names.short_hash(rule.write(rule.job.decisive(_asked(spec, model))), length=LENGTH)
 
 
-@remembered
-def data_hash(spec: DatasetSpec) -> str:
-    """Hash of what decides the rows of an inline dataset."""
-    return names.short_hash(_json(_data(spec)))
+def is_asked_for(run: Run, spec: FineTuneJobSpec, model: str) -> bool:
+    """True if the spec asks for this run, under the rule that it was made with.
+
+    A run made with a rule of a newer operator cannot be compared here: it stands.
+    """
+    return run.hash_version not in RULES or run.spec_hash == spec_hash(spec, model, run.hash_version)
+
+
+def by_digest(image: str) -> bool:
+    """True for an image that can never be another one."""
+    return "@sha256:" in image
 
 
 def is_model_name(name: str) -> bool:
@@ -50,27 +59,19 @@ def is_model_name(name: str) -> bool:
     return re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name) is not None
 
 
-def _hashed(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
-    asked = spec.dump()
-    hashed = {field: asked[field] for field in DIRECT}
+def _asked(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
+    """The spec with the model's name, and without differences that mean nothing."""
     return {
-        **hashed,
-        "model": model,
+        **spec.dump(),
+        "model": {"name": model},
         "from": {"base": layout.folder_uri(spec.from_.uri)},
         "export": sorted(spec.export),
     }
 
 
-def _dataset(dataset: DatasetRef) -> dict[str, Any]:
-    if dataset.inline is not None:
-        return {"inline": _data(dataset.inline)}
-    return {"ref": dataset.ref}
-
-
-def _data(spec: DatasetSpec) -> dict[str, Any]:
-    asked = spec.dump()
-    return {field: asked[field] for field in DATA_FIELDS}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _trainer(pinned: Pinned, once: str) -> dict[str, Any]:
+    """What enters of who trains; of our own trainer it is the recipe's number."""
+    if not pinned.command:
+        return {}
+    found: dict[str, Any] = {"image": pinned.image, "command": pinned.command, "args": pinned.args}
+    return {"trainer": found if by_digest(pinned.image) else {**found, "once": once}}

@@ -91,6 +91,10 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
     """The first Job of the run, or another one for a Job that was deleted; never beside a living pod."""
     run = now.run if now.started else refreshed(case, now.run)
     run = run.model_copy(update={"adopted": False})
+    if run.id != now.run.id:  # another trainer's run: the store is asked about it first
+        return _answer(
+            case, now, run, moving(names.PENDING, "the trainer of the profile changed before a pod ran", 1.0), ()
+        )
     plan = run_plan(case, run, run.pinned or pinned)
     stale = jobs.is_stale(case.observed.child("ConfigMap", plan.name), run_job.inputs_hash(plan))
     if stale or jobs.strays(case.namespace, run.id, case.observed):

@@ -1,0 +1,83 @@
+"""What decides a run and a preparation: every field of FineTuneJob and Dataset, dotted, as deciding or not.
+
+A field of a block is named by its own path; `[]` stands for the items of a list. A block without rows below it counts
+as a whole, one with rows below it counts by being there. A test compares the table with the models: a field in neither
+half or in both turns it red.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ALWAYS: Any = object()
+"""Birth value of a field that decides since the first release: it is never left out."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The fields of one spec."""
+
+    deciding: Mapping[str, Any]
+    """Path -> birth value: what an object has that knows nothing of the field. A field that is added later means 'as
+    before' with it, and is left out of the hash while it has it; so it moves the hash of nothing that exists."""
+    other: frozenset[str]
+
+    def decisive(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """What counts of a dumped spec: path -> value, items of lists by their number."""
+        return {where: value for where, path, value in self._leaves(spec, "", "") if self._counts(path, value)}
+
+    def _counts(self, path: str, value: Any) -> bool:
+        birth = self.deciding.get(path, value)
+        return birth is ALWAYS or bool(birth != value)
+
+    def _leaves(self, value: Any, where: str, path: str) -> Iterator[tuple[str, str, Any]]:
+        below = path == "" or any(row.startswith((f"{path}.", f"{path}[]")) for row in self.deciding)
+        if isinstance(value, dict) and below:
+            if path in self.deciding:
+                yield where, path, {}
+            for name, item in value.items():
+                yield from self._leaves(item, f"{where}.{name}".lstrip("."), f"{path}.{name}".lstrip("."))
+        elif isinstance(value, list) and below:
+            for number, item in enumerate(value):
+                yield from self._leaves(item, f"{where}[{number}]", f"{path}[]")
+        else:
+            yield where, path, value
+
+
+def _always(*paths: str) -> dict[str, Any]:
+    return dict.fromkeys(paths, ALWAYS)
+
+
+DATASET = Table(
+    deciding={
+        **_always("task", "revision"),
+        **_always(*(f"source.s3.{name}" for name in ("uri", "endpoint", "region", "addressing", "caBundle"))),
+        **_always("source.s3.proxy", "source.s3.secret"),
+        **_always("source.inline[].text", "source.inline[].label"),
+        **_always("source.format", "source.columns.text", "source.columns.label"),
+        **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
+        **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].split"),
+        **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy"))),
+    },
+    other=frozenset({"profile", "resources"}),
+)
+FINETUNEJOB = Table(
+    deciding={
+        **_always("model.name", "from.base", "task", "export", "attempt", "objective.fineTune"),
+        **_always("dataset.ref", *(f"dataset.inline.{path}" for path in DATASET.deciding)),
+        **_always("method.full", "method.lora"),
+        **_always(*(f"method.lora.{name}" for name in ("rank", "alpha", "dropout", "targets"))),
+        **_always("input.text.maxLength"),
+        **_always("train.epochs", "train.learningRate", "train.schedule", "train.warmup", "train.weightDecay"),
+        **_always("train.linearProbe", "train.batchSize", "train.precision", "train.seed"),
+        **_always("train.earlyStopping.patience"),
+    },
+    other=frozenset(
+        {
+            *("profile", "resources", "evaluate", "checkpoint", "suspend"),
+            *(f"dataset.inline.{path}" for path in DATASET.other),
+        }
+    ),
+)
