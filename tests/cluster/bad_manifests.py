@@ -68,7 +68,7 @@ FINETUNEJOB: list[Bad] = [
     ("FineTuneJob", {"task": "translation"}, 'spec.task: Unsupported value: "translation"'),
     ("FineTuneJob", {"from": REMOVE}, "spec.from: Required value"),
     ("FineTuneJob", {"from.base": "minilm"}, "spec.from.base"),
-    ("FineTuneJob", {"from": {}}, "from: give exactly one of base"),
+    ("FineTuneJob", {"from.base": REMOVE}, "from: give exactly one of base"),
     ("FineTuneJob", {"dataset": {"ref": REMOVE}}, "dataset: give exactly one of ref and inline"),
     (
         "FineTuneJob",

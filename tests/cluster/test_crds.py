@@ -46,7 +46,7 @@ def test_explain_describes_spec_and_status(kubectl: Kubectl, kind: Kind) -> None
 
 def test_explain_describes_a_field(kubectl: Kubectl) -> None:
     assert "Peak rate" in kubectl.ok("explain", "ftj.spec.train.learningRate")
-    assert "Rows per batch; left out" in kubectl.ok("explain", "ftj.spec.train")
+    assert "Rows per optimizer step, over all devices; left out" in kubectl.ok("explain", "ftj.spec.train")
 
 
 @pytest.mark.parametrize(

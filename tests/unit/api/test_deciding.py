@@ -72,7 +72,7 @@ def test_rows_without_a_field_and_fields_in_both_halves_are_noticed() -> None:
     assert faults(DatasetSpec, replace(DATASET, other=DATASET.other | {"task"})) == ["task: in both halves"]
 
 
-PLAIN = {"task": "t", "prepare": [{"clean": {}}, {"split": {"seed": 7}}], "resources": {"cpu": 1}}
+PLAIN: dict[str, Any] = {"task": "t", "prepare": [{"clean": {}}, {"split": {"seed": 7}}], "resources": {"cpu": 1}}
 
 
 def test_what_decides_is_named_by_path_and_a_block_counts_by_being_there() -> None:
