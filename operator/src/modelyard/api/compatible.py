@@ -1,0 +1,95 @@
+"""Whether a CRD still takes every object that an earlier one took, and reads each as before.
+
+Fields may come; none goes, becomes narrower, required, or another default. A rule may go; one may come only where it is
+about a field that came with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Schema = dict[str, Any]
+LOWER = ("maximum", "maxLength", "maxItems", "maxProperties")
+"""Limits that may only rise or go."""
+HIGHER = ("minimum", "minLength", "minItems", "minProperties")
+"""Limits that may only fall or go."""
+SAME = ("type", "format", "pattern", "default", "nullable", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+        "x-kubernetes-map-type", "x-kubernetes-int-or-string", "exclusiveMinimum", "exclusiveMaximum")  # fmt: skip
+RULES = "x-kubernetes-validations"
+UNION = re.compile(r"\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) == 1")
+"""How this API says that exactly one of several fields is set."""
+
+
+def breaks(old: Schema, new: Schema) -> list[str]:
+    """What an object or a client of the `old` CustomResourceDefinition would stumble over, a sentence each."""
+    found: list[str] = []
+    versions = {version["name"]: version for version in new["spec"]["versions"]}
+    for version in old["spec"]["versions"]:
+        name = version["name"]
+        if name not in versions or not versions[name]["served"]:
+            found.append(f"version {name} is not served any more")
+            continue
+        before, after = (v["schema"]["openAPIV3Schema"] for v in (version, versions[name]))
+        found += _node(before, after, "")
+    return found
+
+
+def _node(old: Schema, new: Schema, path: str) -> Iterator[str]:
+    yield from _limits(old, new, path or ".")
+    yield from _rules(old, new, path or ".")
+    yield from _properties(old, new, path)
+    for inner in ("items", "additionalProperties"):
+        before, after = old.get(inner), new.get(inner)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _node(before, after, f"{path}[]")
+        elif before is not None and before != after:
+            yield f"{path or '.'}: {inner} is not what it was"
+
+
+def _limits(old: Schema, new: Schema, path: str) -> Iterator[str]:
+    for key in SAME:
+        if old.get(key) != new.get(key) and not (key == "pattern" and key not in new):
+            yield f"{path}: {key} was {old.get(key)}, is {new.get(key)}"
+    for key in LOWER:
+        if key in new and new[key] < old.get(key, float("inf")):
+            yield f"{path}: {key} was {old.get(key)}, is {new[key]}"
+    for key in HIGHER:
+        if key in new and new[key] > old.get(key, float("-inf")):
+            yield f"{path}: {key} was {old.get(key)}, is {new[key]}"
+    if "enum" in new and (gone := [word for word in old.get("enum", ["any value"]) if word not in new["enum"]]):
+        yield f"{path}: {', '.join(map(str, gone))} may not be given any more"
+
+
+def _properties(old: Schema, new: Schema, path: str) -> Iterator[str]:
+    before, after = old.get("properties", {}), new.get("properties", {})
+    for name in before:
+        if name in after:
+            yield from _node(before[name], after[name], f"{path}.{name}")
+        else:
+            yield f"{path}.{name} is gone"
+    for name in set(new.get("required", ())) - set(old.get("required", ())):
+        yield f"{path}.{name} must be given"
+
+
+def _rules(old: Schema, new: Schema, path: str) -> Iterator[str]:
+    known = {rule["rule"] for rule in old.get(RULES, ())}
+    came = new.get("properties", {}).keys() - old.get("properties", {}).keys()
+    for rule in (rule["rule"] for rule in new.get(RULES, ())):
+        words = set(_words(new)) - set(_words(old))
+        about_new = rule.startswith(tuple(f"!has(self.{name}) || " for name in came))
+        about_new = about_new or rule.startswith(tuple(f"self.task != '{word}' || " for word in words))
+        if rule not in known and not about_new and not any(_is_wider(before, rule) for before in known):
+            yield f"{path}: the rule {rule} is new"
+
+
+def _words(schema: Schema) -> list[str]:
+    """Tasks that an object of this schema may have."""
+    return list(schema.get("properties", {}).get("task", {}).get("enum", ()))
+
+
+def _is_wider(old: str, new: str) -> bool:
+    """True for the same union with more members."""
+    before, after = UNION.fullmatch(old), UNION.fullmatch(new)
+    return bool(before and after and set(before[1].split(", ")) <= set(after[1].split(", ")))

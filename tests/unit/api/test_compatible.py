@@ -1,0 +1,110 @@
+"""The checker lets fields come and nothing else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelyard.api.compatible import breaks
+from modelyard.api.crd import custom_resource_definition
+from modelyard.api.kinds import KINDS
+
+OBJECT: dict[str, Any] = {
+    "type": "object",
+    "required": ["task"],
+    "properties": {
+        "task": {"type": "string", "enum": ["a", "b"]},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9, "default": 2},
+        "name": {"type": "string", "maxLength": 9, "pattern": "^a"},
+        "steps": {"type": "array", "maxItems": 3, "x-kubernetes-list-type": "atomic", "items": {
+            "type": "object", "properties": {"x": {"type": "string"}}}},
+        "rates": {"type": "object", "additionalProperties": {"type": "number"}},
+        "method": {"type": "object", "properties": {"full": {"type": "object"}, "lora": {"type": "object"}},
+                   "x-kubernetes-validations": [{"rule": "[has(self.full), has(self.lora)].filter(x, x).size() == 1"}]},
+    },
+}  # fmt: skip
+
+
+def crd(schema: dict[str, Any], **version: Any) -> dict[str, Any]:
+    one = {"name": "v1alpha1", "served": True, "schema": {"openAPIV3Schema": schema}, **version}
+    return {"spec": {"versions": [one]}}
+
+
+def changed(change: Callable[[dict[str, Any]], Any]) -> list[str]:
+    schema = copy.deepcopy(OBJECT)
+    change(schema)
+    return breaks(crd(OBJECT), crd(schema))
+
+
+def p(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema["properties"][name]
+    return found
+
+
+def union(*members: str) -> list[dict[str, str]]:
+    return [{"rule": f"[{', '.join(f'has(self.{m})' for m in members)}].filter(x, x).size() == 1"}]
+
+
+FINE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "nothing": lambda s: None,
+    "a field": lambda s: s["properties"].update(later={"type": "string"}),
+    "a field with a default": lambda s: s["properties"].update(later={"type": "string", "default": "x"}),
+    "a field of an item": lambda s: p(s, "steps")["items"]["properties"].update(y={"type": "string"}),
+    "a word": lambda s: p(s, "task")["enum"].append("c"),
+    "a wider limit": lambda s: p(s, "count").update(minimum=0, maximum=10),
+    "no limit": lambda s: p(s, "name").pop("maxLength"),
+    "no pattern": lambda s: p(s, "name").pop("pattern"),
+    "no longer required": lambda s: s.update(required=[]),
+    "a member of a union": lambda s: p(s, "method").update({
+        "properties": {**p(s, "method")["properties"], "ia3": {"type": "object"}},
+        "x-kubernetes-validations": union("full", "lora", "ia3")}),
+    "a rule about a new field": lambda s: s.update(
+        {"properties": {**s["properties"], "later": {"type": "string"}},
+         "x-kubernetes-validations": [{"rule": "!has(self.later) || self.task == 'a'"}]}),
+    "a rule less": lambda s: p(s, "method").pop("x-kubernetes-validations"),
+}  # fmt: skip
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a field gone": (lambda s: s["properties"].pop("name"), ".name is gone"),
+    "a field of an item gone": (lambda s: p(s, "steps")["items"]["properties"].pop("x"), ".steps[].x is gone"),
+    "another type": (lambda s: p(s, "count").update(type="number"), ".count: type was integer, is number"),
+    "another default": (lambda s: p(s, "count").update(default=3), ".count: default was 2, is 3"),
+    "a default": (lambda s: p(s, "name").update(default="ab"), ".name: default was None, is ab"),
+    "no default": (lambda s: p(s, "count").pop("default"), ".count: default was 2, is None"),
+    "a word gone": (lambda s: p(s, "task").update(enum=["a"]), ".task: b may not be given"),
+    "only some words": (lambda s: p(s, "name").update(enum=["a"]), ".name: any value may not"),
+    "narrower": (lambda s: p(s, "count").update(maximum=8), ".count: maximum was 9, is 8"),
+    "a limit": (lambda s: p(s, "name").update(minLength=2), ".name: minLength was None, is 2"),
+    "another pattern": (lambda s: p(s, "name").update(pattern="^b"), ".name: pattern was ^a, is ^b"),
+    "required": (lambda s: s.update(required=["task", "name"]), ".name must be given"),
+    "a rule": (lambda s: s.update({"x-kubernetes-validations": [{"rule": "self.count > 1"}]}), "self.count > 1 is new"),
+    "a member less": (lambda s: p(s, "method").update({"x-kubernetes-validations": union("full")}), "is new"),
+    "another list": (lambda s: p(s, "steps").update({"x-kubernetes-list-type": "set"}), "list-type was atomic, is set"),
+    "fewer items": (lambda s: p(s, "steps").update(maxItems=2), ".steps: maxItems was 3, is 2"),
+    "other values": (lambda s: p(s, "rates")["additionalProperties"].update(type="string"), ".rates[]: type was"),
+    "no values": (lambda s: p(s, "rates").pop("additionalProperties"), ".rates: additionalProperties is not"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", FINE.values(), ids=FINE)
+def test_this_may_come(change: Callable[[dict[str, Any]], Any]) -> None:
+    assert changed(change) == []
+
+
+@pytest.mark.parametrize(("change", "told"), BROKEN.values(), ids=BROKEN)
+def test_this_breaks(change: Callable[[dict[str, Any]], Any], told: str) -> None:
+    (found,) = changed(change)
+    assert told in found
+
+
+def test_a_version_that_is_served_no_more() -> None:
+    assert breaks(crd(OBJECT), crd(OBJECT, served=False)) == ["version v1alpha1 is not served any more"]
+    assert breaks(crd(OBJECT), {"spec": {"versions": []}}) == ["version v1alpha1 is not served any more"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_crd_is_compatible_with_itself(kind: Any) -> None:
+    made = custom_resource_definition(kind)
+    assert breaks(made, made) == []
