@@ -99,7 +99,7 @@ class VersionStatus(StatusModel):
     )
     generation: int | None = Field(default=None, description="Generation of the spec under which it is or was tried.")
     template: str | None = Field(default=None, description="Hash of the pod template that it failed with.")
-    doubted_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
+    suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
 
 
 class ModelDeploymentStatus(CommonStatus):

@@ -177,11 +177,11 @@ def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     w.turn()
     w.up(8)
     w.turn(900)  # nobody looked for a quarter of an hour: the operator was away
-    assert w.candidate == 8 and w.entry("candidate")["doubtedSince"]
+    assert w.candidate == 8 and w.entry("candidate")["suspectSince"]
     w.turn(60)
     assert w.candidate == 8
     w.turn(1)
-    assert (w.failed, w.entry("failed").get("doubtedSince")) == (8, None)
+    assert (w.failed, w.entry("failed").get("suspectSince")) == (8, None)
 
 
 def restarted(w: World) -> None:
@@ -202,13 +202,13 @@ def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[Wo
     w.turn()
     w.up(8)
     w.turn(5)
-    first, before = w.entry("candidate")["doubtedSince"], w.manifest
+    first, before = w.entry("candidate")["suspectSince"], w.manifest
     end(w)
     w.turn(50)
     w.manifest = before
     w.up(8)
     w.turn(50)
-    assert w.candidate == 8 and w.entry("candidate")["doubtedSince"] > first
+    assert w.candidate == 8 and w.entry("candidate")["suspectSince"] > first
 
 
 def test_a_busy_candidate_is_asked_again_and_never_barred() -> None:

@@ -67,7 +67,7 @@ class Judgement:
     reason: str
     message: str
     stalled: bool = False
-    doubted_since: str | None = None
+    suspect_since: str | None = None
     """Since when a candidate that stands has given no right answer."""
 
 
@@ -180,7 +180,7 @@ def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: d
         return Judgement("passed", names.ROLLING_OUT, text)
     if not wrong:
         text = f"version {version.number} is available and is asked for a prediction"
-        return Judgement("waiting", names.ROLLING_OUT, text, doubted_since=doubted)
+        return Judgement("waiting", names.ROLLING_OUT, text, suspect_since=doubted)
     return _doubt(names.PROBE_FAILED, names.ROLLING_OUT, wrong, doubted, now)
 
 
@@ -189,7 +189,7 @@ def _doubt(reason: str, at_first: str, text: str, doubted: str | None, now: date
     since = begun(doubted, now)
     if elapsed(since, now) > PROBE_LIMIT:
         return Judgement("failed", reason, text)
-    return Judgement("waiting", at_first, text, doubted_since=since)
+    return Judgement("waiting", at_first, text, suspect_since=since)
 
 
 def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:

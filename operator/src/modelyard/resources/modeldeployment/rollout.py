@@ -126,7 +126,7 @@ def _since(s: Situation, version: Version, now: datetime) -> tuple[str, str | No
     last = s.last.of(version.number)
     if last is None or last.state != CANDIDATE or last.generation != s.generation:
         return stamp(now), None
-    return begun(last.since, now), last.doubted_since
+    return begun(last.since, now), last.suspect_since
 
 
 def _draining(s: Situation, now: datetime) -> tuple[tuple[int, str], ...]:

@@ -58,7 +58,7 @@ def versions_of(s: Situation, rollout: Rollout, now: datetime) -> Iterator[Versi
             reason=rollout.trial.reason,
             message=rollout.trial.message,
             generation=s.generation,
-            doubted_since=rollout.trial.doubted_since,
+            suspect_since=rollout.trial.suspect_since,
         )
     yield from (VersionStatus(number=number, state=DRAINING, since=since) for number, since in rollout.draining)
     failure, kept = rollout.failure, (rollout.serving, rollout.candidate, *(n for n, _ in rollout.draining))
