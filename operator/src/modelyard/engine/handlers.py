@@ -50,10 +50,19 @@ Sink = Callable[[str | None, Manifest], None]
 """Takes an event's type (None in a listing) and object."""
 
 
-def build_registry(kinds: Iterable[str], wake: Sink) -> kopf.OperatorRegistry:
-    """Watches of kinds; of children and pods only those that carry our label, see build_settings."""
+def build_registry(
+    kinds: Iterable[str], wake: Sink, on_refusal: Callable[[], None] = lambda: None
+) -> kopf.OperatorRegistry:
+    """Watches of kinds; of children and pods only those that carry our label, see build_settings.
+
+    `on_refusal` is called when the API server fails to serve a watch.
+    """
     registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(login)
+
+    async def log_in(**kwargs: Any) -> kopf.AiohttpSession | None:
+        return await login(on_refusal, **kwargs)
+
+    kopf.on.login(registry=registry)(log_in)
     for kind in kinds:
         _watch(registry, kind, wake)
     return registry
@@ -96,10 +105,10 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+async def login(on_refusal: Callable[[], None], **kwargs: Any) -> kopf.AiohttpSession | None:
     """The pod's service account (its token is read again at each login), else the current kubeconfig."""
     info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
     if info is None:
         return None
-    session: Any = Session(info)
+    session: Any = Session(info, on_refusal)
     return kopf.AiohttpSession(server=info.server, priority=info.priority, aiohttp_session=session)

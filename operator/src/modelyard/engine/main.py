@@ -160,7 +160,7 @@ async def _work(parts: Parts) -> None:
     parts.watch.listed = True
     async with asyncio.TaskGroup() as together:
         together.create_task(engine.queue.run())
-        together.create_task(resync_forever(engine, kube, every, parts.echo, parts.watch.relisted))
+        together.create_task(resync_forever(engine, kube, every, parts.echo, parts.watch.look_again))
         together.create_task(parts.kserve.run())
 
 

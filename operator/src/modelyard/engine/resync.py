@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 SOON = 10.0
 
 
-async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo, relisted: asyncio.Event) -> None:
-    """Resync each `every` seconds until cancelled; soon after the watches have listed only mend.
+async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo, look_again: asyncio.Event) -> None:
+    """Resync each `every` seconds until cancelled; soon after the watches have listed or were refused only mend.
 
     What is deleted between two listings is in no event. What a listing shows first must still come by the watch.
 
     Raises WentBackError.
     """
     due = asyncio.get_running_loop().time() + every
-    relisted.set()  # what was deleted after our first listing and before that of the watches
+    look_again.set()  # what was deleted after our first listing and before that of the watches
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(relisted.wait(), due - asyncio.get_running_loop().time())
+            await asyncio.wait_for(look_again.wait(), due - asyncio.get_running_loop().time())
         await asyncio.sleep(SOON)
-        relisted.clear()
+        look_again.clear()
         try:
             if asyncio.get_running_loop().time() < due:
                 mended = await mend(engine, kube, echo)
@@ -43,7 +43,7 @@ async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo, r
                 due = asyncio.get_running_loop().time() + every
         except KubeError as fault:
             log.warning("resync: %s", fault)
-            relisted.set()
+            look_again.set()
             continue
         if mended:
             metrics.RESYNC_MENDED.inc(mended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -40,7 +41,8 @@ class Listed:
 class Session:
     """An aiohttp session, as far as kopf uses it; made in the loop in which it is used."""
 
-    def __init__(self, info: kopf.ConnectionInfo) -> None:
+    def __init__(self, info: kopf.ConnectionInfo, on_refusal: Callable[[], None] = lambda: None) -> None:
+        self._on_refusal = on_refusal
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
@@ -68,7 +70,10 @@ class Session:
         place, kind = URL(url), _kind(URL(url).path)
         if "limit" not in place.query:
             shown = {**(headers or {}), "Accept": accept(kind)}
-            return await self._session.request(url=place, headers=shown, **options)
+            response = await self._session.request(url=place, headers=shown, **options)
+            if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._on_refusal()
+            return response
         shown = {**(headers or {}), "Accept": accept(kind, "List")}
         pages = self._pages.setdefault(place.path, Pages(int(place.query["limit"])))
 

@@ -33,8 +33,8 @@ class Watch:
         self._started = threading.Event()
         self.ready = asyncio.Event()
         """Set once kopf has started; what there was before is listed by the first resync."""
-        self.relisted = asyncio.Event()
-        """Set whenever the watches list."""
+        self.look_again = asyncio.Event()
+        """Set when the watches list, or are refused: one that asks for more than a restored etcd has is, for ever."""
         self.listed = False
         """True once the first listing is in the cache."""
         self._threads = [
@@ -64,7 +64,7 @@ class Watch:
 
     async def _operator(self) -> None:
         await kopf.operator(
-            registry=build_registry(self._kinds, self._wake),
+            registry=build_registry(self._kinds, self._wake, self._refused),
             settings=build_settings(),
             clusterwide=True,
             standalone=True,
@@ -79,9 +79,12 @@ class Watch:
     def _wake(self, type_: str | None, obj: Manifest) -> None:
         self._loop.call_soon_threadsafe(self._take, type_, obj)
 
+    def _refused(self) -> None:
+        self._loop.call_soon_threadsafe(self.look_again.set)
+
     def _take(self, type_: str | None, obj: Manifest) -> None:
         metrics.WATCH_EVENTS.labels(obj["kind"]).inc()
         if type_ is None:
-            self.relisted.set()
+            self.look_again.set()
         self._echo.heard(obj)
         self._engine.on_event(type_, obj)
