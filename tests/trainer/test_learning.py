@@ -97,8 +97,8 @@ def test_the_best_epoch_is_published(
         return {"macro_f1": 1 - len(answers) / 10, "score": 1 - len(answers) / 10, "accuracy": 0.5}
 
     monkeypatch.setattr(train, "_validation", falling)
-    settings = {**TRAIN, "epochs": 3, "learningRate": 2e-3 if method["type"] == "full" else 5e-3}
-    config = yard.train_config(f"best-{method['type']}", base, dataset, method=method, train=settings)
+    settings = {**TRAIN, "epochs": 3, "learningRate": 2e-3 if "full" in method else 5e-3}
+    config = yard.train_config(f"best-{next(iter(method))}", base, dataset, method=method, train=settings)
     report = finished(yard, config)
     assert report.train["best_step"] == report.train["steps"] // 3
     assert report.train["evaluations"] == 3

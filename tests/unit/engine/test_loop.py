@@ -60,6 +60,26 @@ def test_after_a_conflict_the_object_is_read_again_though_its_event_is_lost() ->
     lived(script)
 
 
+def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_decision() -> None:
+    async def script(api: FakeApi, engine: Engine) -> None:
+        real = engine.world.kube.create
+
+        async def silent(manifest: Manifest) -> Manifest:
+            await real(manifest)
+            raise KubeError(0, "TimeoutError: ", "NoAnswer")
+
+        engine.world.kube.create = silent  # type: ignore[method-assign]
+        with pytest.raises(KubeError):
+            await engine.run_pass(KEY)
+        assert engine.world.cache.get("Job", "", "job") is None
+        engine.world.kube.create = real  # type: ignore[method-assign]
+        await engine._read_unanswered(KEY)
+        assert engine.world.cache.get("Job", "", "job") is not None
+        assert engine.world.unanswered == {}
+
+    lived(script)
+
+
 def test_an_object_that_is_gone_is_forgotten_though_its_event_is_lost() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         api.delete(*KEY, "", "user")

@@ -97,6 +97,9 @@ async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) 
 async def _ensure_each(obj: Manifest, todo: Sequence[Child], world: World) -> dict[tuple[str, str], str]:
     results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
+    silent = {_key(obj, c) for c, r in zip(todo, results, strict=True) if isinstance(r, KubeError) and r.status == 0}
+    if silent:
+        world.unanswered.setdefault(key_of(obj), set()).update(silent)
     for child, result in zip(todo, results, strict=True):
         if isinstance(result, KubeError) and _is_refusal(result):
             refused[child.key] = result.message

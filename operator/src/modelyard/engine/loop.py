@@ -90,6 +90,7 @@ class Engine:
             return None
         if self._fence is not None and not self._fence.held:
             return FENCED_PAUSE
+        await self._read_unanswered(key)
         observed, asked = await observe(room, key, obj, self.world)
         self.world.index.remember(key, asked)
         decision = room.decide(obj, observed, self.world.now())
@@ -104,6 +105,16 @@ class Engine:
             count(obj, obj.get("status", {}), decision.status or {})
             self._post(obj, decision.events)
         return decision.wake_after
+
+    async def _read_unanswered(self, key: Key) -> None:
+        """What became of writes without an answer: to decide by what was there before may undo what they did."""
+        for child in sorted(self.world.unanswered.get(key, ())):
+            live, known = await self.world.kube.get(*child), self.world.cache.get(*child)
+            if live is not None:
+                self.world.learn(live)
+            elif known is not None:
+                self.world.cache.end(known)
+        self.world.unanswered.pop(key, None)
 
     async def _read_again(self, *objects: Manifest) -> None:
         """A write was refused because the cache is behind: an event may be lost, so nobody waits for it."""
@@ -138,6 +149,7 @@ class Engine:
         self.queue.forget(key)
         self.world.index.forget(key)
         self.world.refused.pop(key, None)
+        self.world.unanswered.pop(key, None)
 
 
 def _is_leaving(obj: Manifest) -> bool:

@@ -67,6 +67,8 @@ class World:
     cache: Cache = field(default_factory=Cache)
     index: ReverseIndex = field(default_factory=ReverseIndex)
     refused: dict[Key, dict[tuple[str, str], str]] = field(default_factory=dict)
+    unanswered: dict[Key, set[Key]] = field(default_factory=dict)
+    """Object -> its children of which a write had no answer: they are as it was asked, or as before."""
     on_news: Callable[[Manifest], None] = lambda _: None
     """Told of every object that was not known in this version."""
 
