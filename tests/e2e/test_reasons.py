@@ -22,6 +22,7 @@ from examples.demo import install
 from examples.demo.follow import ready_condition
 from tests.e2e.runs import evict, running_pod
 from tests.e2e.yard import Yard, dataset, deployment
+from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
 SLOW = Behaviour(steps=600, seconds_per_step=0.5, at=5)
@@ -128,6 +129,6 @@ def test_a_failure_that_repeats_is_not_tried_again_and_tells_where_the_whole_log
 def test_a_model_that_does_not_load(yard: Yard) -> None:
     yard.apply(yard.stub("broken", behaviour=Behaviour(loads=False)), deployment("broken", "broken"))
     yard.wait_ready("finetunejob", "broken", 120)
-    obj = yard.wait("modeldeployment", "broken", lambda o: o["status"].get("failed") == 1, 240)
+    obj = yard.wait("modeldeployment", "broken", lambda o: number_in(o, "failed") == 1, 240)
     message = ready_condition(obj)["message"]
     says(message, "version 1 failed and gets no traffic", "model.onnx", "train a new version", "tried again when")
