@@ -13,6 +13,7 @@ from examples.demo import install, report
 from examples.demo.cluster import Cluster, embedded_cluster, image_references
 from examples.demo.follow import FailedError, console, follow
 from examples.demo.shell import ROOT, CommandError
+from modelyard.api.modeldeployment import SERVING, version_in
 
 T = TypeVar("T")
 NAMESPACE = "demo"
@@ -70,9 +71,7 @@ def target(options: argparse.Namespace) -> Cluster:
 
 def serves(number: int) -> Callable[[dict[str, Any]], bool]:
     """True for a deployment that serves this version."""
-    return lambda obj: any(
-        version["number"] == number and version["state"] == "serving" for version in obj["status"].get("versions", ())
-    )
+    return lambda obj: bool(version_in(obj["status"], SERVING).get("number") == number)
 
 
 def step(title: str, work: Callable[[], T]) -> T:

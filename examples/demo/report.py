@@ -12,6 +12,7 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import console
 from examples.demo.install import BUCKET, store_client
 from modelyard.api import layout
+from modelyard.api.modelversion import TEST
 
 SENTENCES = (
     "the flight was two hours late and nobody told us why",
@@ -49,7 +50,7 @@ def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
 
 def show_quality(version: dict[str, Any], report: dict[str, Any]) -> None:
     """Per-class metrics and the baselines on the same test rows."""
-    (metrics,) = (found for found in version["spec"]["metrics"] if found["set"] == "test")
+    (metrics,) = (found for found in version["spec"]["metrics"] if found["set"] == TEST)
     primary = metrics["primary"]
     table = Table(title="Quality on the test rows")
     for column in ("class", "precision", "recall", "f1", "rows"):

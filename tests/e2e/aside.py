@@ -31,9 +31,10 @@ def alone_on(cluster: Cluster) -> Iterator[None]:
         print(f"pods of namespace {namespace} stand aside while the tests run")
         cluster.kube("apply", "-n", namespace, "-f", "-", stdin=json.dumps(NO_PODS))
         cluster.kube("delete", "pods", "--all", "-n", namespace, "--wait", "--timeout=90s")
-    left = [f"{_namespace(pod)}/{pod['metadata']['name']} ({_cores(pod):g})" for pod in _holding(cluster)]
+    holding = _holding(cluster)
+    left = [f"{_namespace(pod)}/{pod['metadata']['name']} ({_cores(pod):g})" for pod in holding]
     free = sum(float(parse_quantity(node["status"]["allocatable"]["cpu"])) for node in _items(cluster, "nodes"))
-    free -= sum(_cores(pod) for pod in _holding(cluster))
+    free -= sum(_cores(pod) for pod in holding)
     assert free >= CORES, f"the tests need {CORES:g} free CPU, the cluster has {free:.2f}; pods hold: {', '.join(left)}"
     try:
         yield

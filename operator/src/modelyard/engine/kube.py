@@ -149,7 +149,6 @@ class Kube:
         while True:
             page = await pages.read(ask)
             _check_order(kind, newest, str(page.get("metadata", {}).get("resourceVersion", "")))
-            newest = 0  # later pages are as old as the first
             items.extend(filter(keep, _slimmed(kind, page.get("items") or [])))
             if not (token := page.get("metadata", {}).get("continue")):
                 return items

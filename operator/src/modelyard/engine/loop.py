@@ -90,7 +90,8 @@ class Engine:
             return None
         if self._fence is not None and not self._fence.held:
             return FENCED_PAUSE
-        await self._read_unanswered(key)
+        await self._read_again(sorted(self.world.unanswered.get(key, ())))
+        self.world.unanswered.pop(key, None)
         observed, asked = await observe(room, key, obj, self.world)
         self.world.index.remember(key, asked)
         decision = room.decide(obj, observed, self.world.now())
@@ -99,32 +100,21 @@ class Engine:
         except KubeError as fault:
             if fault.status not in STALE:
                 raise
-            await self._read_again(obj, *observed.children)
+            await self._read_again(key_of(known) for known in (obj, *observed.children))
             return STALE[fault.status]
         if written:
             count(obj, obj.get("status", {}), decision.status or {})
             self._post(obj, decision.events)
         return decision.wake_after
 
-    async def _read_unanswered(self, key: Key) -> None:
-        """What became of writes without an answer: to decide by what was there before may undo what they did."""
-        for child in sorted(self.world.unanswered.get(key, ())):
-            live, known = await self.world.kube.get(*child), self.world.cache.get(*child)
+    async def _read_again(self, keys: Iterable[Key]) -> None:
+        """What the cache may be wrong about: a write was refused as late, so an event may be lost, or had no answer."""
+        for key in keys:
+            live, known = await self.world.kube.get(*key), self.world.cache.get(*key)
             if live is not None:
                 self.world.learn(live)
             elif known is not None:
                 self.world.cache.end(known)
-        self.world.unanswered.pop(key, None)
-
-    async def _read_again(self, *objects: Manifest) -> None:
-        """A write was refused because the cache is behind: an event may be lost, so nobody waits for it."""
-        for known in objects:
-            key = key_of(known)
-            live = await self.world.kube.get(*key)
-            if live is None:
-                self.world.cache.end(known)
-            else:
-                self.world.learn(live)
 
     async def close(self) -> None:
         """Let events that are being posted end."""

@@ -28,19 +28,18 @@ async def resync_forever(engine: Engine, kube: Kube, every: float, echo: Echo, l
 
     Raises WentBackError.
     """
-    due = asyncio.get_running_loop().time() + every
+    clock = asyncio.get_running_loop().time
+    due = clock() + every
     look_again.set()  # what was deleted after our first listing and before that of the watches
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(look_again.wait(), due - asyncio.get_running_loop().time())
+            await asyncio.wait_for(look_again.wait(), due - clock())
         await asyncio.sleep(SOON)
         look_again.clear()
         try:
-            if asyncio.get_running_loop().time() < due:
-                mended = await mend(engine, kube, echo)
-            else:
-                mended = await resync(engine, kube, echo)
-                due = asyncio.get_running_loop().time() + every
+            look = mend if clock() < due else resync
+            mended = await look(engine, kube, echo)
+            due = due if look is mend else clock() + every
         except KubeError as fault:
             log.warning("resync: %s", fault)
             look_again.set()

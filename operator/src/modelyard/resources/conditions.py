@@ -35,7 +35,8 @@ def conditions(obj: Manifest, verdict: Verdict, now: datetime, *more: dict[str, 
     old = {c["type"]: c for c in obj.get("status", {}).get("conditions", [])}
     generation = obj["metadata"].get("generation", 0)
     ours = [_timed(new, old.get(new["type"]), generation, now) for new in (*wanted, *more)]
-    return ours + [c for c in old.values() if _is_others(c) and c["type"] not in {new["type"] for new in ours}]
+    own = {new["type"] for new in ours}
+    return ours + [c for c in old.values() if _is_others(c) and c["type"] not in own]
 
 
 def _is_others(condition: dict[str, Any]) -> bool:

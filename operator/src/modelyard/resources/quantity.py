@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from modelyard.api.amount import amount
+
 BINARY = ("Ki", "Mi", "Gi", "Ti")
 DECIMAL = ("k", "M", "G", "T")
 
@@ -32,8 +34,6 @@ def memory(text: str) -> str:
 
 def in_bytes(text: str) -> int:
     """Memory in bytes: 1Ki -> 1024, 1k -> 1000."""
-    found = re.fullmatch(r"(\d+)([A-Za-z]+)", text)
-    if found is None:
+    if re.fullmatch(rf"\d+({'|'.join(BINARY + DECIMAL)})", text) is None:
         raise ValueError(f"not an amount of memory: {text!r}")
-    units, step = (BINARY, 1024) if found[2] in BINARY else (DECIMAL, 1000)
-    return int(int(found[1]) * step ** (units.index(found[2]) + 1))
+    return int(amount(text))
