@@ -40,7 +40,7 @@ verify: .venv/ready ## Generated files up to date, ruff, mypy, import contracts,
 	$(PYTHON) -m ruff format --check --quiet
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTHON) -m tests.supply licenses
+	$(PYTHON) -m dev.supply licenses
 
 generate: .venv/ready ## Write CRDs, chart permissions and the API reference from the models; format the code
 	$(PYTHON) -m modelyard generate
@@ -49,22 +49,22 @@ generate: .venv/ready ## Write CRDs, chart permissions and the API reference fro
 	$(PYTHON) -m ruff format --quiet
 
 licenses: .venv/ready ## Bring the table of licences up to date with the lock file
-	UV=$(UV) $(PYTHON) -m tests.supply write-licenses
+	UV=$(UV) $(PYTHON) -m dev.supply write-licenses
 
 audit: .venv/ready ## Bill of materials and known vulnerabilities, written to docs/audit.md (error 3: database away)
-	UV=$(UV) $(PYTHON) -m tests.supply audit
+	UV=$(UV) $(PYTHON) -m dev.supply audit
 
 bench: .venv/ready ## Figures beside the machine's own limits, written to docs/bench.json and docs/bench.md
-	$(PYTHON) -m tests.bench
+	$(PYTHON) -m dev.bench
 
 cluster: .venv/ready ## Bring up the embedded single-node cluster
-	$(PYTHON) -m tests.localcluster up
+	$(PYTHON) -m dev.localcluster up
 
 cluster-down: ## Stop the embedded cluster; caches stay
-	python3 -m tests.localcluster down
+	python3 -m dev.localcluster down
 
 clean-all: ## Stop the cluster and give all disk back: caches, state, .venv
-	python3 -m tests.localcluster clean-all
+	python3 -m dev.localcluster clean-all
 	rm -rf .venv "$(MODELYARD_CACHE)"
 
 .venv/ready: pyproject.toml uv.lock | $(UV)

@@ -1,1 +1,1 @@
-"""Tests of Modelyard and the real cluster they run on."""
+"""Tests of Modelyard."""

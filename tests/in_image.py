@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.images import image as image_reference
 from examples.demo.cluster import Cluster, running_embedded_cluster
 from examples.demo.shell import ROOT, cache_folder, run
-from tests.localcluster.images import image as image_reference
 
 NAMESPACE = "in-image-tests"
 TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-cov==7.*", "hypothesis==6.*")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.localcluster import cluster
+from dev.localcluster import cluster
 
 COUNTS = re.compile(r"(\d+) (passed|failed|xfailed|skipped|error)")
 RED = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?: - (.*))?$", re.MULTILINE)
@@ -122,7 +122,7 @@ def cluster_up(_: list[str]) -> tuple[int, str]:
     """A lane: the embedded cluster with all images; everything is cached outside the clone."""
     output = ""
     for words in (["up"], *(["image", name] for name in ("minio", "operator", "server", "trainer", "stubtrainer"))):
-        code, output = _stream([sys.executable, "-m", "tests.localcluster", *words])
+        code, output = _stream([sys.executable, "-m", "dev.localcluster", *words])
         if code:
             return code, output
     return 0, output
@@ -131,7 +131,7 @@ def cluster_up(_: list[str]) -> tuple[int, str]:
 # Without the simulated lives: counting lines would double their time.
 COVERAGE = ("--cov=operator/src/modelyard", "--cov-report=term:skip-covered")
 LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
-    "unit": pytest("tests/unit", "tests/localcluster", "-n", "2", *COVERAGE),
+    "unit": pytest("tests/unit", "-n", "2", *COVERAGE),
     "simulation": pytest("tests/simulation", "-s"),
     "cluster-up": cluster_up,
     "storage": pytest("tests/storage"),

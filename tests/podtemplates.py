@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from dev.localcluster.tools import binary
 from modelyard.api.modeldeployment import ServeResources
 from modelyard.api.pod import Pod as PodBlock
 from modelyard.lifecycle import OFFER
@@ -18,7 +19,6 @@ from modelyard.resources import dataset
 from modelyard.resources.modeldeployment.pod import POD, pod_template
 from tests.builders import a_dataset, a_finetunejob, a_profile
 from tests.cluster.manifests import FULL_POD
-from tests.localcluster.tools import binary
 from tests.unit.resources.finetunejob.yard import Yard
 from tests.unit.resources.lab import PLATFORM, Lab
 

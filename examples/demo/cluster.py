@@ -88,7 +88,7 @@ class Cluster:
 
 def embedded_cluster() -> Cluster:
     """Bring the embedded cluster up (nothing happens if it is) and say how to reach it."""
-    run(["python3", "-m", "tests.localcluster", "up"], echo=True)
+    run(["python3", "-m", "dev.localcluster", "up"], echo=True)
     cluster = running_embedded_cluster()
     bring_back(cluster)
     return cluster
@@ -107,9 +107,9 @@ def bring_back(cluster: Cluster) -> None:
 
 def running_embedded_cluster() -> Cluster:
     """How to reach the embedded cluster, which is up."""
-    from tests.localcluster.tools import binary
+    from dev.localcluster.tools import binary
 
-    kubeconfig = run(["python3", "-m", "tests.localcluster", "kubeconfig"]).strip()
+    kubeconfig = run(["python3", "-m", "dev.localcluster", "kubeconfig"]).strip()
     return Cluster(kubectl=str(binary("kubectl")), helm=str(binary("helm")), kubeconfig=kubeconfig)
 
 
@@ -122,7 +122,7 @@ def image_references(cluster: Cluster) -> dict[str, str]:
 
 
 def _local_image(name: str) -> str:
-    from tests.localcluster.images import image
+    from dev.localcluster.images import image
 
     return image(name)
 

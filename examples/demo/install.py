@@ -12,9 +12,9 @@ from pathlib import Path
 from minio import Minio, MinioAdmin
 from minio.credentials import StaticProvider
 
+from dev.localcluster import layout
 from examples.demo import data
 from examples.demo.cluster import Cluster
-from tests.localcluster import layout
 
 STORE_NAMESPACE = "minio"
 OPERATOR_NAMESPACE = "modelyard"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.apiserver import ApiServer
+from dev.localcluster.tools import binary
 from tests.cluster.kubectl import Kubectl
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.tools import binary
 
 CHART = Path(__file__).parents[2] / "charts" / "modelyard"
 VALUES = "store.endpoint=http://store:9000,store.accessKey=me,store.secretKey=k3y"

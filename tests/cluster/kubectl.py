@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.localcluster.tools import binary
+from dev.localcluster.tools import binary
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import DatasetInfo
@@ -18,7 +19,6 @@ from tests.cluster import audit
 from tests.cluster.installed import ACCOUNT, Installed
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import OperatorProcess
-from tests.localcluster.waiting import wait_until
 
 BUCKET = "modelyard"
 FILES = {"model.onnx": "x", "model.safetensors": "x", "tokenizer.json": "{}", "config.json": "{}"}

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.localcluster.children import free_port
-from tests.localcluster.waiting import answers
+from dev.localcluster.children import free_port
+from dev.localcluster.waiting import answers
 
 
 @dataclass(frozen=True)

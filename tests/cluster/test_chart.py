@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster.waiting import wait_until
 from modelyard.names import FINALIZER_ARTIFACTS
 from tests.cluster.installed import CHART, VALUES, Installed, chart_installed, helm
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.waiting import wait_until
 
 SEEN = "--for=jsonpath={.status.observedGeneration}=1"
 

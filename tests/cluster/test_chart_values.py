@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.tools import binary
 from modelyard.settings import Settings
 from tests.cluster.installed import CHART, VALUES, chart_installed, helm
 from tests.cluster.manifests import smallest
-from tests.localcluster.tools import binary
 
 PLACEMENT: dict[str, Any] = {
     "priorityClassName": "operators",

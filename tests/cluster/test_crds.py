@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.apiserver import ApiServer
 from modelyard.api.kinds import KINDS, Kind
 from tests.builders import artifacts
 from tests.cluster.bad_manifests import BAD
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
-from tests.localcluster.apiserver import ApiServer
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))

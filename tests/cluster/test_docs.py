@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.apiserver import ApiServer
 from tests.cluster.kubectl import Kubectl
 from tests.docs import Block, all_blocks, unlisted
-from tests.localcluster.apiserver import ApiServer
 
 CRDS = Path(__file__).parents[2] / "crds"
 OBJECTS = all_blocks("yaml", "")

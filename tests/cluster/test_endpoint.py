@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from dev.localcluster.minio import MinioServer
 from modelyard import names
 from modelyard.api.hyperparameters import Input, Lora, Method, Train
 from modelyard.api.recipes import Asked, resolved
@@ -30,7 +31,6 @@ from modelyard.storage.sts import Sts
 from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
-from tests.localcluster.minio import MinioServer
 
 HOST = "yard-modelyard.ops.svc"
 BUCKET = "modelyard"

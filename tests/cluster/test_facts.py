@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster.apiserver import ApiServer
 from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.kube import Kube
 from tests.cluster.kubectl import Kubectl
-from tests.localcluster.apiserver import ApiServer
 
 ABOUT = {"namespace": "default", "uid": "5a-uid"}
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, Field
 
+from dev.localcluster.apiserver import ApiServer
 from modelyard.api.common import ApiModel, cel
 from modelyard.api.crd import structural_schema
 from modelyard.api.finetunejob import Evaluate
 from modelyard.api.gate import gate_rules
 from modelyard.api.tasks import MetricKind, TaskKind
 from tests.cluster.kubectl import Kubectl
-from tests.localcluster.apiserver import ApiServer
 
 SPEECH = TaskKind(
     "speech",

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.apiserver import ApiServer
+from dev.localcluster.waiting import wait_until
 from modelyard.names import FIELD_MANAGER
 from tests.argocd import CONFIG_MAP, drift
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
 from tests.docs import ROOT
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.waiting import wait_until
 
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*/*.yaml"))
 TRACKED = {"app.kubernetes.io/instance": "shop", "argocd.argoproj.io/instance": "shop"}

@@ -9,6 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.kserve_standin import controller
+from dev.localcluster.kserve_standin.api import Api
+from dev.localcluster.kserve_standin.crds import definitions
+from dev.localcluster.minio import MinioServer
+from dev.localcluster.waiting import wait_until
 from modelyard.api import layout
 from modelyard.storage.claims import claim_number
 from modelyard.storage.publish import publish
@@ -17,11 +22,6 @@ from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import REMOVE, smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.kserve_standin import controller
-from tests.localcluster.kserve_standin.api import Api
-from tests.localcluster.kserve_standin.crds import definitions
-from tests.localcluster.minio import MinioServer
-from tests.localcluster.waiting import wait_until
 from tests.served import number_in
 
 KINDS = ("clusterservingruntimes", "clusterstoragecontainers")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
+from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.run import DatasetInfo
@@ -23,8 +25,6 @@ from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
 from tests.e2e.tinybase import base_files
-from tests.localcluster.minio import MinioServer
-from tests.localcluster.waiting import wait_until
 
 TEAM = ("-n", "team")
 BUCKET = "modelyard"

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.apiserver import ApiServer
+from dev.localcluster.children import Child, free_port
+from dev.localcluster.debian import PROMETHEUS, ensure_packages
+from dev.localcluster.waiting import answers, wait_until
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import OperatorProcess, operator_process
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.children import Child, free_port
-from tests.localcluster.debian import PROMETHEUS, ensure_packages
-from tests.localcluster.waiting import answers, wait_until
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "charts" / "modelyard" / "files"

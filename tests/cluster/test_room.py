@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.apiserver import ApiServer
 from modelyard.api.compatible import RULES, UNION, breaks
 from modelyard.api.crd import custom_resource_definitions
 from modelyard.engine.apply import covers
 from modelyard.names import API_VERSION
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import SMALLEST, smallest
-from tests.localcluster.apiserver import ApiServer
 
 Schema = dict[str, Any]
 ROOM = sorted(Path(__file__).with_name("room").glob("*.yaml"))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.waiting import wait_until
 from tests.cluster.installed import ACCOUNT, Installed, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import REMOVE, changed, smallest
 from tests.limit_cases import ALLOWED, FOREIGN, GOLD, LIMITS, NOT_OFFERED, OWN, REFUSED, Case
-from tests.localcluster.waiting import wait_until
 
 INLINE: dict[str, Any] = {"task": "text-classification", "source": {"s3": {"uri": "s3://data/r"}}}
 

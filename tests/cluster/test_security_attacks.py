@@ -12,6 +12,9 @@ import pytest
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
+from dev.localcluster.children import free_port
+from dev.localcluster.minio import MinioServer
+from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.storage.store import Store
 from tests.cluster import attacks_on_the_api, attacks_on_the_run, weight
@@ -20,9 +23,6 @@ from tests.cluster.installed import chart_installed
 from tests.cluster.life import BUCKET, Life, fill_base, prepare, succeed
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.children import free_port
-from tests.localcluster.minio import MinioServer
-from tests.localcluster.waiting import wait_until
 
 LISTED_IN_ORDER = (attacks_on_the_api, attacks_on_the_run)
 PAGE = Path(__file__).parents[2] / "docs/security.md"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.apiserver import ApiServer
+from dev.localcluster.tools import binary
 from tests.cluster.kubectl import Kubectl
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.tools import binary
 from tests.podtemplates import BREAKS, CHART, ROOT, Pod, all_pods, broken
 from tests.unit.test_pod_security import NAMES
 

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from dev.localcluster.children import free_port
+from dev.localcluster.minio import MinioServer
+from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.api.dataset import DatasetSpec
 from modelyard.engine.kube import RESOURCES, Kube
@@ -27,9 +30,6 @@ from tests.cluster.installed import ACCOUNT, Installed, chart_installed
 from tests.cluster.life import Life, fill_base, prepare, succeed
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.children import free_port
-from tests.localcluster.minio import MinioServer
-from tests.localcluster.waiting import wait_until
 
 NAMESPACE = "team-a"
 BUCKET = "modelyard"

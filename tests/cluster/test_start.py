@@ -1,11 +1,11 @@
 import time
 from pathlib import Path
 
+from dev.localcluster.apiserver import ApiServer
+from dev.localcluster.waiting import wait_until
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.apiserver import ApiServer
-from tests.localcluster.waiting import wait_until
 
 CRDS = Path(__file__).parents[2] / "crds"
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.engine.heap import EVERY
 from modelyard.engine.kube import Kube
 from tests.cluster.attacks import A, Site
 from tests.cluster.operator_process import operator_process
-from tests.localcluster.waiting import wait_until
 
 RETAINED_MB, PEAK_MB = 20.0, 64.0
 """Above the same start without a flood; docs/security.md says what was measured."""

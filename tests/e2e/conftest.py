@@ -21,13 +21,13 @@ from itertools import groupby
 
 import pytest
 
+from dev.localcluster.images import image
 from examples.demo import install
 from examples.demo.cluster import Cluster, embedded_cluster, image_references, running_embedded_cluster
 from tests.e2e.aside import alone_on
 from tests.e2e.tinybase import base_files
 from tests.e2e.whole import missing
 from tests.e2e.yard import API, STUB_PROFILE, Yard, tiny_rows
-from tests.localcluster.images import image
 
 BROKEN = pytest.StashKey[dict[str, list[str]]]()
 """Failed test -> what of the cluster did not work right after it."""

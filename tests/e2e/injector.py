@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from dev.localcluster.controlplane import authority
+from dev.localcluster.pki import Subject
 from tests.e2e.yard import Yard
-from tests.localcluster.controlplane import authority
-from tests.localcluster.pki import Subject
 
 INJECT = {"mesh.example.com/inject": "true"}
 """Label of the pods that get a sidecar."""

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.images import image
 from examples.demo import install
 from examples.demo.cluster import Cluster, image_references
 from tests.docs import ROOT, WALK, blocks
 from tests.e2e.conftest import ENDPOINT
 from tests.e2e.tinybase import base_files
 from tests.e2e.yard import Yard
-from tests.localcluster.images import image
 from tests.trainer.words import json_lines, rows
 
 NAMESPACE = "team-a"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dev.localcluster.images import image
+from dev.localcluster.layered import add_layer
+from dev.localcluster.layout import REGISTRY
 from examples.demo.cluster import Cluster
 from tests.e2e.yard import BASE, Manifest, Yard, dataset
-from tests.localcluster.images import image
-from tests.localcluster.layered import add_layer
-from tests.localcluster.layout import REGISTRY
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-your-own-trainer"
 EPOCHS = 60

@@ -26,7 +26,7 @@ from tests.e2e.yard import deployment as a_deployment
 from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
-STAND_IN = f"{sys.executable} -m tests.localcluster kserve-standin"
+STAND_IN = f"{sys.executable} -m dev.localcluster kserve-standin"
 COMMAND = shlex.split(os.environ.get("MODELYARD_TEST_KSERVE", STAND_IN))
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
 IN_ORDER = True

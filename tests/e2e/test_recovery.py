@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster import cluster as parts
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
@@ -19,7 +20,6 @@ from tests.e2e.runs import step_of
 from tests.e2e.tampering import flipped_byte, never_serves
 from tests.e2e.whole import wait_until_whole
 from tests.e2e.yard import Manifest, Yard, dataset, deployment
-from tests.localcluster import cluster as parts
 from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 

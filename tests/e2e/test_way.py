@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.pki import Authority, Subject
 from examples.demo import install
 from examples.demo.cluster import Cluster, image_references
 from modelyard.api.store import StoreConnection
 from modelyard.storage.store import Store
 from tests.e2e.conftest import ENDPOINT
 from tests.e2e.yard import Manifest, Yard, dataset, deployment, tiny_rows
-from tests.localcluster.pki import Authority, Subject
 from tests.served import number_in
 
 FRONT = Path(__file__).with_name("front.py")

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
+from dev.localcluster import cluster as parts
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.shell import CommandError
-from tests.localcluster import cluster as parts
 
 API = "modelyard.dev/v1alpha1"
 PROBE = "whole"

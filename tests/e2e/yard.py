@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dev.localcluster.images import image
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from modelyard.api import layout
 from tests.e2e.seen import seen
-from tests.localcluster.images import image
 from tests.stubtrainer.behaviour import Behaviour
 from tests.trainer.words import json_lines, rows
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster.children import Child, free_port
+from dev.localcluster.minio import MinioServer
+from dev.localcluster.waiting import answers, wait_until
 from modelyard.storage.publish import describe, publish
 from modelyard.storage.store import Store
-from tests.localcluster.children import Child, free_port
-from tests.localcluster.minio import MinioServer
-from tests.localcluster.waiting import answers, wait_until
 
 if importlib.util.find_spec("kserve") is None:
     collect_ignore_glob = ["test_*.py"]

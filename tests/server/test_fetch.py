@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from dev.localcluster.children import free_port
+from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.api.run import TERMINATION_LIMIT, ExitCode, Manifest, Outcome, digest_of
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
 from modelyard_server.command import main
 from modelyard_server.fetch import Version, parse
-from tests.localcluster.children import free_port
-from tests.localcluster.minio import MinioServer
 from tests.server.conftest import PREFIX
 from tests.server.version import INFO
 from tests.storage.way import Proxy, tls_front

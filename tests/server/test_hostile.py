@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api.run import FileEntry, Manifest, digest_of
 from modelyard.storage.errors import Corrupt, StoreError
 from modelyard.storage.publish import describe
 from modelyard.storage.store import Store
 from modelyard_server.fetch import fetch
 from modelyard_server.load import load
-from tests.localcluster.minio import MinioServer
 from tests.server.conftest import PREFIX, complete
 from tests.server.onnxfile import FLOAT, INT64, classifier, message, model, node, number_field, value
 from tests.server.version import INFO, WORDS

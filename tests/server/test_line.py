@@ -16,13 +16,13 @@ import grpc
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from dev.localcluster.waiting import wait_until
 from modelyard_server.classifier import Classifier, Left
 from modelyard_server.line import BusyError, Line
 from modelyard_server.load import load
 from modelyard_server.predict import Asked, ServedModel
 from modelyard_server.protocol import Question
 from modelyard_server.routes import unless_left
-from tests.localcluster.waiting import wait_until
 from tests.server.conftest import Answer, Server, complete
 from tests.server.test_grpc import grpc_stub, grpc_tensor
 from tests.server.version import write_version

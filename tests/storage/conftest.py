@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.storage.store import Store
-from tests.localcluster.minio import MinioServer
 
 
 def connect(minio: MinioServer, *, patience: float = 0.0, secret_key: str | None = None) -> Store:

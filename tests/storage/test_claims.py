@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.storage.claims import claim_number, claimant, claimed_numbers, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.store import Entry, Store
-from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 
 

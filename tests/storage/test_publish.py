@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.api.run import Manifest, digest_of
 from modelyard.engine.facts.store import StoreFacts
@@ -19,7 +20,6 @@ from modelyard.storage.errors import Corrupt, StoreError
 from modelyard.storage.fetch import check_listing, fetch_verified, read_manifest
 from modelyard.storage.publish import describe, publish
 from modelyard.storage.store import Store
-from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 
 PREFIX = "ns/team/models/reviews/runs/run-1/version/"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import urllib3
 
+from dev.localcluster.children import free_port
+from dev.localcluster.minio import MinioServer
 from modelyard.storage.errors import AlreadyExists, Corrupt, Denied, Missing, StoreError, Unavailable
 from modelyard.storage.store import Store
-from tests.localcluster.children import free_port
-from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 from minio.credentials import StaticProvider
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api.access import Access, Place
 from modelyard.api.layout import file_key
 from modelyard.api.store import StoreConnection
@@ -20,7 +21,6 @@ from modelyard.storage.fetch import check_listing, fetch_verified
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
 from modelyard.storage.sts import NoSts, Sts
-from tests.localcluster.minio import MinioServer
 
 OWN, ROWS, OTHER = "ns/a/models/m/runs/1/", "ns/a/datasets/d/1/", "ns/b/models/m/runs/1/"
 

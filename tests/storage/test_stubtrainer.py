@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, ModelInfo, Outcome, TrainConfig
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Store
 from tests.hyperparameters import completed
-from tests.localcluster.minio import MinioServer
 from tests.stubtrainer.behaviour import Behaviour
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import fetch_verified, read_manifest
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
 from modelyard.storage.sweep import sweep
-from tests.localcluster.minio import MinioServer
 from tests.storage.conftest import connect
 
 RUN = "ns/team/models/m/runs/r1/"

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from minio.credentials import StaticProvider
 
+from dev.localcluster.children import free_port
+from dev.localcluster.minio import MinioServer
 from modelyard.api.access import Access, Place
 from modelyard.api.layout import file_key
 from modelyard.api.store import StoreConnection
@@ -20,8 +22,6 @@ from modelyard.storage.fetch import fetch_verified
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
 from modelyard.storage.sts import Sts
-from tests.localcluster.children import free_port
-from tests.localcluster.minio import MinioServer
 from tests.storage.way import Proxy, running, tls_front
 
 NAMES = ("IP:127.0.0.1", "DNS:localhost", "DNS:store.localhost")

@@ -14,7 +14,7 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from urllib.parse import urlsplit
 
-from tests.localcluster.pki import Authority, Subject
+from dev.localcluster.pki import Authority, Subject
 
 
 class _Server(ThreadingTCPServer):

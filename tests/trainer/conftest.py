@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.localcluster.minio import MinioServer
 from modelyard.storage.store import Store
-from tests.localcluster.minio import MinioServer
 from tests.trainer.tinybase import write_base
 from tests.trainer.yard import BUCKET, Yard
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of, listing_digest
 from modelyard.storage.store import Store
@@ -19,7 +20,6 @@ from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
 from modelyard_trainer.stopping import Stop
 from tests.hyperparameters import completed
-from tests.localcluster.minio import MinioServer
 from tests.trainer.words import json_lines, rows
 
 BUCKET = "yard"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.supply import audit, bom, licenses
+from dev.supply import audit, bom, licenses
 
 
 def test_every_locked_package_has_an_allowed_licence() -> None:
@@ -17,7 +17,7 @@ def test_every_locked_package_has_an_allowed_licence() -> None:
 @pytest.mark.parametrize(
     ("name", "license_", "told"),
     [
-        ("a", None, "a 1 has no row in tests/supply/licenses.csv: run make licenses"),
+        ("a", None, "a 1 has no row in dev/supply/licenses.csv: run make licenses"),
         ("a", "?", "? is not allowed"),
         ("a", "AGPL-3.0-only", "AGPL-3.0-only is not allowed"),
         ("a", "MIT OR GPL-3.0-only", "GPL-3.0-only is not allowed"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.localcluster.tools import binary
+from dev.localcluster.tools import binary
 
 CHART = Path(__file__).parents[3] / "charts" / "modelyard"
 BASIC = ("store.endpoint=http://store:9000", "store.existingSecret=key")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.localcluster.pki import Authority
 from modelyard.api.dataset import S3Source
 from modelyard.api.store import LONGEST_BUNDLE, StoreConnection
 from modelyard.settings import REQUIRED, Settings
-from tests.localcluster.pki import Authority
 from tests.unit.chart.conftest import BASIC, CHART, Render, helm, template
 from tests.unit.chart.test_chart import one
 

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dev.localcluster.children import free_port
 from modelyard.engine.health import DEAF, STALE, Health
-from tests.localcluster.children import free_port
 
 
 async def ask(path: str, *, beat: float = 0.0, lag: float = 0.0, ready: bool = True) -> tuple[int, str]:

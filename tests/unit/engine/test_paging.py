@@ -12,11 +12,11 @@ from aiohttp import ClientResponseError, web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from dev.localcluster.children import free_port
 from modelyard.engine.kube import Kube, WentBackError
 from modelyard.engine.paging import HEAVY, Pages, TooHeavyError
 from modelyard.engine.session import Session
 from modelyard.engine.slim import BARE_KINDS
-from tests.localcluster.children import free_port
 
 HEAVY_ONE = 200_000
 

@@ -1,0 +1,1 @@
+"""What people who work on Modelyard use: a local cluster, benchmarks, licences and bill of materials."""
