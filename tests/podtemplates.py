@@ -34,8 +34,8 @@ def all_pods() -> dict[str, Pod]:
     return {
         "run": _job_of(Yard()),
         "run with GPUs": _job_of(Yard(a_finetunejob(resources={"gpu": 1, "cpu": 4, "memory": "8Gi"}))),
-        "preparation": _job_of(Lab(dataset.ROOM, a_dataset(), a_profile())),
-        "preparation with a key of its own": _job_of(Lab(dataset.ROOM, _with_secret(), a_profile())),
+        "preparation": _job_of(Lab(dataset.RECONCILER, a_dataset(), a_profile())),
+        "preparation with a key of its own": _job_of(Lab(dataset.RECONCILER, _with_secret(), a_profile())),
         "run with all that a profile adds": _job_of(Yard(a_finetunejob(), a_profile(pod=FULL_POD), _rows())),
         "run whose user the cluster chooses": _job_of(Yard(a_finetunejob(), a_profile(pod=NO_USER), _rows())),
         "server": _server(PodBlock()),

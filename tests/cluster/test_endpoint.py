@@ -19,9 +19,9 @@ from modelyard.api.recipes import Asked, resolved
 from modelyard.api.store import StoreConnection
 from modelyard.engine.cache import Cache
 from modelyard.engine.endpoint.authority import ensure_authority
-from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Callers
 from modelyard.engine.endpoint.credentials import Credentials
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import Kube
 from modelyard.storage.credentials import EndpointProvider
@@ -110,7 +110,7 @@ class Running:
 
     kube: Kube
     cache: Cache
-    board: Board
+    progress: ProgressStore
     port: int
     ca: Path
 
@@ -145,16 +145,16 @@ def minio() -> Iterator[MinioServer]:
 @pytest.fixture
 async def running(site: Site, minio: MinioServer, tmp_path: Path) -> AsyncIterator[Running]:
     kube = await Kube.connect(str(site.operator))
-    cache, board = Cache(), Board(lambda key: None)
+    cache, progress = Cache(), ProgressStore(lambda key: None)
     credentials = Credentials(
         cache, Sts(StoreConnection(endpoint=minio.url), minio.access_key, minio.secret_key), BUCKET
     )
-    endpoint = Endpoint(Callers(kube, cache), board, credentials)
+    endpoint = Endpoint(Callers(kube, cache), progress, credentials)
     authority = await ensure_authority(kube, "ops")
     port = await endpoint.start(0, authority, HOST)
     ca = tmp_path / "ca.crt"
     ca.write_text(authority.certificate)
-    running = Running(kube, cache, board, port, ca)
+    running = Running(kube, cache, progress, port, ca)
     await running.look()
     yield running
     await endpoint.stop()
@@ -170,8 +170,8 @@ async def test_the_authority_outlives_the_operator(site: Site, running: Running)
 async def test_a_pod_of_the_run_may_post(site: Site, running: Running) -> None:
     assert await running.post(site.token("team-a")) == (200, "")
     await asyncio.sleep(0.01)
-    assert await running.board.progress({"namespace": "team-a", "job": JOB})
-    assert await running.board.progress({"namespace": "team-b", "job": JOB}) is None
+    assert await running.progress.read({"namespace": "team-a", "job": JOB})
+    assert await running.progress.read({"namespace": "team-b", "job": JOB}) is None
 
 
 async def refused(
@@ -179,7 +179,7 @@ async def refused(
 ) -> None:
     got, message = await running.post(token, namespace, job=job)
     assert (got, told in message) == (status, True), (got, message)
-    assert await running.board.progress({"namespace": namespace, "job": JOB}) is None
+    assert await running.progress.read({"namespace": namespace, "job": JOB}) is None
 
 
 async def test_tokens_of_other_tenants(site: Site, running: Running) -> None:
@@ -216,7 +216,7 @@ async def test_a_deleted_pod_and_its_namesake(site: Site, running: Running) -> N
     site.admin.ok("-n", "team-a", "delete", "pod", "brief", "--force", "--grace-period=0")
     site.make_pod("team-a", "brief")
     await running.look()
-    running.board._entries.clear()
+    running.progress._entries.clear()
     await refused(running, old, 403, "uid of this token")
     assert (await running.post(site.token("team-a", "brief")))[0] == 200
 
@@ -241,7 +241,7 @@ async def test_bodies_that_are_not_taken(site: Site, running: Running) -> None:
     for name, (body, status, told) in BODIES.items():
         got, message = await running.post(token, body=body)
         assert (got, told in message) == (status, True), (name, got, message)
-    assert await running.board.progress({"namespace": "team-a", "job": JOB}) is None
+    assert await running.progress.read({"namespace": "team-a", "job": JOB}) is None
 
 
 async def pin(running: Running, namespace: str, state: str = "Running") -> None:

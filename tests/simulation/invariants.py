@@ -53,7 +53,7 @@ class Invariants:
 
     def _sends(self, operator: Operator, key: Key) -> None:
         holder, since = self._api.leader
-        if operator.fence is not None and operator.name != holder and clock.seconds() - since > OVERLAP:
+        if operator.guard is not None and operator.name != holder and clock.seconds() - since > OVERLAP:
             led = clock.seconds() - since
             self._story.breaks(f"{operator.name} writes {key}, but {holder or 'nobody'} has led for {led:.0f} s")
 

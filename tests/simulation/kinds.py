@@ -25,7 +25,7 @@ class Kind:
     bad_servers: float = 0.3
     longest: float = 10.0
     """Seconds that a pod works at most."""
-    fenced: bool = False
+    with_lease: bool = False
     kserve: bool = False
     mean_trouble: float = 25.0
     """Seconds between two troubles."""
@@ -51,7 +51,7 @@ SHORT = (
     Kind("crash", "all", {"crash": 0.05, "unanswered": 0.02}, ("restart",)),
     Kind(
         "lease", "all", {"late_write": 0.02, "late_fact": 0.1}, ("two_operators", "cut_off", "restart", "clock_jump"),
-        fenced=True,
+        with_lease=True,
     ),
     Kind("two", "all", {"late_event": 0.05}, ("two_operators",)),
     Kind("store", "all", {"store_flaky": 0.25, "late_fact": 0.08}, ("store_outage",)),
@@ -106,5 +106,5 @@ def _long(seed: int) -> Kind:
     serving = theme == "serving"
     return Kind(
         "long", theme, faults, ALL_TROUBLES, most, more=0.6, bad_pods=0.2 if serving else 1.0, bad_servers=1.0,
-        longest=8.0 if serving else 60.0, fenced=turn % 2 == 0, mean_trouble=60.0,
+        longest=8.0 if serving else 60.0, with_lease=turn % 2 == 0, mean_trouble=60.0,
     )  # fmt: skip

@@ -66,7 +66,7 @@ class Life:
     def start_operator(self) -> None:
         """Another process of the operator."""
         self._count += 1
-        operator = Operator(f"operator-{self._count}", self.outside, fenced=self.kind.fenced)
+        operator = Operator(f"operator-{self._count}", self.outside, with_lease=self.kind.with_lease)
         operator.client.on_crash = lambda: self._crash(operator)
         self.invariants.follow(operator)
         self.operators.append(operator)
@@ -123,7 +123,7 @@ class Life:
     def _post(self, caller: Caller, status: TrainerStatus) -> None:
         """To the operators that are up; a post that finds none is lost."""
         for operator in self.operators:
-            operator.questions.post(operator.board, caller, status)
+            operator.questions.post(operator.progress, caller, status)
 
     async def _user_at_work(self) -> None:
         self.user.begin(self.kind.more)
@@ -146,7 +146,7 @@ class Life:
             self.stop_operator(self.operators[-1])
         self._replace_ended()
         self.operators[0].alone, self.operators[0].client.cut_off = True, False
-        self.user.mend()
+        self.user.repair()
         self.user.leave()
 
     async def _settle(self) -> None:

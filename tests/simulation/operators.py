@@ -15,19 +15,19 @@ from kubernetes.aio.leaderelection import leaderelection
 from modelyard.decision import Offer, Platform
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
-from modelyard.engine.endpoint.board import Board
+from modelyard.engine.context import Context, steady
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
 from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
-from modelyard.engine.lease import Fence
+from modelyard.engine.lease import LeaseGuard
 from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
-from modelyard.engine.resync import SOON, mend, resync
-from modelyard.engine.world import World, steady
-from modelyard.lifecycle import ROOMS
+from modelyard.engine.resync import SOON, repair, resync
+from modelyard.lifecycle import RECONCILERS
 from tests.simulation import clock
 from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
@@ -43,14 +43,14 @@ PLATFORM = Platform(trainer_image="trainer:1", server_image="server:1", store_en
 RESYNC_EVERY, NEVER = 120.0, 1e9
 LEASE_SECONDS = 20
 SPINNING = 200
-"""So many passes of one object within a minute are a fault."""
+"""So many reconciles of one object within a minute are a fault."""
 
 
 NO_OFFER = Offer(lambda platform: (), lambda servers: set())
 
 
 class Leads:
-    """The fence of one who is alone."""
+    """The leader guard of one who is alone."""
 
     held = True
 
@@ -84,29 +84,31 @@ class Outside:
 class Operator:
     """One process; a killed one never speaks again."""
 
-    def __init__(self, name: str, world: Outside, *, fenced: bool) -> None:
+    def __init__(self, name: str, world: Outside, *, with_lease: bool) -> None:
         self.name, self._outside = name, world
         faults, chances = world.faults, world.chances
         self._resync_every = RESYNC_EVERY if world.misses_events else NEVER
         self.alone = True
         """False while another operator works against this one."""
-        self.on_pass: Callable[[Key], None] = lambda _: None
+        self.on_reconcile: Callable[[Key], None] = lambda _: None
         """Told of every reconcile before it begins."""
-        self._passes: Counter[tuple[Key, int]] = Counter()
+        self._reconciles: Counter[tuple[Key, int]] = Counter()
         self.reads = WrongReads(world.store, chances, world.story)
         self.questions = Questions(name, self.reads, faults, chances, world.story)
         self.client = Client(world.api, name, faults, chances, world.story)
-        self.fence = Fence(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if fenced else None
-        self.board = Board(lambda key: self.engine.queue.add(key), clock.seconds)
+        self.guard = (
+            LeaseGuard(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if with_lease else None
+        )
+        self.progress = ProgressStore(lambda key: self.engine.queue.add(key), clock.seconds)
         kube = cast(Kube, self.client)
         cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube), "capacity": capacity(kube)}
-        cluster |= {"address": world.servers.address, "progress": self.board.progress}
+        cluster |= {"address": world.servers.address, "progress": self.progress.read}
         functions = self.questions.facts(world.servers.prediction, **cluster)
         facts = Facts(functions, clock.seconds)
-        seen = World(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
-        self.engine = Engine(ROOMS, seen, fence=self.fence)
-        self.kserve = KServe(self.engine, kube, NO_OFFER, self.fence or Leads(), WatchedAnyway)
-        self.engine.queue = WorkQueue(self._pass, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
+        seen = Context(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
+        self.engine = Engine(RECONCILERS, seen, guard=self.guard)
+        self.kserve = KServe(self.engine, kube, NO_OFFER, self.guard or Leads(), WatchedAnyway)
+        self.engine.queue = WorkQueue(self._reconcile, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
         self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
         self._task = asyncio.create_task(self._run())
         world.story.tell("%s starts", name)
@@ -130,8 +132,8 @@ class Operator:
     async def _run(self) -> None:
         """As main does: work, and lead; who loses the Lease ends."""
         tasks = [asyncio.create_task(self._work())]
-        if self.fence is not None:
-            tasks.append(asyncio.create_task(self.fence.run()))
+        if self.guard is not None:
+            tasks.append(asyncio.create_task(self.guard.run()))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self._outside.story.tell("%s ends", self.name)
         for task in tasks:
@@ -141,8 +143,8 @@ class Operator:
 
     async def _work(self) -> None:
         await self._first_listing()
-        if self.fence is not None:
-            await self.fence.wait()
+        if self.guard is not None:
+            await self.guard.wait()
             await self._first_listing()
         await self.kserve.first_look()
         beside = [asyncio.create_task(self._resync_forever())]
@@ -169,33 +171,33 @@ class Operator:
     async def _resync_forever(self) -> None:
         await asyncio.sleep(SOON if self._outside.misses_events else NEVER)
         with contextlib.suppress(KubeError):
-            await mend(self.engine, cast(Kube, self.client))
+            await repair(self.engine, cast(Kube, self.client))
         while True:
             await asyncio.sleep(self._resync_every)
             with contextlib.suppress(KubeError):
                 await self.resync()
 
-    async def _pass(self, key: Key) -> float | None:
-        """One pass; what the queue would only log breaks the life, and so does spinning."""
+    async def _reconcile(self, key: Key) -> float | None:
+        """One reconcile; what the queue would only log breaks the life, and so does spinning."""
         minute = int(clock.seconds() / 60.0)
-        self._passes[key, minute] += self.alone  # two who see another world do undo each other's work
-        if self._passes[key, minute] > SPINNING:
-            self._outside.story.breaks(f"{SPINNING} passes of {key} within a minute")
-        self.on_pass(key)
+        self._reconciles[key, minute] += self.alone  # two who see another world do undo each other's work
+        if self._reconciles[key, minute] > SPINNING:
+            self._outside.story.breaks(f"{SPINNING} reconciles of {key} within a minute")
+        self.on_reconcile(key)
         try:
-            return await self.engine.run_pass(key)
+            return await self.engine.reconcile(key)
         except (KubeError, RefusedError):
             raise
         except Exception:
-            self._outside.story.breaks(f"a pass of {key} raised: {traceback.format_exc()}")
+            self._outside.story.breaks(f"a reconcile of {key} raised: {traceback.format_exc()}")
             raise
 
 
 def leftovers(operator: Operator, api: FakeApi) -> list[str]:
     """Where a settled operator's memory and the cluster differ."""
     found = []
-    cache: Any = operator.engine.world.cache
-    for kind in operator.engine.rooms:
+    cache: Any = operator.engine.context.cache
+    for kind in operator.engine.reconcilers:
         known = {key: cache.get(*key)["metadata"]["resourceVersion"] for key in cache.keys(kind)}
         there = {
             (kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]

@@ -1,4 +1,4 @@
-"""What must stand at the end of a life, told from what the world knows and not from the rooms."""
+"""What must stand at the end of a life, told from what the world knows and not from the reconcilers."""
 
 from __future__ import annotations
 

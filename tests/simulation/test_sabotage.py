@@ -123,7 +123,7 @@ def attempts_are_not_runs_of_their_own(patch: Patch) -> None:
 
 
 def pods_of_old_jobs_do_not_count(patch: Patch) -> None:
-    patch.setattr(jobs, "strays", lambda *args: ())
+    patch.setattr(jobs, "orphaned_pods", lambda *args: ())
 
 
 def jobs_bear_a_new_name_each_time(patch: Patch) -> None:
@@ -145,18 +145,18 @@ def published_job(run: Any) -> str:
 
 
 def statuses_are_written_blindly(patch: Patch) -> None:
-    async def blind(obj: Any, status: Any, world: Any) -> tuple[Any, bool]:
+    async def blind(obj: Any, status: Any, context: Any) -> tuple[Any, bool]:
         change = apply.merge_patch(obj.get("status", {}), status) if status is not None else {}
         if not change:
             return obj, False
-        written = await world.kube.patch(*cache.key_of(obj), {"status": change}, "status")
-        world.learn(written)
+        written = await context.kube.patch(*cache.key_of(obj), {"status": change}, "status")
+        context.learn(written)
         return written, True
 
     patch.setattr(apply, "_write_status", blind)
 
 
-def conditions_bear_the_time_of_each_pass(patch: Patch) -> None:
+def conditions_bear_the_time_of_each_reconcile(patch: Patch) -> None:
     def restless(new: Any, old: Any, generation: int, now: Any) -> Any:
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         return {**new, "lastTransitionTime": stamp, "observedGeneration": generation}
@@ -177,10 +177,10 @@ def reconciling_stays_as_false(patch: Patch) -> None:
 def users_specs_are_written(patch: Patch) -> None:
     real = apply._write_status
 
-    async def helpful(obj: Any, status: Any, world: Any) -> Any:
+    async def helpful(obj: Any, status: Any, context: Any) -> Any:
         if obj["kind"] == "FineTuneJob" and obj["spec"].get("attempt", 1) > 1:
-            await world.kube.patch(*cache.key_of(obj), {"spec": {"attempt": 1}})
-        return await real(obj, status, world)
+            await context.kube.patch(*cache.key_of(obj), {"spec": {"attempt": 1}})
+        return await real(obj, status, context)
 
     patch.setattr(apply, "_write_status", helpful)
 
@@ -225,8 +225,8 @@ async def resync_lists_nothing(*_: Any) -> int:
 def the_lease_is_ignored(patch: Patch) -> None:
     async def at_once(self: Any) -> None: ...
 
-    patch.setattr(lease.Fence, "wait", at_once)
-    patch.setattr(lease.Fence, "held", property(lambda self: True))
+    patch.setattr(lease.LeaseGuard, "wait", at_once)
+    patch.setattr(lease.LeaseGuard, "held", property(lambda self: True))
 
 
 def the_highest_version_is_never_left(patch: Patch) -> None:
@@ -251,7 +251,7 @@ BUGS: list[Callable[[Patch], None]] = [
     versions_in_use_are_deleted, artifacts_stay_behind, claims_are_not_looked_at,
     an_ended_run_begins_anew, attempts_are_not_runs_of_their_own,
     pods_of_old_jobs_do_not_count, jobs_bear_a_new_name_each_time, live_jobs_are_pruned, failed_jobs_go_on,
-    statuses_are_written_blindly, conditions_bear_the_time_of_each_pass, reconciling_stays_as_false,
+    statuses_are_written_blindly, conditions_bear_the_time_of_each_reconcile, reconciling_stays_as_false,
     users_specs_are_written, strangers_are_taken_over, older_news_replace_newer, what_ended_comes_back,
     askers_are_not_woken, wishes_during_a_pass_are_lost, failed_passes_are_not_tried_again, a_stale_cache_is_kept,
     the_lease_is_ignored, the_highest_version_is_never_left, kserves_return_is_not_noticed,

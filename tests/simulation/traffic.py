@@ -35,7 +35,7 @@ class Traffic:
     def follow(self, operator: Operator) -> None:
         """Remember what it sees whenever it begins a reconcile of a ModelDeployment."""
         self._operators[operator.name] = operator
-        operator.on_pass = lambda key: self._look(operator, key)
+        operator.on_reconcile = lambda key: self._look(operator, key)
 
     def audit(self, write: Write) -> None:
         """Every write of an operator."""
@@ -53,7 +53,7 @@ class Traffic:
 
     def _answering(self, operator: Operator, key: Key) -> set[int]:
         """Versions of which this operator sees an available pod."""
-        known = operator.engine.world.cache.all("Deployment")
+        known = operator.engine.context.cache.all("Deployment")
         return {
             int(labels[names.LABEL_VERSION])
             for obj in known

@@ -74,7 +74,7 @@ class Troubles:
     async def cut_off(self) -> None:
         """An operator can do all but renew its Lease; another one waits."""
         life = self._life
-        if not life.kind.fenced or not life.operators:
+        if not life.kind.with_lease or not life.operators:
             return
         old = life.operators[0]
         old.client.cut_off = True

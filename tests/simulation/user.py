@@ -83,7 +83,7 @@ class User:
     def begin(self, more: float) -> None:
         """What every life starts with: a Dataset, a job and a server; `more` of each by chance."""
         if self.rng.random() < 0.6 or not self._chances.comes_true("user/0/late-base"):
-            self.mend()
+            self.repair()
         else:
             self.rng.choice((self.apply_profile, self.upload_base))()
         self.new_dataset()
@@ -101,7 +101,7 @@ class User:
         if self._chances.comes_true(f"user/{self._turn}/{name}"):
             getattr(self, name)()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """All that everything needs is there."""
         self.apply_profile()
         self.upload_base()

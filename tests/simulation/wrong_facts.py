@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from modelyard.api.progress import TrainerStatus
-from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Caller
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.facts import FactFunction
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Missing, Unavailable
@@ -107,7 +107,7 @@ class Questions:
         late = {name: self._late(name, function) for name, function in others.items()}
         return {**found, "prediction": self._of_server(prediction), **late}
 
-    def post(self, board: Board, caller: Caller, status: TrainerStatus) -> None:
+    def post(self, progress: ProgressStore, caller: Caller, status: TrainerStatus) -> None:
         """What a pod posts: lost, told twice, of another run's pod, or absurd."""
         way = self._way("progress", WRONG_POSTS)
         if way == "another":
@@ -115,9 +115,9 @@ class Questions:
         if way == "shapeless":
             status = self._rng.choice(ABSURD)
         if way != "missing":
-            board.post(caller, status)
+            progress.post(caller, status)
         if way == "stale":
-            asyncio.get_running_loop().call_later(self._rng.uniform(1.0, 20.0), board.post, caller, status)
+            asyncio.get_running_loop().call_later(self._rng.uniform(1.0, 20.0), progress.post, caller, status)
 
     def _of_store(self, name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
         async def ask(args: Mapping[str, str]) -> Any:

@@ -62,12 +62,12 @@ def _add_generate(commands: _Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from modelyard.engine.main import run
-    from modelyard.lifecycle import OFFER, ROOMS
+    from modelyard.lifecycle import OFFER, RECONCILERS
     from modelyard.settings import Settings
 
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
-    return run(ROOMS, OFFER, Settings.from_environment())
+    return run(RECONCILERS, OFFER, Settings.from_environment())
 
 
 def _release(options: argparse.Namespace) -> int:

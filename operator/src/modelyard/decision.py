@@ -1,11 +1,11 @@
-"""The vocabulary of the functional core: what a room may ask, what it sees, and what it answers.
+"""The vocabulary of the functional core: what a reconciler may ask, what it sees, and what it answers.
 
-A room is a kind's behaviour as two pure functions:
+A reconciler is a kind's behaviour as two pure functions:
 
     needs(obj, observed)        -> Refs, Selects and Facts that must also be known; asked again until it adds nothing
     decide(obj, observed, now)  -> Decision(children, status, events, wake_after, finalizers)
 
-Nothing here or in a room does I/O, reads a clock or knows the framework.
+Nothing here or in a reconciler does I/O, reads a clock or knows the framework.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything a room may look at: its children, what it asked for, and why a child was refused last time."""
+    """Everything a reconciler may look at: its children, what it asked for, and why a child was refused last time."""
 
     children: tuple[Manifest, ...] = ()
     pods: tuple[Manifest, ...] = ()
@@ -83,7 +83,7 @@ class Observed:
     lists: Mapping[Select, tuple[Manifest, ...]] = field(default_factory=dict)
     facts: Mapping[Fact, Answer] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(kind, name) of a child -> the API server's message when it was refused in the last pass."""
+    """(kind, name) of a child -> the API server's message when it was refused in the last reconcile."""
     platform: Platform = field(default_factory=lambda: Platform())
 
     def child(self, kind: str, name: str) -> Manifest | None:
@@ -141,7 +141,7 @@ Policy = Literal["apply", "create", "keep"]
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A wanted child: `apply` it each pass, `create` it once (never patched), or `keep` it if it is still there.
+    """A wanted child: `apply` it each time, `create` it once (never patched), or `keep` it if it is still there.
 
     A child that exists and is not listed is deleted. `suspend` is the only field of a Job that is ever patched.
     """
@@ -180,7 +180,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Room:
+class Reconciler:
     """One kind and its behaviour; `permissions` are the RBAC rules that its children need."""
 
     kind: str
@@ -189,7 +189,7 @@ class Room:
     needs: Callable[[Manifest, Observed], Iterable[Need]]
     decide: Callable[[Manifest, Observed, datetime], Decision]
     children: tuple[str, ...] = ()
-    """Kinds of the children that this room makes."""
+    """Kinds of the children that this reconciler makes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""THE map: the rooms in the order of a model's life. The only place that joins engine and resources."""
+"""THE map: the reconcilers in the order of a model's life. The only place that joins engine and resources."""
 
 from __future__ import annotations
 
-from modelyard.decision import Offer, Room
+from modelyard.decision import Offer, Reconciler
 from modelyard.resources import (
     dataset,
     finetunejob,
@@ -12,13 +12,13 @@ from modelyard.resources import (
     trainingprofile,
 )
 
-ROOMS: tuple[Room, ...] = (
-    trainingprofile.ROOM,  # what the platform team offers to runs
-    servingprofile.ROOM,  # and adds to servers
-    dataset.ROOM,  # what to learn from
-    finetunejob.ROOM,  # one way to make a model
-    modelversion.ROOM,  # the immutable result
-    modeldeployment.ROOM,  # what serves it
+RECONCILERS: tuple[Reconciler, ...] = (
+    trainingprofile.RECONCILER,  # what the platform team offers to runs
+    servingprofile.RECONCILER,  # and adds to servers
+    dataset.RECONCILER,  # what to learn from
+    finetunejob.RECONCILER,  # one way to make a model
+    modelversion.RECONCILER,  # the immutable result
+    modeldeployment.RECONCILER,  # what serves it
 )
 
 OFFER = Offer(modeldeployment.offered, modeldeployment.used)

@@ -103,7 +103,7 @@ STORE_UNAVAILABLE: Final = "StoreUnavailable"
 STORE_DENIED: Final = "StoreAccessDenied"
 STORE_MISCONFIGURED: Final = "StoreMisconfigured"
 STORE_FOR_PEOPLE: Final = (STORE_DENIED, STORE_MISCONFIGURED)
-"""Waiting does not mend these."""
+"""Waiting does not fix these."""
 NO_STS: Final = "StoreWithoutSts"  # it gives no short-lived keys
 CORRUPT: Final = "ArtifactsCorrupt"  # digest, size or list differ from the manifest
 NOT_CLAIMED: Final = "NumberNotClaimed"

@@ -1,4 +1,4 @@
-"""Permissions of the operator, derived from the kinds of the API and the children that the rooms declare."""
+"""Permissions of the operator, derived from the kinds of the API and the children that the reconcilers declare."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ CHILDREN: dict[str, ChildAccess] = {
     "InferenceService": ChildAccess("serving.kserve.io", "inferenceservices", READ + WRITE),
     "Job": ChildAccess("batch", "jobs", READ + WRITE),
     "Dataset": ChildAccess(GROUP, "datasets", WRITE),
-    "ModelVersion": ChildAccess(GROUP, "modelversions", ("create",)),  # the result: no pass ever deletes one
+    "ModelVersion": ChildAccess(GROUP, "modelversions", ("create",)),  # the result: no reconcile ever deletes one
 }
 
 
 def cluster_rules(children: Iterable[str] | None = None) -> list[Rule]:
-    """Rules of the ClusterRole; `children` are kinds, by default those that the rooms declare."""
+    """Rules of the ClusterRole; `children` are kinds, by default those that the reconcilers declare."""
     kinds = sorted(set(declared_children() if children is None else children))
     plurals = tuple(kind.plural for kind in KINDS)
     return [
@@ -86,10 +86,10 @@ def namespace_rules() -> list[Rule]:
 
 
 def declared_children() -> set[str]:
-    """Kinds of the children that all rooms declare."""
-    from modelyard.lifecycle import ROOMS
+    """Kinds of the children that all reconcilers declare."""
+    from modelyard.lifecycle import RECONCILERS
 
-    return {kind for room in ROOMS for kind in room.children}
+    return {kind for reconciler in RECONCILERS for kind in reconciler.children}
 
 
 def _child_rules(kinds: Iterable[str]) -> list[Rule]:

@@ -48,8 +48,8 @@ class Text(NamedTuple):
     is_doc: bool = False
 
     @property
-    def room(self) -> str:
-        """The kind, lower-case, whose room the text stands in; empty elsewhere."""
+    def reconciler(self) -> str:
+        """The kind, lower-case, whose reconciler the text stands in; empty elsewhere."""
         found = re.search(r"/resources/(\w+)/", self.place)
         return found[1] if found else ""
 
@@ -77,9 +77,9 @@ def has(kind: str, path: str) -> bool:
 
 
 def kinds_of(text: Text) -> list[str]:
-    """Kinds that may be meant: the room's own and those that the text names, elsewhere any."""
+    """Kinds that may be meant: the reconciler's own and those that the text names, elsewhere any."""
     named = [kind for kind in crds() if kind in text.text.lower()]
-    return [text.room, *named] if text.room in crds() and " " in text.text else list(crds())
+    return [text.reconciler, *named] if text.reconciler in crds() and " " in text.text else list(crds())
 
 
 @cache

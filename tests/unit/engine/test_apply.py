@@ -6,7 +6,7 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Child, Manifest
-from modelyard.engine.apply import covers, dress, merge_patch
+from modelyard.engine.apply import covers, merge_patch, set_owner_and_labels
 
 OWNER: Manifest = {
     "apiVersion": names.API_VERSION,
@@ -72,8 +72,10 @@ def test_what_the_server_added_is_no_difference(live: Any, wanted: Any, covered:
 
 
 def test_a_child_is_dressed_with_namespace_owner_and_marks() -> None:
-    dressed = dress(OWNER, Child({"kind": "ConfigMap", "metadata": {"name": "c", "labels": {"own": "label"}}}))
-    meta = dressed["metadata"]
+    marked = set_owner_and_labels(
+        OWNER, Child({"kind": "ConfigMap", "metadata": {"name": "c", "labels": {"own": "label"}}})
+    )
+    meta = marked["metadata"]
     assert meta["namespace"] == "team"
     assert meta["ownerReferences"][0]["uid"] == "u1" and meta["ownerReferences"][0]["controller"] is True
     assert meta["labels"]["own"] == "label" and meta["labels"][names.LABEL_KIND] == "finetunejob"
@@ -82,14 +84,16 @@ def test_a_child_is_dressed_with_namespace_owner_and_marks() -> None:
 
 
 def test_a_child_that_outlives_its_owner_has_no_reference_to_it() -> None:
-    dressed = dress(OWNER, Child({"kind": "ModelVersion", "metadata": {"name": "m-1"}}, "create", owned=False))
-    assert "ownerReferences" not in dressed["metadata"]
+    marked = set_owner_and_labels(
+        OWNER, Child({"kind": "ModelVersion", "metadata": {"name": "m-1"}}, "create", owned=False)
+    )
+    assert "ownerReferences" not in marked["metadata"]
 
 
 def test_pods_of_a_template_are_marked_too_and_the_room_s_manifest_stays_as_it_was() -> None:
     manifest: Manifest = {"kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": {"x": 1}}}}
-    dressed = dress(OWNER, Child(manifest, "create"))
-    template = dressed["spec"]["template"]
+    marked = set_owner_and_labels(OWNER, Child(manifest, "create"))
+    template = marked["spec"]["template"]
     assert template["metadata"]["labels"][names.MANAGED_BY] == names.MANAGED_BY_VALUE
     assert template["metadata"]["annotations"][names.ANNOTATION_OWNER] == "reviews"
     assert manifest == {"kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": {"x": 1}}}}
@@ -97,5 +101,5 @@ def test_pods_of_a_template_are_marked_too_and_the_room_s_manifest_stays_as_it_w
 
 def test_long_names_of_owners_fit_into_a_label() -> None:
     owner = {**OWNER, "metadata": {**OWNER["metadata"], "name": "n" * 253}}
-    labels = dress(owner, Child({"kind": "Job", "metadata": {"name": "j"}}))["metadata"]["labels"]
+    labels = set_owner_and_labels(owner, Child({"kind": "Job", "metadata": {"name": "j"}}))["metadata"]["labels"]
     assert all(len(value) <= 63 for value in labels.values())

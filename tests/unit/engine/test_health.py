@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dev.localcluster.children import free_port
-from modelyard.engine.health import DEAF, STALE, Health
+from modelyard.engine.health import STALE, Health
 
 
 async def ask(path: str, *, beat: float = 0.0, lag: float = 0.0, ready: bool = True) -> tuple[int, str]:
@@ -28,8 +28,8 @@ async def ask(path: str, *, beat: float = 0.0, lag: float = 0.0, ready: bool = T
     [
         (5.0, 0.0, 200, "ok"),
         (STALE + 2, 0.0, 500, "work queue has stood still"),
-        (5.0, DEAF - 2, 200, "ok"),
-        (5.0, DEAF + 2, 500, "a watch has shown nothing for"),
+        (5.0, STALE - 2, 200, "ok"),
+        (5.0, STALE + 2, 500, "a watch has shown nothing for"),
     ],
 )
 async def test_liveness(beat: float, lag: float, code: int, told: str) -> None:

@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 
 from modelyard import names
-from modelyard.decision import Manifest, Offer, Platform, Room
+from modelyard.decision import Manifest, Offer, Platform, Reconciler
+from modelyard.engine.context import Context
 from modelyard.engine.facts import Facts
 from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
-from modelyard.engine.world import World
-from modelyard.resources.modeldeployment import ROOM, offered, used
+from modelyard.resources.modeldeployment import RECONCILER, offered, used
 
 PLATFORM = Platform(server_image="server:1", namespace="modelyard")
 DEPLOYMENT: Manifest = {
@@ -74,7 +74,7 @@ class FakeWatch:
 
 
 @dataclass
-class FakeFence:
+class FakeGuard:
     held: bool = True
 
 
@@ -82,21 +82,21 @@ class Stage:
     """The real engine and KServe's follower on a fake API server."""
 
     def __init__(self, platform: Platform = PLATFORM, kube: FakeKube | None = None) -> None:
-        self.kube, self.fence, self.watches = kube or FakeKube(), FakeFence(), list[str]()
-        room = Room(ROOM.kind, ROOM.plural, True, ROOM.needs, ROOM.decide)
-        self.engine = Engine([room], World(cast(Any, self.kube), Facts({}), platform))
+        self.kube, self.guard, self.watches = kube or FakeKube(), FakeGuard(), list[str]()
+        reconciler = Reconciler(RECONCILER.kind, RECONCILER.plural, True, RECONCILER.needs, RECONCILER.decide)
+        self.engine = Engine([reconciler], Context(cast(Any, self.kube), Facts({}), platform))
         self.engine.on_event("ADDED", copy.deepcopy(DEPLOYMENT))
         self.kserve = KServe(
             self.engine,
             cast(Kube, self.kube),
             Offer(offered, used),
-            self.fence,
+            self.guard,
             lambda: FakeWatch(self.watches),
         )
 
     @property
     def served(self) -> bool:
-        return self.engine.world.platform.kserve
+        return self.engine.context.platform.kserve
 
 
 def isvc(runtime: str) -> Manifest:
@@ -129,12 +129,12 @@ async def test_it_appears_goes_and_comes_back() -> None:
     await stage.kserve.look()
     assert stage.served and stage.watches == ["start"]
     assert stage.kube.writes == ["apply ClusterServingRuntime", "apply ClusterStorageContainer"]
-    assert stage.engine.world.cache.get("InferenceService", "shop", "reviews-v7") is not None
+    assert stage.engine.context.cache.get("InferenceService", "shop", "reviews-v7") is not None
     assert stage.engine.queue.depth == 1
     stage.kube.served = False
     await stage.kserve.look()
     assert not stage.served and stage.watches == ["start", "stop"]
-    assert stage.engine.world.cache.get("InferenceService", "shop", "reviews-v7") is None
+    assert stage.engine.context.cache.get("InferenceService", "shop", "reviews-v7") is None
     stage.kube.served = True
     await stage.kserve.look()
     assert stage.watches == ["start", "stop", "start"]
@@ -179,7 +179,7 @@ async def test_objects_of_others_are_left_alone() -> None:
 
 async def test_without_the_lease_nothing_is_written_but_all_is_known() -> None:
     stage = Stage(kube=FakeKube(served=True))
-    stage.fence.held = False
+    stage.guard.held = False
     await stage.kserve.look()
     assert stage.served and not stage.kube.writes
 

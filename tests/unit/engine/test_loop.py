@@ -10,14 +10,14 @@ from typing import cast
 import pytest
 
 from modelyard import names
-from modelyard.decision import Child, Decision, Fact, Manifest, Observed, Ref, Room
+from modelyard.decision import Child, Decision, Fact, Manifest, Observed, Reconciler, Ref
 from modelyard.engine.apply import RefusedError
+from modelyard.engine.context import Context
 from modelyard.engine.facts import Facts
 from modelyard.engine.kube import Kube, KubeError
 from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
-from modelyard.engine.resync import mend, resync
-from modelyard.engine.world import World
+from modelyard.engine.resync import repair, resync
 from tests.simulation import clock, wishes
 from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
@@ -39,9 +39,11 @@ def lived(script: Callable[[FakeApi, Engine], Awaitable[None]]) -> None:
     async def play() -> None:
         api = FakeApi()
         client = Client(api, "operator", Faults(), Chances(1), Story())
-        world = World(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
-        room = Room("TrainingProfile", "trainingprofiles", False, lambda obj, observed: (), decide, ("Job",))
-        engine = Engine([room], world)
+        context = Context(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
+        reconciler = Reconciler(
+            "TrainingProfile", "trainingprofiles", False, lambda obj, observed: (), decide, ("Job",)
+        )
+        engine = Engine([reconciler], context)
         engine.on_event("ADDED", api.apply(wishes.profile(), "user"))
         await script(api, engine)
 
@@ -51,9 +53,9 @@ def lived(script: Callable[[FakeApi, Engine], Awaitable[None]]) -> None:
 def test_after_a_conflict_the_object_is_read_again_though_its_event_is_lost() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
-        pause = await engine.run_pass(KEY)
+        pause = await engine.reconcile(KEY)
         assert pause is not None and pause < 1.0
-        assert await engine.run_pass(KEY) is None
+        assert await engine.reconcile(KEY) is None
         written = api.look(*KEY)
         assert written is not None and written["status"]["observedGeneration"] == 2
 
@@ -62,7 +64,7 @@ def test_after_a_conflict_the_object_is_read_again_though_its_event_is_lost() ->
 
 def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_decision() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
-        real = engine.world.kube.create
+        real = engine.context.kube.create
 
         async def silent(manifest: Manifest) -> Manifest:
             await real(manifest)
@@ -71,14 +73,14 @@ def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_decisi
         async def twice(manifest: Manifest) -> Manifest:
             raise AssertionError("it was not read that the child is there")
 
-        engine.world.kube.create = silent  # type: ignore[method-assign]
+        engine.context.kube.create = silent  # type: ignore[method-assign]
         with pytest.raises(KubeError):
-            await engine.run_pass(KEY)
-        assert engine.world.cache.get("Job", "", "job") is None
-        engine.world.kube.create = twice  # type: ignore[method-assign]
-        await engine.run_pass(KEY)
-        assert engine.world.cache.get("Job", "", "job") is not None
-        assert engine.world.unanswered == {}
+            await engine.reconcile(KEY)
+        assert engine.context.cache.get("Job", "", "job") is None
+        engine.context.kube.create = twice  # type: ignore[method-assign]
+        await engine.reconcile(KEY)
+        assert engine.context.cache.get("Job", "", "job") is not None
+        assert engine.context.unanswered == {}
 
     lived(script)
 
@@ -86,23 +88,23 @@ def test_what_became_of_a_write_without_an_answer_is_read_before_the_next_decisi
 def test_an_object_that_is_gone_is_forgotten_though_its_event_is_lost() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         api.delete(*KEY, "", "user")
-        await engine.run_pass(KEY)
-        assert engine.world.cache.get(*KEY) is None
-        assert await engine.run_pass(KEY) is None
+        await engine.reconcile(KEY)
+        assert engine.context.cache.get(*KEY) is None
+        assert await engine.reconcile(KEY) is None
 
     lived(script)
 
 
 def test_a_child_that_is_gone_is_made_again_though_its_event_is_lost() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
-        await engine.run_pass(KEY)
+        await engine.reconcile(KEY)
         api.patch("Job", "", "job", {"spec": {"suspend": False}}, "", "user")
         job = api.get("Job", "", "job")
         assert job is not None
         engine.on_event("MODIFIED", job)
         api.delete("Job", "", "job", "", "user")
-        assert await engine.run_pass(KEY) == pytest.approx(1.0)
-        await engine.run_pass(KEY)
+        assert await engine.reconcile(KEY) == pytest.approx(1.0)
+        await engine.reconcile(KEY)
         made = api.look("Job", "", "job")
         assert made is not None and made["spec"]["suspend"] is True
 
@@ -112,10 +114,10 @@ def test_a_child_that_is_gone_is_made_again_though_its_event_is_lost() -> None:
 def test_what_a_resync_finds_gone_is_forgotten_and_its_askers_are_woken() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         asker = ("TrainingProfile", "", "asker")
-        engine.world.index.remember(asker, [Ref(KEY[0], KEY[2])])
+        engine.context.index.remember(asker, [Ref(KEY[0], KEY[2])])
         api.delete(*KEY, "", "user")
-        await resync(engine, cast(Kube, engine.world.kube))
-        assert engine.world.cache.get(*KEY) is None
+        await resync(engine, cast(Kube, engine.context.kube))
+        assert engine.context.cache.get(*KEY) is None
         assert engine.queue.depth == 2
 
     lived(script)
@@ -124,14 +126,14 @@ def test_what_a_resync_finds_gone_is_forgotten_and_its_askers_are_woken() -> Non
 def test_mending_wakes_whom_news_concern_and_nobody_else() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         asker = ("TrainingProfile", "", "asker")
-        engine.queue = WorkQueue(engine.run_pass)
-        assert await mend(engine, cast(Kube, engine.world.kube)) == 0
+        engine.queue = WorkQueue(engine.reconcile)
+        assert await repair(engine, cast(Kube, engine.context.kube)) == 0
         assert engine.queue.depth == 0
-        engine.world.index.remember(asker, [Ref(KEY[0], KEY[2])])
+        engine.context.index.remember(asker, [Ref(KEY[0], KEY[2])])
         api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
-        assert await mend(engine, cast(Kube, engine.world.kube)) == 1
+        assert await repair(engine, cast(Kube, engine.context.kube)) == 1
         assert engine.queue._queued == {KEY, asker}
-        known = engine.world.cache.get(*KEY)
+        known = engine.context.cache.get(*KEY)
         assert known is not None and known["spec"]["retries"] == 5
 
     lived(script)
@@ -139,13 +141,13 @@ def test_mending_wakes_whom_news_concern_and_nobody_else() -> None:
 
 def test_the_echo_of_what_is_known_wakes_nobody() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
-        await engine.run_pass(KEY)
-        known = engine.world.cache.get(*KEY)
+        await engine.reconcile(KEY)
+        known = engine.context.cache.get(*KEY)
         assert known is not None
         before = engine.queue.depth
         engine.queue.forget(KEY)
         woken: list[Manifest] = []
-        engine.world.on_news = woken.append
+        engine.context.on_news = woken.append
         engine.on_event("MODIFIED", known)
         assert woken == [] and engine.queue.depth == before
         api.patch(*KEY, {"spec": {"retries": 5}}, "", "user")
@@ -159,10 +161,10 @@ def test_a_written_answer_wakes_those_who_asked_for_the_object_before_any_event(
     asker = ("TrainingProfile", "", "asker")
 
     async def script(api: FakeApi, engine: Engine) -> None:
-        engine.world.index.remember(asker, [Ref("TrainingProfile", names.DEFAULT_PROFILE)])
+        engine.context.index.remember(asker, [Ref("TrainingProfile", names.DEFAULT_PROFILE)])
         woken: list[tuple[str, str, str]] = []
         engine.queue.add = woken.append  # type: ignore[method-assign, assignment]
-        await engine.run_pass(KEY)
+        await engine.reconcile(KEY)
         assert asker in woken
 
     lived(script)
@@ -179,10 +181,10 @@ def test_what_changes_while_facts_are_asked_wakes_the_asker() -> None:
             engine.on_event("ADDED", api.apply(wishes.profile() | {"metadata": {"name": "late"}}, "user"))
             return True
 
-        engine.world.facts = Facts({"slow": slow}, clock.seconds)
-        room = engine.rooms["TrainingProfile"]
-        engine.rooms["TrainingProfile"] = replace(room, needs=lambda obj, observed: (ref, Fact("slow")))
-        await engine.run_pass(KEY)
+        engine.context.facts = Facts({"slow": slow}, clock.seconds)
+        reconciler = engine.reconcilers["TrainingProfile"]
+        engine.reconcilers["TrainingProfile"] = replace(reconciler, needs=lambda obj, observed: (ref, Fact("slow")))
+        await engine.reconcile(KEY)
         assert KEY in woken
 
     lived(script)
@@ -194,15 +196,15 @@ def test_a_webhook_that_does_not_answer_is_told_to_the_room() -> None:
     async def script(api: FakeApi, engine: Engine) -> None:
         api.silent_webhooks.add("Service")
         made: Manifest = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {}}
-        room = engine.rooms["TrainingProfile"]
+        reconciler = engine.reconcilers["TrainingProfile"]
 
         def decide_one(obj: Manifest, observed: Observed, now: datetime) -> Decision:
-            return replace(room.decide(obj, observed, now), children=(Child(made),))
+            return replace(reconciler.decide(obj, observed, now), children=(Child(made),))
 
-        engine.rooms["TrainingProfile"] = replace(room, decide=decide_one)
+        engine.reconcilers["TrainingProfile"] = replace(reconciler, decide=decide_one)
         with pytest.raises(RefusedError):
-            await engine.run_pass(KEY)
-        assert "failed calling webhook" in engine.world.refused[KEY]["Service", "x"]
+            await engine.reconcile(KEY)
+        assert "failed calling webhook" in engine.context.refused[KEY]["Service", "x"]
 
     lived(script)
 
@@ -219,8 +221,8 @@ def test_a_job_is_not_made_without_its_config_map() -> None:
         )
 
     async def script(api: FakeApi, engine: Engine) -> None:
-        engine.rooms["TrainingProfile"] = replace(engine.rooms["TrainingProfile"], decide=decide_both)
-        create = engine.world.kube.create
+        engine.reconcilers["TrainingProfile"] = replace(engine.reconcilers["TrainingProfile"], decide=decide_both)
+        create = engine.context.kube.create
 
         async def too_long(manifest: Manifest) -> Manifest:
             if manifest["kind"] == "ConfigMap":
@@ -228,11 +230,11 @@ def test_a_job_is_not_made_without_its_config_map() -> None:
             return await create(manifest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine.world.kube, "create", too_long)
+            patch.setattr(engine.context.kube, "create", too_long)
             with pytest.raises(RefusedError):
-                await engine.run_pass(KEY)
+                await engine.reconcile(KEY)
             assert api.look("Job", "", "job") is None
-        await engine.run_pass(KEY)
+        await engine.reconcile(KEY)
         assert api.look("ConfigMap", "", "job") is not None
         assert api.look("Job", "", "job") is not None
 

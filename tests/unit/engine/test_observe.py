@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from modelyard.decision import Decision, Manifest, Need, Observed, Ref, Room
+from modelyard.decision import Decision, Manifest, Need, Observed, Reconciler, Ref
+from modelyard.engine.context import Context
 from modelyard.engine.facts import Facts
 from modelyard.engine.observe import ROUNDS, EndlessNeedsError, observe
-from modelyard.engine.world import World
 from tests.simulation import clock, wishes
 from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
@@ -20,19 +20,21 @@ from tests.simulation.story import Story
 KEY = ("TrainingProfile", "", "default")
 
 
-def asks(times: int) -> Room:
+def asks(times: int) -> Reconciler:
     """A controller that asks for one thing more after each answer, so many times."""
 
     def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         return [Ref("ConfigMap", f"c{number}", "a") for number in range(min(times, len(observed.objects) + 1))]
 
-    return Room("TrainingProfile", "trainingprofiles", False, needs, lambda *_: Decision({}), ())
+    return Reconciler("TrainingProfile", "trainingprofiles", False, needs, lambda *_: Decision({}), ())
 
 
-async def observed(room: Room) -> set[Need]:
+async def observed(reconciler: Reconciler) -> set[Need]:
     client = Client(FakeApi(), "operator", Faults(), Chances(1), Story())
-    world = World(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
-    return (await observe(room, KEY, {**wishes.profile(), "metadata": {"name": "default", "uid": "u"}}, world))[1]
+    context = Context(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
+    return (await observe(reconciler, KEY, {**wishes.profile(), "metadata": {"name": "default", "uid": "u"}}, context))[
+        1
+    ]
 
 
 async def test_as_many_rounds_as_there_are() -> None:

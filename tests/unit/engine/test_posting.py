@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from modelyard.decision import Answer, Decision, Event, Fact, Manifest, Platform, Room
+from modelyard.decision import Answer, Decision, Event, Fact, Manifest, Platform, Reconciler
 from modelyard.engine import loop
+from modelyard.engine.context import Context
 from modelyard.engine.loop import Engine
-from modelyard.engine.world import World
 from tests.simulation import clock
 
 
@@ -50,15 +50,15 @@ def decide(*_: Any) -> Decision:
 
 
 def story(api: SlowEvents) -> Engine:
-    room = Room("FineTuneJob", "finetunejobs", namespaced=True, needs=lambda *_: (), decide=decide)
-    return Engine([room], World(kube=api, facts=NoFacts(), platform=Platform()))
+    reconciler = Reconciler("FineTuneJob", "finetunejobs", namespaced=True, needs=lambda *_: (), decide=decide)
+    return Engine([reconciler], Context(kube=api, facts=NoFacts(), platform=Platform()))
 
 
 async def passes(engine: Engine, number: int) -> None:
     for i in range(number):
         meta = {"name": f"job-{i}", "namespace": "team", "uid": f"job-{i}", "resourceVersion": "1"}
-        engine.world.cache.put({"apiVersion": "modelyard.dev/v1alpha1", "kind": "FineTuneJob", "metadata": meta})
-        await engine.run_pass(("FineTuneJob", "team", f"job-{i}"))
+        engine.context.cache.put({"apiVersion": "modelyard.dev/v1alpha1", "kind": "FineTuneJob", "metadata": meta})
+        await engine.reconcile(("FineTuneJob", "team", f"job-{i}"))
 
 
 async def test_a_burst_posts_few_events_at_once_and_all_in_the_end() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from modelyard.decision import Child
-from modelyard.engine.apply import dress
-from modelyard.resources.dataset import ROOM as DATASETS
+from modelyard.engine.apply import set_owner_and_labels
+from modelyard.resources.dataset import RECONCILER as DATASETS
 from tests.builders import Built, a_dataset, a_finetunejob, a_profile
 from tests.unit.resources.finetunejob.yard import Yard
 from tests.unit.resources.lab import Lab
@@ -62,7 +62,7 @@ def test_nothing_of_the_users_marks_is_on_a_child(make: Any) -> None:
     owner, children = make()
     assert children
     for child in children:
-        for key, value in _marks(dress(owner, child)):
+        for key, value in _marks(set_owner_and_labels(owner, child)):
             assert (key, value) not in {*LABELS.items(), *ANNOTATIONS.items()}
             assert not key.startswith("argocd.argoproj.io/") and key != "app.kubernetes.io/instance"
 

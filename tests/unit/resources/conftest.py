@@ -1,4 +1,4 @@
-"""Every decision that a test of the rooms makes keeps the rules of conditions."""
+"""Every decision that a test of the reconcilers makes keeps the rules of conditions."""
 
 from __future__ import annotations
 

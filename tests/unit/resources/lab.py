@@ -8,7 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Need, Observed, Platform, Ref, Room, Select
+from modelyard.decision import (
+    Answer,
+    Child,
+    Decision,
+    Fact,
+    Manifest,
+    Need,
+    Observed,
+    Platform,
+    Reconciler,
+    Ref,
+    Select,
+)
 from modelyard.engine.cache import matches
 from tests.builders import ENDPOINT, Built, Job, Pod, a_pod_of
 
@@ -26,8 +38,8 @@ ROUNDS = 4
 class Lab:
     """Holds the object, its children, pods, other objects and what facts answer."""
 
-    def __init__(self, room: Room, obj: Built, *others: Built) -> None:
-        self.room, self.obj, self.now = room, obj, START
+    def __init__(self, reconciler: Reconciler, obj: Built, *others: Built) -> None:
+        self.reconciler, self.obj, self.now = reconciler, obj, START
         self.others = {self._key(other): other for other in others}
         self.children: dict[tuple[str, str], Manifest] = {}
         self.pods: list[Pod] = []
@@ -79,7 +91,7 @@ class Lab:
         """Passes: observe, decide, apply."""
         for _ in range(passes):
             observed = self.observe()
-            self.last = self.room.decide(self.obj, observed, self.now)
+            self.last = self.reconciler.decide(self.obj, observed, self.now)
             self._apply(self.last)
             self.now += timedelta(seconds=1)
         return self.last
@@ -103,7 +115,7 @@ class Lab:
         )
         known: set[Need] = set()
         for _ in range(ROUNDS):
-            new = set(self.room.needs(self.obj, observed)) - known
+            new = set(self.reconciler.needs(self.obj, observed)) - known
             known |= new
             observed = self._answer(observed, new)
         return observed

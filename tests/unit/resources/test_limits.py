@@ -101,14 +101,14 @@ def test_rows_of_another_namespace_in_a_forged_status() -> None:
 @pytest.mark.parametrize("more", [{}, {"endpoint": "http://store:9000"}, {"secret": "mine"}], ids=str)
 def test_a_source_of_another_namespace(more: dict[str, str]) -> None:
     source = {"s3": {"uri": "s3://modelyard/ns/team-b/datasets/x/", **more}}
-    yard = Lab(dataset.ROOM, a_dataset(source=source), a_profile())
+    yard = Lab(dataset.RECONCILER, a_dataset(source=source), a_profile())
     yard.settle()
     assert (yard.reason, yard.named("Job")) == (names.NOT_ALLOWED, [])
 
 
 def test_a_store_and_a_key_of_ones_own() -> None:
     source = {"s3": {"uri": "s3://modelyard/ns/team-b/x/", "endpoint": "http://mine:9000", "secret": "mine"}}
-    yard = Lab(dataset.ROOM, a_dataset(source=source), a_profile())
+    yard = Lab(dataset.RECONCILER, a_dataset(source=source), a_profile())
     yard.settle()
     assert yard.named("Job")
 

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard import names
 from modelyard.engine.apply import merge_patch, status_schema
-from modelyard.resources.dataset import ROOM as DATASET
+from modelyard.resources.dataset import RECONCILER as DATASET
 from modelyard.resources.parse import UnknownStatusError
 from tests.builders import Built, a_dataset, a_profile, published_rows
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard import names
 from modelyard.resources import sidecars
-from modelyard.resources.dataset import ROOM
+from modelyard.resources.dataset import RECONCILER
 from modelyard.resources.pods import diagnose, has_started, is_live, is_running
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_pod, a_profile, published_rows
 from tests.unit.resources.finetunejob.yard import Yard, training
@@ -154,7 +154,7 @@ def test_what_is_taken_away_beside_a_sidecar_costs_no_try() -> None:
 
 
 def a_preparation() -> Lab:
-    yard = Lab(ROOM, a_dataset(), a_profile())
+    yard = Lab(RECONCILER, a_dataset(), a_profile())
     yard.settle()
     yard.pod(lambda pod: pod.running().beside())
     yard.settle()

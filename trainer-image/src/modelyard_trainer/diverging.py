@@ -1,4 +1,4 @@
-"""When a run is worse than guessing in its first half: its rate is too high, and more steps would not mend it."""
+"""When a run is worse than guessing in its first half: its rate is too high, and more steps would not fix it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The shell: watches, queue, observe, apply. The five files of each pass: handlers, queue, loop, observe, apply."""
+"""The shell: watches, queue, observe, apply. The five files of a reconcile: handlers, queue, loop, observe, apply."""

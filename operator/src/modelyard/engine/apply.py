@@ -12,11 +12,11 @@ from typing import Any
 from modelyard import names
 from modelyard.api.crd import structural_schema
 from modelyard.api.kinds import KINDS
-from modelyard.decision import Child, Decision, Manifest, Observed, Room
+from modelyard.decision import Child, Decision, Manifest, Observed, Reconciler
 from modelyard.engine.cache import Key, key_of
+from modelyard.engine.context import Context
 from modelyard.engine.kube import RESOURCES, KubeError
 from modelyard.engine.slim import slim_meta
-from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
 Schema = Mapping[str, Any]
@@ -30,25 +30,27 @@ REFUSALS = (
 
 
 class RefusedError(Exception):
-    """The API server refused a child; the room is told in the next pass."""
+    """The API server refused a child; the reconciler is told in the next reconcile."""
 
 
-async def carry_out(room: Room, obj: Manifest, observed: Observed, decision: Decision, world: World) -> bool:
+async def carry_out(
+    reconciler: Reconciler, obj: Manifest, observed: Observed, decision: Decision, context: Context
+) -> bool:
     """Write what the decision says and nothing else; True if the status was written. Raises to be tried again."""
     key = key_of(obj)
-    obj, written = await _write_status(obj, decision.status, world)
+    obj, written = await _write_status(obj, decision.status, context)
     if decision.finalizers is not None:
-        await _write_finalizers(obj, decision.finalizers, world)
-    await _prune(room, observed, decision, world)
-    refused = await _ensure_all(obj, decision.children, world)
+        await _write_finalizers(obj, decision.finalizers, context)
+    await _prune(reconciler, observed, decision, context)
+    refused = await _ensure_all(obj, decision.children, context)
     if refused:
-        world.refused[key] = refused
+        context.refused[key] = refused
         raise RefusedError("; ".join(refused.values()))
-    world.refused.pop(key, None)
+    context.refused.pop(key, None)
     return written
 
 
-async def _write_status(obj: Manifest, status: Manifest | None, world: World) -> tuple[Manifest, bool]:
+async def _write_status(obj: Manifest, status: Manifest | None, context: Context) -> tuple[Manifest, bool]:
     if status is None:
         return obj, False
     change = merge_patch(obj.get("status", {}), status, status_schema(obj["kind"]))
@@ -57,12 +59,12 @@ async def _write_status(obj: Manifest, status: Manifest | None, world: World) ->
     meta = obj["metadata"]
     body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": change}
     kind, namespace, name = key_of(obj)
-    written = await world.kube.patch(kind, namespace, name, body, "status")
-    world.learn(written)
+    written = await context.kube.patch(kind, namespace, name, body, "status")
+    context.learn(written)
     return written, True
 
 
-async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], world: World) -> None:
+async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], context: Context) -> None:
     meta = obj["metadata"]
     now = list(meta.get("finalizers", ()))
     others = [name for name in now if not name.startswith(f"{names.GROUP}/")]
@@ -70,36 +72,36 @@ async def _write_finalizers(obj: Manifest, wanted: tuple[str, ...], world: World
         return
     body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": [*others, *wanted]}}
     kind, namespace, name = key_of(obj)
-    world.learn(await world.kube.patch(kind, namespace, name, body))
+    context.learn(await context.kube.patch(kind, namespace, name, body))
 
 
-async def _prune(room: Room, observed: Observed, decision: Decision, world: World) -> None:
+async def _prune(reconciler: Reconciler, observed: Observed, decision: Decision, context: Context) -> None:
     wanted = {child.key for child in decision.children}
     for child in observed.children:
         key, meta = key_of(child), child["metadata"]
-        if key[0] not in room.children or (key[0], key[2]) in wanted or "deletionTimestamp" in meta:
+        if key[0] not in reconciler.children or (key[0], key[2]) in wanted or "deletionTimestamp" in meta:
             continue
-        if await world.kube.delete(*key, meta["uid"]):
-            world.cache.end(child)
+        if await context.kube.delete(*key, meta["uid"]):
+            context.cache.end(child)
 
 
-async def _ensure_all(obj: Manifest, children: tuple[Child, ...], world: World) -> dict[tuple[str, str], str]:
+async def _ensure_all(obj: Manifest, children: tuple[Child, ...], context: Context) -> dict[tuple[str, str], str]:
     """Ensure all children side by side, new Jobs after what they read; the messages of those that were refused.
 
     A Job whose ConfigMap was refused is not made: its pod would wait for it without a word.
     """
-    todo = [child for child in children if not _stands(obj, child, world)]
-    last = [child for child in todo if child.key[0] == "Job" and world.cache.get(*_key(obj, child)) is None]
-    refused = await _ensure_each(obj, [child for child in todo if child not in last], world)
-    return refused or await _ensure_each(obj, last, world)
+    todo = [child for child in children if not _stands(obj, child, context)]
+    last = [child for child in todo if child.key[0] == "Job" and context.cache.get(*_key(obj, child)) is None]
+    refused = await _ensure_each(obj, [child for child in todo if child not in last], context)
+    return refused or await _ensure_each(obj, last, context)
 
 
-async def _ensure_each(obj: Manifest, todo: Sequence[Child], world: World) -> dict[tuple[str, str], str]:
-    results = await asyncio.gather(*(_ensure(obj, child, world) for child in todo), return_exceptions=True)
+async def _ensure_each(obj: Manifest, todo: Sequence[Child], context: Context) -> dict[tuple[str, str], str]:
+    results = await asyncio.gather(*(_ensure(obj, child, context) for child in todo), return_exceptions=True)
     refused: dict[tuple[str, str], str] = {}
     silent = {_key(obj, c) for c, r in zip(todo, results, strict=True) if isinstance(r, KubeError) and r.status == 0}
     if silent:
-        world.unanswered.setdefault(key_of(obj), set()).update(silent)
+        context.unanswered.setdefault(key_of(obj), set()).update(silent)
     for child, result in zip(todo, results, strict=True):
         if isinstance(result, KubeError) and _is_refusal(result):
             refused[child.key] = result.message
@@ -109,16 +111,16 @@ async def _ensure_each(obj: Manifest, todo: Sequence[Child], world: World) -> di
 
 
 def _is_refusal(fault: KubeError) -> bool:
-    """True when the room has to be told: refused, or a webhook that is asked first does not answer."""
+    """True when the reconciler has to be told: refused, or a webhook that is asked first does not answer."""
     return (fault.status in REFUSALS and fault.reason != "Conflict") or names.WEBHOOK_SILENT in fault.message
 
 
-def _stands(owner: Manifest, child: Child, world: World) -> bool:
-    """True when the child is as it should be: in most passes there is nothing to send."""
-    live = world.cache.get(*_key(owner, child))
+def _stands(owner: Manifest, child: Child, context: Context) -> bool:
+    """True when the child is as it should be: in most reconciles there is nothing to send."""
+    live = context.cache.get(*_key(owner, child))
     if live is None:
         return child.policy == "keep"
-    as_wanted = child.policy != "apply" or _is_as(live, dress(owner, child))
+    as_wanted = child.policy != "apply" or _is_as(live, set_owner_and_labels(owner, child))
     return as_wanted and (child.suspend is None or not _differs_in_suspend(live, child.suspend))
 
 
@@ -127,41 +129,41 @@ def _key(owner: Manifest, child: Child) -> Key:
     return kind, owner["metadata"].get("namespace", "") if RESOURCES[kind].namespaced else "", name
 
 
-async def _ensure(owner: Manifest, child: Child, world: World) -> None:
-    wanted = dress(owner, child)
-    live = world.cache.get(*key_of(wanted))
+async def _ensure(owner: Manifest, child: Child, context: Context) -> None:
+    wanted = set_owner_and_labels(owner, child)
+    live = context.cache.get(*key_of(wanted))
     if live is None and child.policy != "keep":
-        live = await _make(wanted, child, world)
+        live = await _make(wanted, child, context)
     elif live is not None and child.policy == "apply" and not _is_as(live, wanted):
         _refuse_foreign(live, wanted, child)
-        live = await world.kube.apply(wanted)
-        world.learn(live)
+        live = await context.kube.apply(wanted)
+        context.learn(live)
     if live is not None and child.suspend is not None:
-        await _set_suspend(live, child.suspend, world)
+        await _set_suspend(live, child.suspend, context)
 
 
-async def _make(wanted: Manifest, child: Child, world: World) -> Manifest:
+async def _make(wanted: Manifest, child: Child, context: Context) -> Manifest:
     if child.policy == "apply":
         # The cache holds only what carries our label: an object of somebody else's must not be taken over.
-        if (there := await world.kube.get(*key_of(wanted))) is not None:
+        if (there := await context.kube.get(*key_of(wanted))) is not None:
             _refuse_foreign(there, wanted, child)
-        made = await world.kube.apply(wanted)
+        made = await context.kube.apply(wanted)
     else:
-        made = await _create(wanted, child, world)
-    world.learn(made)
+        made = await _create(wanted, child, context)
+    context.learn(made)
     return made
 
 
-async def _create(wanted: Manifest, child: Child, world: World) -> Manifest:
-    """POST; a child that is there already is accepted if it is ours (a room judges what it does not own)."""
+async def _create(wanted: Manifest, child: Child, context: Context) -> Manifest:
+    """POST; a child that is there already is accepted if it is ours (a reconciler judges what it does not own)."""
     if child.suspend is not None:
         wanted = {**wanted, "spec": {**wanted["spec"], "suspend": child.suspend}}
     try:
-        return await world.kube.create(wanted)
+        return await context.kube.create(wanted)
     except KubeError as fault:
         if fault.status != HTTPStatus.CONFLICT:
             raise
-    live = await world.kube.get(*key_of(wanted))
+    live = await context.kube.get(*key_of(wanted))
     if live is None:
         raise KubeError(0, f"{child.key} was there and is gone", "Race")
     _refuse_foreign(live, wanted, child)
@@ -174,16 +176,16 @@ def _refuse_foreign(live: Manifest, wanted: Manifest, child: Child) -> None:
         raise KubeError(HTTPStatus.CONFLICT, text)
 
 
-async def _set_suspend(live: Manifest, suspend: bool, world: World) -> None:
+async def _set_suspend(live: Manifest, suspend: bool, context: Context) -> None:
     if _differs_in_suspend(live, suspend):
-        world.learn(await world.kube.patch(*key_of(live), {"spec": {"suspend": suspend}}))
+        context.learn(await context.kube.patch(*key_of(live), {"spec": {"suspend": suspend}}))
 
 
 def _differs_in_suspend(live: Manifest, suspend: bool) -> bool:
     return bool(live["spec"].get("suspend", False)) != suspend and "deletionTimestamp" not in live["metadata"]
 
 
-def dress(owner: Manifest, child: Child) -> Manifest:
+def set_owner_and_labels(owner: Manifest, child: Child) -> Manifest:
     """The manifest as it is sent: namespace, ownerReference, and the labels by which it finds its owner again."""
     manifest, meta = child.manifest, owner["metadata"]
     marks = {
@@ -194,16 +196,16 @@ def dress(owner: Manifest, child: Child) -> Manifest:
         },
         "annotations": {names.ANNOTATION_OWNER: meta["name"]},
     }
-    dressed = {**manifest, "metadata": _marked(manifest["metadata"], marks)}
+    marked = {**manifest, "metadata": _marked(manifest["metadata"], marks)}
     if RESOURCES[manifest["kind"]].namespaced:
-        dressed["metadata"]["namespace"] = meta.get("namespace", "")
+        marked["metadata"]["namespace"] = meta.get("namespace", "")
     if child.owned:
-        dressed["metadata"]["ownerReferences"] = [_reference(owner)]
+        marked["metadata"]["ownerReferences"] = [_reference(owner)]
     template = manifest.get("spec", {}).get("template")
     if template:
         template = {**template, "metadata": _marked(template.get("metadata", {}), marks)}
-        dressed["spec"] = {**manifest["spec"], "template": template}
-    return dressed
+        marked["spec"] = {**manifest["spec"], "template": template}
+    return marked
 
 
 def _marked(meta: Manifest, marks: dict[str, dict[str, str]]) -> Manifest:

@@ -7,17 +7,17 @@ from datetime import datetime
 
 from modelyard import names
 from modelyard.decision import Event, Manifest
+from modelyard.engine.context import Context
 from modelyard.engine.kube import KubeError
-from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
 
 
-async def post_events(world: World, obj: Manifest, events: tuple[Event, ...], at: datetime) -> None:
+async def post_events(context: Context, obj: Manifest, events: tuple[Event, ...], at: datetime) -> None:
     """Post core/v1 Events of that moment; failures are logged only."""
     for event in events:
         try:
-            await world.kube.create(manifest(obj, event, at))
+            await context.kube.create(manifest(obj, event, at))
         except KubeError as fault:
             log.debug("event %s not posted: %s", event.reason, fault)
 

@@ -1,4 +1,4 @@
-"""Probes and metrics: /healthz fails when the queue stands still or a watch is deaf; /readyz until we act."""
+"""Probes and metrics: /healthz fails when the queue stands still or a watch is stale; /readyz until we act."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelyard.engine import metrics
 from modelyard.listening import listening_socket
 
 STALE = 60.0
-DEAF = 150.0
+STALE = 150.0
 """Seconds; kopf opens a silent watch again after 70."""
 
 
@@ -47,7 +47,7 @@ class Health:
         age = asyncio.get_running_loop().time() - self._beat()
         if self._beat() and age > STALE:
             return web.Response(status=500, text=f"the work queue has stood still for {age:.0f} s")
-        if (lag := self._lag()) > DEAF:
+        if (lag := self._lag()) > STALE:
             return web.Response(status=500, text=f"a watch has shown nothing for {lag:.0f} s though there is news")
         return web.Response(text="ok")
 

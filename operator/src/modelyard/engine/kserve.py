@@ -10,9 +10,9 @@ from typing import Protocol
 
 from modelyard.decision import Offer
 from modelyard.engine.apply import covers
-from modelyard.engine.fenced import FenceLike
 from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.kube import Kube, KubeError
+from modelyard.engine.leader_guard import LeaderGuard
 from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync_kind
 from modelyard.engine.slim import KSERVE_KINDS
@@ -36,9 +36,9 @@ class KServe:
     """Looks now and then whether KServe is served; `watch` makes new watches of its kinds."""
 
     def __init__(
-        self, engine: Engine, kube: Kube, offer: Offer, fence: FenceLike, watch: Callable[[], Watching]
+        self, engine: Engine, kube: Kube, offer: Offer, guard: LeaderGuard, watch: Callable[[], Watching]
     ) -> None:
-        self._engine, self._kube, self._offer, self._fence, self._watch = engine, kube, offer, fence, watch
+        self._engine, self._kube, self._offer, self._guard, self._watch = engine, kube, offer, guard, watch
         self._watching: Watching | None = None
 
     async def run(self) -> None:
@@ -48,7 +48,7 @@ class KServe:
             await asyncio.sleep(EVERY)
 
     async def first_look(self) -> None:
-        """No pass may choose a backend before this is known, however long the API server makes us wait."""
+        """No reconcile may choose a backend before this is known, however long the API server makes us wait."""
         for pause in EndlessBackoff():
             if await self.look():
                 return
@@ -57,7 +57,7 @@ class KServe:
     async def look(self) -> bool:
         """One look; False if it is not known whether KServe is served: then nothing changes."""
         known = await self._tried(self._follow)
-        if known and self._engine.world.platform.kserve and self._fence.held:
+        if known and self._engine.context.platform.kserve and self._guard.held:
             await self._tried(self._keep_offer)  # KServe's webhook may refuse it or be away: tried again
         return known
 
@@ -71,7 +71,7 @@ class KServe:
 
     async def _follow(self) -> None:
         served = await self._kube.serves(KINDS)
-        if served != self._engine.world.platform.kserve:
+        if served != self._engine.context.platform.kserve:
             await (self._appeared() if served else self._gone())
 
     def close(self) -> None:
@@ -91,26 +91,26 @@ class KServe:
     async def _gone(self) -> None:
         log.warning("KServe's API is not served any more")
         self.close()
-        cache = self._engine.world.cache
+        cache = self._engine.context.cache
         for obj in [known for kind in KSERVE_KINDS for known in cache.all(kind)]:
             self._engine.on_event("DELETED", obj)
         self._set(False)
 
     def _set(self, served: bool) -> None:
-        world = self._engine.world
-        world.platform = replace(world.platform, kserve=served)
+        context = self._engine.context
+        context.platform = replace(context.platform, kserve=served)
         self._engine.add_all()
 
     async def _keep_offer(self) -> None:
-        world = self._engine.world
-        used = self._offer.used(world.cache.all("InferenceService"))
-        for wanted in self._offer.objects(world.platform):
+        context = self._engine.context
+        used = self._offer.used(context.cache.all("InferenceService"))
+        for wanted in self._offer.objects(context.platform):
             kind, labels = wanted["kind"], wanted["metadata"]["labels"]
             listed = await self._kube.list(kind, ",".join(f"{key}={value}" for key, value in labels.items()))
             live = {obj["metadata"]["name"]: obj for obj in listed}
             name = wanted["metadata"]["name"]
             if name not in live or not covers(live.pop(name), wanted):
-                await world.kube.apply(wanted)
+                await context.kube.apply(wanted)
                 log.info("%s %s is in place", kind, name)
             for old in live.keys() - {name} - {known for of, known in used if of == kind}:
-                await world.kube.delete(kind, "", old)
+                await context.kube.delete(kind, "", old)

@@ -1,4 +1,4 @@
-"""The fence: one operator acts at a time, by a Lease; renewal by the client's own leader election."""
+"""The leader guard: one operator acts at a time, by a Lease; renewal by the client's own leader election."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class _ElectionError(ApiException):  # type: ignore[misc]
         self.body = body
 
 
-class Fence:
-    """Runs the election; `held` is what every pass asks before it writes."""
+class LeaseGuard:
+    """Runs the election; `held` is what every reconcile asks before it writes."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The loop: one pass is observe, decide, apply. Events only say which object to look at."""
+"""The loop: one reconcile is observe, decide, apply. Events only say which object to look at."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from modelyard import names
-from modelyard.decision import Event, Manifest, Room
+from modelyard.decision import Event, Manifest, Reconciler
 from modelyard.engine.apply import carry_out
 from modelyard.engine.cache import Key, key_of, owner_key
+from modelyard.engine.context import Context
 from modelyard.engine.events import post_events
-from modelyard.engine.fenced import FencedKube, FenceLike
 from modelyard.engine.figures import count
 from modelyard.engine.kube import KubeError
+from modelyard.engine.leader_guard import GuardedKube, LeaderGuard
 from modelyard.engine.observe import observe
 from modelyard.engine.queue import WorkQueue
-from modelyard.engine.world import World
 
 log = logging.getLogger(__name__)
 STALE: dict[int, float] = {HTTPStatus.CONFLICT: 0.05, HTTPStatus.NOT_FOUND: 1.0}
 """Refusals that a cache behind the API server brings, and how soon (s) to try again."""
-FENCED_PAUSE = 1.0
+NOT_LEADER_PAUSE = 1.0
 POSTERS = 2
 """Events posted at once."""
 STORY_LAG = 15.0
-"""Seconds for which events let passes go before them: the story may lag behind a burst, Jobs may not."""
+"""Seconds for which events let reconciles go before them: the story may lag behind a burst, Jobs may not."""
 
 
 class Engine:
-    """Rooms on a world: takes events, runs passes."""
+    """Reconcilers on a context: takes events, reconciles objects."""
 
     def __init__(
         self,
-        rooms: Iterable[Room],
-        world: World,
+        reconcilers: Iterable[Reconciler],
+        context: Context,
         *,
-        fence: FenceLike | None = None,
+        guard: LeaderGuard | None = None,
         workers: int = 16,
         retry_cap: float = 60.0,
     ) -> None:
-        self.world = world
-        world.on_news = self._wake
-        if fence is not None:
-            world.kube = FencedKube(world.kube, fence)
-        self._fence = fence
-        self.rooms = {room.kind: room for room in rooms}
-        self.queue = WorkQueue(self.run_pass, workers=workers, retry_cap=retry_cap)
+        self.context = context
+        context.on_news = self._wake
+        if guard is not None:
+            context.kube = GuardedKube(context.kube, guard)
+        self._guard = guard
+        self.reconcilers = {reconciler.kind: reconciler for reconciler in reconcilers}
+        self.queue = WorkQueue(self.reconcile, workers=workers, retry_cap=retry_cap)
         self._posting: set[asyncio.Task[None]] = set()
         self._posters = asyncio.Semaphore(POSTERS)
 
     def on_event(self, type_: str | None, obj: Manifest) -> None:
         """Remember the object (or its end) and wake everyone it concerns."""
         if type_ == "DELETED":
-            self.world.cache.end(obj)
+            self.context.cache.end(obj)
             self._wake(obj)
         else:
-            self.world.learn(obj)
+            self.context.learn(obj)
 
     def _wake(self, obj: Manifest) -> None:
         for concerned in sorted(self.concerned(obj)):
@@ -67,8 +67,8 @@ class Engine:
     def concerned(self, obj: Manifest) -> set[Key]:
         """The object itself if it is of our kinds, its owner, and all who asked for it."""
         key, owner = key_of(obj), owner_key(obj)
-        keys = {asker for asker in self.world.index.askers(obj)}
-        if key[0] in self.rooms:
+        keys = {asker for asker in self.context.index.askers(obj)}
+        if key[0] in self.reconcilers:
             keys.add(key)
         if owner is not None:
             keys.add(owner)
@@ -76,27 +76,27 @@ class Engine:
 
     def add_all(self) -> None:
         """Look at every object again (start, resync)."""
-        for kind in self.rooms:
-            for key in self.world.cache.keys(kind):
+        for kind in self.reconcilers:
+            for key in self.context.cache.keys(kind):
                 self.queue.add(key)
 
-    async def run_pass(self, key: Key) -> float | None:
-        """One pass for one object; gives when to look again."""
-        room, obj = self.rooms[key[0]], self.world.cache.get(*key)
+    async def reconcile(self, key: Key) -> float | None:
+        """Reconcile one object; gives when to look again."""
+        reconciler, obj = self.reconcilers[key[0]], self.context.cache.get(*key)
         if obj is None:
             self._forget(key)
             return None
         if _is_leaving(obj):
             return None
-        if self._fence is not None and not self._fence.held:
-            return FENCED_PAUSE
-        await self._read_again(sorted(self.world.unanswered.get(key, ())))
-        self.world.unanswered.pop(key, None)
-        observed, asked = await observe(room, key, obj, self.world)
-        self.world.index.remember(key, asked)
-        decision = room.decide(obj, observed, self.world.now())
+        if self._guard is not None and not self._guard.held:
+            return NOT_LEADER_PAUSE
+        await self._read_again(sorted(self.context.unanswered.get(key, ())))
+        self.context.unanswered.pop(key, None)
+        observed, asked = await observe(reconciler, key, obj, self.context)
+        self.context.index.remember(key, asked)
+        decision = reconciler.decide(obj, observed, self.context.now())
         try:
-            written = await carry_out(room, obj, observed, decision, self.world)
+            written = await carry_out(reconciler, obj, observed, decision, self.context)
         except KubeError as fault:
             if fault.status not in STALE:
                 raise
@@ -110,11 +110,11 @@ class Engine:
     async def _read_again(self, keys: Iterable[Key]) -> None:
         """What the cache may be wrong about: a write was refused as late, so an event may be lost, or had no answer."""
         for key in keys:
-            live, known = await self.world.kube.get(*key), self.world.cache.get(*key)
+            live, known = await self.context.kube.get(*key), self.context.cache.get(*key)
             if live is not None:
-                self.world.learn(live)
+                self.context.learn(live)
             elif known is not None:
-                self.world.cache.end(known)
+                self.context.cache.end(known)
 
     async def close(self) -> None:
         """Let events that are being posted end."""
@@ -129,17 +129,17 @@ class Engine:
         task.add_done_callback(self._posting.discard)
 
     async def _post_in_turn(self, obj: Manifest, events: tuple[Event, ...]) -> None:
-        at = self.world.now()
+        at = self.context.now()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.queue.caught_up.wait(), STORY_LAG)
         async with self._posters:
-            await post_events(self.world, obj, events, at)
+            await post_events(self.context, obj, events, at)
 
     def _forget(self, key: Key) -> None:
         self.queue.forget(key)
-        self.world.index.forget(key)
-        self.world.refused.pop(key, None)
-        self.world.unanswered.pop(key, None)
+        self.context.index.forget(key)
+        self.context.refused.pop(key, None)
+        self.context.unanswered.pop(key, None)
 
 
 def _is_leaving(obj: Manifest) -> bool:

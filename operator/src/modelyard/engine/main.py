@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard import names
-from modelyard.decision import Manifest, Offer, Room
+from modelyard.decision import Manifest, Offer, Reconciler
 from modelyard.engine import metrics
-from modelyard.engine.echo import Echo
-from modelyard.engine.endpoint.board import Board
+from modelyard.engine.context import Context
 from modelyard.engine.endpoint.callers import Callers
 from modelyard.engine.endpoint.credentials import Credentials
-from modelyard.engine.endpoint.opening import open_endpoint, token_service
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.endpoint.server import Endpoint
+from modelyard.engine.endpoint.startup import open_endpoint, token_service
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.capacity import capacity
 from modelyard.engine.facts.namespace import namespace_labels
@@ -34,26 +34,26 @@ from modelyard.engine.health import Health
 from modelyard.engine.heap import give_back_forever
 from modelyard.engine.kserve import KServe
 from modelyard.engine.kube import Kube, KubeError
-from modelyard.engine.lease import Fence
+from modelyard.engine.lease import LeaseGuard
 from modelyard.engine.loop import Engine
 from modelyard.engine.resync import resync, resync_forever
 from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS
+from modelyard.engine.staleness import WatchStaleness
 from modelyard.engine.watch import Watch
-from modelyard.engine.world import World
 from modelyard.settings import Settings
 from modelyard.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
+def run(reconcilers: Sequence[Reconciler], offer: Offer, settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (exit code 0) or until the Lease is lost (exit code 1)."""
     import uvloop
 
     _collect_rarely()
     _take_turns_often()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(rooms, offer, settings))
+        return runner.run(_run(reconcilers, offer, settings))
 
 
 def _collect_rarely() -> None:
@@ -63,7 +63,7 @@ def _collect_rarely() -> None:
 
 
 def _take_turns_often() -> None:
-    """A pass must not wait 5 ms for the watches' thread or the store's; switching costs microseconds."""
+    """A reconcile must not wait 5 ms for the watches' thread or the store's; switching costs microseconds."""
     sys.setswitchinterval(0.0005)
 
 
@@ -73,24 +73,24 @@ class Parts:
 
     settings: Settings
     kube: Kube
-    fence: Fence
+    guard: LeaseGuard
     engine: Engine
-    echo: Echo
+    staleness: WatchStaleness
     watch: Watch
     kserve: KServe
     endpoint: Endpoint
     health: Health
 
 
-async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
-    parts = _put_together(rooms, offer, settings, await Kube.connect())
+async def _run(reconcilers: Sequence[Reconciler], offer: Offer, settings: Settings) -> int:
+    parts = _put_together(reconcilers, offer, settings, await Kube.connect())
     _measure(parts)
     stop = _stop_on_signals()
     await parts.health.start()
     tasks = [
         asyncio.create_task(_work(parts), name="work"),
-        asyncio.create_task(parts.fence.run(), name="lease"),
-        asyncio.create_task(parts.echo.forgive_forever(parts.kube), name="echo"),
+        asyncio.create_task(parts.guard.run(), name="lease"),
+        asyncio.create_task(parts.staleness.forgive_forever(parts.kube), name="staleness"),
         asyncio.create_task(give_back_forever(), name="heap"),
     ]
     stopping = asyncio.create_task(stop.wait())
@@ -100,38 +100,38 @@ async def _run(rooms: Sequence[Room], offer: Offer, settings: Settings) -> int:
     return code
 
 
-def _put_together(rooms: Sequence[Room], offer: Offer, settings: Settings, kube: Kube) -> Parts:
-    fence = Fence(kube, settings.namespace, settings.identity, settings.lease_duration)
-    board = Board(lambda key: engine.queue.add(key))
-    world = _world(kube, settings, board)
-    engine = Engine(rooms, world, fence=fence, workers=settings.workers, retry_cap=settings.retry_cap)
-    credentials = Credentials(world.cache, token_service(settings), settings.platform.store_bucket)
-    loop, kinds = asyncio.get_running_loop(), (*engine.rooms, *CHILD_KINDS)
-    echo = Echo((*kinds, *KSERVE_KINDS))
-    kube.on_write, kube.newest = echo.expect, world.cache.newest
-    watch = Watch(kinds, engine, loop, echo)
+def _put_together(reconcilers: Sequence[Reconciler], offer: Offer, settings: Settings, kube: Kube) -> Parts:
+    guard = LeaseGuard(kube, settings.namespace, settings.identity, settings.lease_duration)
+    progress = ProgressStore(lambda key: engine.queue.add(key))
+    context = _context(kube, settings, progress)
+    engine = Engine(reconcilers, context, guard=guard, workers=settings.workers, retry_cap=settings.retry_cap)
+    credentials = Credentials(context.cache, token_service(settings), settings.platform.store_bucket)
+    loop, kinds = asyncio.get_running_loop(), (*engine.reconcilers, *CHILD_KINDS)
+    staleness = WatchStaleness((*kinds, *KSERVE_KINDS))
+    kube.on_write, kube.newest = staleness.expect, context.cache.newest
+    watch = Watch(kinds, engine, loop, staleness)
     return Parts(
         settings,
         kube,
-        fence,
+        guard,
         engine,
-        echo,
+        staleness,
         watch,
-        kserve=KServe(engine, kube, offer, fence, lambda: Watch(KSERVE_KINDS, engine, loop, echo)),
-        endpoint=Endpoint(Callers(kube, world.cache), board, credentials),
+        kserve=KServe(engine, kube, offer, guard, lambda: Watch(KSERVE_KINDS, engine, loop, staleness)),
+        endpoint=Endpoint(Callers(kube, context.cache), progress, credentials),
         health=Health(
-            settings.health_port, lambda: engine.queue.beat, lambda: echo.lag, lambda: watch.listed and fence.held
+            settings.health_port, lambda: engine.queue.beat, lambda: staleness.lag, lambda: watch.listed and guard.held
         ),
     )
 
 
 def _measure(parts: Parts) -> None:
     metrics.QUEUE_DEPTH.set_function(lambda: parts.engine.queue.depth)
-    metrics.LEADING.set_function(lambda: parts.fence.held)
-    metrics.REGISTRY.register(Figures(parts.engine.world.cache, parts.echo.lags))
+    metrics.LEADING.set_function(lambda: parts.guard.held)
+    metrics.REGISTRY.register(Figures(parts.engine.context.cache, parts.staleness.lags))
 
 
-def _world(kube: Kube, settings: Settings, board: Board) -> World:
+def _context(kube: Kube, settings: Settings, progress: ProgressStore) -> Context:
     platform = settings.platform
     store = Store.connect(
         platform.store,
@@ -143,29 +143,29 @@ def _world(kube: Kube, settings: Settings, board: Board) -> World:
     functions |= {"prediction": prediction, "address": address, "capacity": capacity(kube)}
     functions |= {"refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
     functions["namespace_labels"] = namespace_labels(kube)
-    functions["progress"] = board.progress
-    return World(kube=kube, facts=Facts(functions), platform=platform)
+    functions["progress"] = progress.read
+    return Context(kube=kube, facts=Facts(functions), platform=platform)
 
 
 async def _work(parts: Parts) -> None:
     engine, kube, every = parts.engine, parts.kube, parts.settings.resync_every
     await _first_listing(engine, kube)  # kopf looks for kinds only once: they must be served before it starts
-    await open_endpoint(parts.endpoint, engine.world, kube, parts.settings)
+    await open_endpoint(parts.endpoint, engine.context, kube, parts.settings)
     parts.watch.start()
     await parts.watch.ready.wait()
-    await parts.fence.wait()
+    await parts.guard.wait()
     await _first_listing(engine, kube)
     await _ensure_default_profile(engine, kube)
     await parts.kserve.first_look()
     parts.watch.listed = True
     async with asyncio.TaskGroup() as together:
         together.create_task(engine.queue.run())
-        together.create_task(resync_forever(engine, kube, every, parts.echo, parts.watch.look_again))
+        together.create_task(resync_forever(engine, kube, every, parts.staleness, parts.watch.look_again))
         together.create_task(parts.kserve.run())
 
 
 async def _first_listing(engine: Engine, kube: Kube) -> None:
-    """No pass may see half a world: list all, however long the API server makes us wait."""
+    """No reconcile may see half of the objects: list all, however long the API server makes us wait."""
     for pause in EndlessBackoff():
         try:
             await resync(engine, kube)
@@ -206,14 +206,14 @@ def _report(done: Iterable[asyncio.Task[Any]]) -> int:
 
 
 async def _wind_down(parts: Parts, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Passes under way may end; 12 s at most."""
+    """Reconciles under way may end; 12 s at most."""
     parts.watch.stop()
     parts.kserve.close()
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=12)
     await parts.engine.close()
-    await parts.fence.release()
+    await parts.guard.release()
     await parts.endpoint.stop()
     await parts.health.stop()
     await parts.kube.close()

@@ -35,9 +35,9 @@ LEASE_FAILURES = _counter("lease_renewal_failures_total", "Renewals of the Lease
 
 QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait for a reconcile or are in one")
 QUEUE_BEAT = _gauge("queue_heartbeat_timestamp_seconds", "When the work queue last moved (every 5 s when idle)")
-LAST_PASS = _gauge("last_reconcile_timestamp_seconds", "When the last reconcile ended")
-PASS_SECONDS = _histogram("reconcile_duration_seconds", "Reconciles and how long they took", "kind")
-PASS_FAILURES = _counter("reconcile_errors_total", "Reconciles that failed and are retried", "kind")
+LAST_RECONCILE = _gauge("last_reconcile_timestamp_seconds", "When the last reconcile ended")
+RECONCILE_SECONDS = _histogram("reconcile_duration_seconds", "Reconciles and how long they took", "kind")
+RECONCILE_FAILURES = _counter("reconcile_errors_total", "Reconciles that failed and are retried", "kind")
 
 KUBE_REQUESTS = _counter("kube_requests_total", "Requests to the API server; code 0: no answer", "verb", "kind", "code")
 KUBE_SECONDS = _histogram("kube_request_duration_seconds", "Time to the answer of the API server", "verb")
@@ -45,7 +45,7 @@ KUBE_SECONDS = _histogram("kube_request_duration_seconds", "Time to the answer o
 WATCH_EVENTS = _counter("watch_events_total", "Events of the watches, listings included", "kind")
 WATCH_RESTARTS = _counter("watch_restarts_total", "How often all watches were started again after they ended")
 RESYNCS = _counter("resyncs_total", "Listings that compare the cache with the API server")
-RESYNC_MENDED = _counter("resync_repaired_objects_total", "Objects that a resync knew before the watches did")
+RESYNC_REPAIRED = _counter("resync_repaired_objects_total", "Objects that a resync knew before the watches did")
 
 FACTS = _counter("external_queries_total", "Queries outside; outcome: ok, or the reason", "query", "outcome")
 FACT_SECONDS = _histogram("external_query_duration_seconds", "Time to the answer of a query outside", "query")

@@ -1,4 +1,4 @@
-"""Observe: gather what a room needs, asking again until it adds nothing (at most four rounds)."""
+"""Observe: gather what a reconciler needs, asking again until it adds nothing (at most four rounds)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from modelyard.decision import Fact, Manifest, Need, Observed, Ref, Room, Select
+from modelyard.decision import Fact, Manifest, Need, Observed, Reconciler, Ref, Select
 from modelyard.engine.cache import Key
-from modelyard.engine.world import World
+from modelyard.engine.context import Context
 
 ROUNDS = 4
 
@@ -17,39 +17,39 @@ class EndlessNeedsError(Exception):
     """A controller asks for something new in every round: what it decided would rest on half a picture."""
 
 
-async def observe(room: Room, key: Key, obj: Manifest, world: World) -> tuple[Observed, set[Need]]:
-    """Everything the room may look at, and all that it asked for (for the reverse index).
+async def observe(reconciler: Reconciler, key: Key, obj: Manifest, context: Context) -> tuple[Observed, set[Need]]:
+    """Everything the reconciler may look at, and all that it asked for (for the reverse index).
 
     Raises EndlessNeedsError if something is still asked for after the last round.
     """
     observed = Observed(
-        children=world.cache.children(obj["metadata"]["uid"], obj["metadata"].get("namespace", "")),
-        pods=world.cache.pods(key),
-        refused=world.refused.get(key, {}),
-        platform=world.platform,
+        children=context.cache.children(obj["metadata"]["uid"], obj["metadata"].get("namespace", "")),
+        pods=context.cache.pods(key),
+        refused=context.refused.get(key, {}),
+        platform=context.platform,
     )
     asked: set[Need] = set()
     for _ in range(ROUNDS):
-        new = _unanswered(room, obj, observed, asked)
+        new = _unanswered(reconciler, obj, observed, asked)
         if not new:
             return observed, asked
         asked.update(new)
-        world.index.add(key, new)  # before it is read: what changes while facts are asked must wake us
-        observed = await _answer(observed, new, world)
-    if still := _unanswered(room, obj, observed, asked):
+        context.index.add(key, new)  # before it is read: what changes while facts are asked must wake us
+        observed = await _answer(observed, new, context)
+    if still := _unanswered(reconciler, obj, observed, asked):
         raise EndlessNeedsError(f"still asked for after {ROUNDS} rounds: {', '.join(map(str, still[:3]))}")
     return observed, asked
 
 
-def _unanswered(room: Room, obj: Manifest, observed: Observed, asked: set[Need]) -> list[Need]:
-    return [need for need in dict.fromkeys(room.needs(obj, observed)) if need not in asked]
+def _unanswered(reconciler: Reconciler, obj: Manifest, observed: Observed, asked: set[Need]) -> list[Need]:
+    return [need for need in dict.fromkeys(reconciler.needs(obj, observed)) if need not in asked]
 
 
-async def _answer(observed: Observed, needs: Sequence[Need], world: World) -> Observed:
+async def _answer(observed: Observed, needs: Sequence[Need], context: Context) -> Observed:
     facts = [need for need in needs if isinstance(need, Fact)]
-    answers = await asyncio.gather(*(world.facts.ask(fact) for fact in facts)) if facts else ()
-    objects = {need: world.cache.get(need.kind, need.namespace, need.name) for need in needs if isinstance(need, Ref)}
-    lists = {need: world.cache.select(need) for need in needs if isinstance(need, Select)}
+    answers = await asyncio.gather(*(context.facts.ask(fact) for fact in facts)) if facts else ()
+    objects = {need: context.cache.get(need.kind, need.namespace, need.name) for need in needs if isinstance(need, Ref)}
+    lists = {need: context.cache.select(need) for need in needs if isinstance(need, Select)}
     return replace(
         observed,
         objects={**observed.objects, **objects},

@@ -1,4 +1,4 @@
-"""The work queue: one pass per key at a time, bounded concurrency, equal keys merged, capped jittered retries."""
+"""The work queue: one reconcile per key at a time, bounded concurrency, equal keys merged, capped jittered retries."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from modelyard.engine.cache import Key
 log = logging.getLogger(__name__)
 BEAT_EVERY = 5.0
 Work = Callable[[Key], Awaitable[float | None]]
-"""Runs one pass; gives the seconds after which the key should be looked at again, or None."""
+"""Runs one reconcile; gives the seconds after which the key should be looked at again, or None."""
 
 
 class WorkQueue:
-    """Feeds keys to `work`; a failed pass is tried again after 0.2 s, doubling up to `retry_cap` seconds."""
+    """Feeds keys to `work`; a failed reconcile is tried again after 0.2 s, doubling up to `retry_cap` seconds."""
 
     def __init__(
         self, work: Work, *, workers: int = 16, retry_cap: float = 60.0, rng: random.Random | None = None
@@ -76,13 +76,13 @@ class WorkQueue:
         return self._ready.qsize() + len(self._running)
 
     async def run(self) -> None:
-        """Work until cancelled; passes under way then get a few seconds to end."""
+        """Work until cancelled; reconciles under way then get a few seconds to end."""
         tasks = [asyncio.create_task(self._worker()) for _ in range(self._workers)]
         try:
             await self._beat()
         finally:
             await self._drain(5.0)
-            self.caught_up.set()  # whoever lets passes go first need not wait for those that never come
+            self.caught_up.set()  # whoever lets reconciles go first need not wait for those that never come
             for _, timer in self._timers.values():
                 timer.cancel()
             for task in tasks:
@@ -109,22 +109,22 @@ class WorkQueue:
             self._running.add(key)
             self._idle.clear()
             try:
-                await self._pass(key)
+                await self._reconcile(key)
             finally:
                 self._running.discard(key)
-                metrics.LAST_PASS.set_to_current_time()
+                metrics.LAST_RECONCILE.set_to_current_time()
                 if not self._running:
                     self._idle.set()
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
 
-    async def _pass(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> None:
         try:
-            with metrics.timed(metrics.PASS_SECONDS.labels(key[0])):
+            with metrics.timed(metrics.RECONCILE_SECONDS.labels(key[0])):
                 wake_after = await self._work(key)
         except Exception as fault:
-            metrics.PASS_FAILURES.labels(key[0]).inc()
+            metrics.RECONCILE_FAILURES.labels(key[0]).inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             pause = min(self._cap, 0.2 * 2 ** min(failures - 1, 16)) * self._rng.uniform(0.5, 1.0)
             level = logging.DEBUG if failures < 3 else logging.WARNING

@@ -1,7 +1,7 @@
 """Watch: runs kopf in a thread with a loop of its own and starts it again when it ends.
 
 Kopf treats every task of its loop as its own and ends its whole run when one watch breaks; in a thread it
-can do both without harm to the passes.
+can do both without harm to the reconciles.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import uvloop
 
 from modelyard.decision import Manifest
 from modelyard.engine import metrics
-from modelyard.engine.echo import Echo
 from modelyard.engine.handlers import build_registry, build_settings
 from modelyard.engine.loop import Engine
+from modelyard.engine.staleness import WatchStaleness
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 class Watch:
     """Hands events from kopf's thread to the engine's loop, in order."""
 
-    def __init__(self, kinds: Sequence[str], engine: Engine, loop: asyncio.AbstractEventLoop, echo: Echo) -> None:
-        self._kinds, self._engine, self._loop, self._echo = kinds, engine, loop, echo
+    def __init__(
+        self, kinds: Sequence[str], engine: Engine, loop: asyncio.AbstractEventLoop, staleness: WatchStaleness
+    ) -> None:
+        self._kinds, self._engine, self._loop, self._staleness = kinds, engine, loop, staleness
         self._stop = threading.Event()
         self._started = threading.Event()
         self.ready = asyncio.Event()
@@ -86,5 +88,5 @@ class Watch:
         metrics.WATCH_EVENTS.labels(obj["kind"]).inc()
         if type_ is None:
             self.look_again.set()
-        self._echo.heard(obj)
+        self._staleness.heard(obj)
         self._engine.on_event(type_, obj)

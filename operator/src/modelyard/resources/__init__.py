@@ -1,1 +1,1 @@
-"""The functional core: one room per kind; pure functions from what is observed to what should be."""
+"""The functional core: one reconciler per kind; pure functions from what is observed to what should be."""

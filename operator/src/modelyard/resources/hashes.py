@@ -14,7 +14,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.deciding import DATASET, FINETUNEJOB, Table
-from modelyard.resources.remembered import remembered
+from modelyard.resources.memoized import memoized
 
 
 def _canonical(value: Any) -> str:
@@ -38,7 +38,7 @@ def newest() -> int:
     return max(RULES)
 
 
-@remembered
+@memoized
 def dataset_hash(spec: DatasetSpec, version: int) -> str:
     """Equal for what gives equal rows; the profile and the resources have no say."""
     rule = RULES[version]

@@ -56,7 +56,7 @@ def run_pods(namespace: str, run: str) -> Select:
     return Select("Pod", namespace, ((names.LABEL_RUN, run),))
 
 
-def strays(namespace: str, run: str, observed: Observed) -> tuple[Manifest, ...]:
+def orphaned_pods(namespace: str, run: str, observed: Observed) -> tuple[Manifest, ...]:
     """Live pods of the same run that a deleted Job left: no second pod may start beside them."""
     seen = (*observed.pods, *observed.lists.get(run_pods(namespace, run), ()))
     return tuple(pod for pod in seen if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == run and is_live(pod))

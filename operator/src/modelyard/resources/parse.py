@@ -15,13 +15,13 @@ from modelyard import names
 from modelyard.api.common import ApiModel, CommonStatus
 from modelyard.decision import Manifest
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.remembered import remember
+from modelyard.resources.memoized import memoize
 
 M = TypeVar("M", bound=ApiModel)
 S = TypeVar("S", bound=ApiModel)
 T = TypeVar("T", bound=CommonStatus)
 PARSED = 512
-"""Specs and statuses kept: a ModelDeployment looks at those of all versions of its model, several times a pass."""
+"""Specs and statuses kept: a ModelDeployment looks at those of all versions of its model, several times a reconcile."""
 
 
 class UnknownStatusError(Exception):
@@ -61,7 +61,7 @@ def status_of(model: type[T], obj: Manifest) -> T:
         ) from fault
 
 
-@remember(PARSED)
+@memoize(PARSED)
 def _parsed(data: dict[str, Any], model: type[M]) -> M:
     return model.model_validate(data, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Why pods do not do what they should, in words that name cause, field and remedy; the same words on every pass."""
+"""Why pods do not do what they should, in words that name cause, field and remedy; the same words each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rooms of both profiles are: one is ready as soon as its spec is understood."""
+"""What the reconcilers of both profiles are: one is ready as soon as its spec is understood."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def nothing(obj: Manifest, observed: Observed) -> Iterable[Need]:
 def decide_by(
     spec_model: type[ApiModel], status_model: type[CommonStatus], text: str
 ) -> Callable[[Manifest, Observed, datetime], Decision]:
-    """The `decide` of a room: `text` is said of a spec that is understood."""
+    """The `decide` of a reconciler: `text` is said of a spec that is understood."""
 
     def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         spec = spec_of(spec_model, obj)

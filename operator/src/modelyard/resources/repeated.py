@@ -23,7 +23,7 @@ from modelyard.resources.pods import (
 SIGNALS = 128
 """Exit codes from here on: something outside ended the process."""
 CHANGES = (ExitCode.STORE_UNAVAILABLE, ExitCode.INTERRUPTED)
-"""Ends that time may mend."""
+"""Ends that time may fix."""
 
 
 @dataclass(frozen=True, slots=True)

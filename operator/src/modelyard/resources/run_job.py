@@ -11,8 +11,8 @@ from modelyard import names
 from modelyard.api.run import CA_PATH, CONFIG_PATH, FINAL_EXIT_CODES, ExitCode
 from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources import jobs
+from modelyard.resources.memoized import memoized
 from modelyard.resources.queueing import queue_in
-from modelyard.resources.remembered import remembered
 from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.run_pod import pod_spec
 
@@ -20,7 +20,7 @@ MOST_CONFIG = 1 << 20
 """Bytes that fit into a ConfigMap."""
 
 
-@remembered
+@memoized
 def children(plan: RunPlan, suspend: bool | None = None) -> tuple[Child, ...]:
     """Both, made once and never patched; `suspend` goes by the Child alone, for a queued Job by being there."""
     config = Child(config_map(plan), "create")
@@ -57,11 +57,11 @@ def after_success(name: str, observed: Observed) -> tuple[Child, ...]:
 
 
 def all_kept(observed: Observed) -> tuple[Child, ...]:
-    """Every child as it is: for a pass that must not touch anything."""
+    """Every child as it is: for a reconcile that must not touch anything."""
     return tuple(Child(child, "keep") for child in observed.children)
 
 
-@remembered
+@memoized
 def inputs_hash(plan: RunPlan) -> str:
     """The same for the same inputs, whatever this operator's version makes of them."""
     inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]

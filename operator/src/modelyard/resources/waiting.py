@@ -35,7 +35,7 @@ def moving(reason: str, message: str, wake_after: float | None = None, *, backof
 
 
 def stuck(reason: str, message: str, wake_after: float | None = None) -> Wait:
-    """A human is needed; goes on by itself once the cause is mended."""
+    """A human is needed; goes on by itself once the cause is fixed."""
     return Wait(Verdict(False, reason, message, stalled=True), wake_after)
 
 
@@ -54,7 +54,7 @@ def waits_for_pod(job: str, wake_after: float | None = None) -> Wait:
 
 
 def held_up(fault: Fault) -> Wait:
-    """A pod that cannot start; it goes on by itself once the cause is mended."""
+    """A pod that cannot start; it goes on by itself once the cause is fixed."""
     again = WAITING_FOR_ROOM if fault.reason == names.UNSCHEDULABLE else None
     return Wait(Verdict(False, fault.reason, fault.message, stalled=fault.reason in NEEDS_HUMAN), again)
 

@@ -8,7 +8,7 @@ from modelyard import names
 from modelyard.engine.endpoint.callers import Caller, Callers, identity_of
 from modelyard.engine.endpoint.refusal import Refused
 from tests.builders import Built, an_object
-from tests.unit.engine.endpoint.world import JOB, NAMESPACE, POD, RUN, Reviewer, a_cache, callers
+from tests.unit.engine.endpoint.harness import JOB, NAMESPACE, POD, RUN, Reviewer, a_cache, callers
 
 AUDIENCE = names.audience(JOB, names.PROGRESS)
 

@@ -14,7 +14,7 @@ from modelyard.engine.endpoint.refusal import Refused
 from modelyard.storage.errors import Unavailable
 from modelyard.storage.sts import NoSts, policy
 from tests.builders import Built, a_dataset
-from tests.unit.engine.endpoint.world import JOB, NAMESPACE, POD, RUN, Keysmith, a_cache, a_running_job
+from tests.unit.engine.endpoint.harness import JOB, NAMESPACE, POD, RUN, Keysmith, a_cache, a_running_job
 
 BUCKET = "modelyard"
 OWN = f"ns/{NAMESPACE}/models/reviews/runs/{RUN}/"

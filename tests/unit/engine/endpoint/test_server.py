@@ -17,14 +17,14 @@ import urllib3
 from modelyard import names
 from modelyard.engine.endpoint import server, signing
 from modelyard.engine.endpoint.authority import ensure_authority
-from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.credentials import Credentials
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.kube import KubeError
 from modelyard.storage.credentials import EndpointProvider
 from modelyard_trainer.posting import Poster, PostError
 from modelyard_trainer.progress import Progress
-from tests.unit.engine.endpoint.world import HOST, JOB, NAMESPACE, Keysmith, Reviewer, a_cache, a_running_job, callers
+from tests.unit.engine.endpoint.harness import HOST, JOB, NAMESPACE, Keysmith, Reviewer, a_cache, a_running_job, callers
 
 PATH = f"/v1/namespaces/{NAMESPACE}/jobs/{JOB}/progress"
 GOOD = json.dumps({"trainerStatus": {"metrics": [{"name": "loss", "value": "0.5"}]}}).encode()
@@ -36,7 +36,7 @@ class Running:
 
     port: int
     ca: Path
-    board: Board
+    progress: ProgressStore
     header: str
     reviewer: Reviewer
 
@@ -59,19 +59,19 @@ def authority() -> signing.Pair:
 
 @pytest.fixture
 async def running(authority: signing.Pair, tmp_path: Path) -> AsyncIterator[Running]:
-    reviewer, board = Reviewer(), Board(lambda key: None)
-    endpoint = Endpoint(callers(reviewer), board, Credentials(a_cache(a_running_job()), Keysmith(), "modelyard"))
+    reviewer, progress = Reviewer(), ProgressStore(lambda key: None)
+    endpoint = Endpoint(callers(reviewer), progress, Credentials(a_cache(a_running_job()), Keysmith(), "modelyard"))
     port = await endpoint.start(0, authority, HOST)
     ca = tmp_path / "ca.crt"
     ca.write_text(authority.certificate)
-    yield Running(port, ca, board, reviewer.knows("genuine"), reviewer)
+    yield Running(port, ca, progress, reviewer.knows("genuine"), reviewer)
     await endpoint.stop()
 
 
 async def test_a_post_is_remembered(running: Running) -> None:
     assert await running.send() == (200, {})
     await asyncio.sleep(0.01)
-    shown = await running.board.progress({"namespace": NAMESPACE, "job": JOB})
+    shown = await running.progress.read({"namespace": NAMESPACE, "job": JOB})
     assert shown is not None and shown["loss"] == 0.5
 
 
@@ -84,7 +84,7 @@ async def test_the_trainers_own_posts(running: Running, tmp_path: Path, monkeypa
     progress.update(stage="train", step=40, steps=100, loss=0.25, epoch=0.4, resumed_from=30)
     await asyncio.to_thread(progress.close)
     await asyncio.sleep(0.01)
-    shown = await running.board.progress({"namespace": NAMESPACE, "job": JOB})
+    shown = await running.progress.read({"namespace": NAMESPACE, "job": JOB})
     assert shown is not None
     told = {key: shown[key] for key in ("stage", "step", "steps", "loss", "epoch", "resumedFrom")}
     assert told == {"stage": "train", "step": 40, "steps": 100, "loss": 0.25, "epoch": 0.4, "resumedFrom": 30}
@@ -129,7 +129,7 @@ async def test_every_refusal_says_why(name: str, running: Running) -> None:
     got, answer = await running.send(**request)
     assert (got, answer["reason"]) == (status, reason)
     assert told in answer["message"]
-    assert await running.board.progress({"namespace": NAMESPACE, "job": JOB}) is None
+    assert await running.progress.read({"namespace": NAMESPACE, "job": JOB}) is None
 
 
 async def test_a_body_without_length_ends_at_the_limit(running: Running) -> None:
@@ -174,7 +174,7 @@ async def test_the_certificate_is_renewed_while_it_serves(
             return s.getpeercert(binary_form=True) or b""
 
     monkeypatch.setattr(server, "RENEW_EVERY", 0.1)
-    endpoint = Endpoint(callers(Reviewer()), running.board, Credentials(a_cache(), Keysmith(), "modelyard"))
+    endpoint = Endpoint(callers(Reviewer()), running.progress, Credentials(a_cache(), Keysmith(), "modelyard"))
     port = await endpoint.start(0, authority, HOST)
     first = now = await asyncio.to_thread(seen, port)
     for _ in range(200):

@@ -9,8 +9,8 @@ from modelyard import names
 from modelyard.api.run import PrepareConfig
 from modelyard.decision import Answer
 from modelyard.resources import hashes
-from modelyard.resources.dataset import ROOM
-from modelyard.resources.doubt import LASTING
+from modelyard.resources.dataset import RECONCILER
+from modelyard.resources.recheck import LASTING
 from modelyard.resources.run_job import MOST_CONFIG
 from tests.builders import Dataset, Job, Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
@@ -20,7 +20,7 @@ S3 = {"s3": {"uri": "s3://data/reviews/"}}
 
 
 def lab(obj: Dataset | None = None, *, profile: bool = True) -> Lab:
-    return Lab(ROOM, obj or a_dataset(), *([a_profile()] if profile else []))
+    return Lab(RECONCILER, obj or a_dataset(), *([a_profile()] if profile else []))
 
 
 def started() -> Lab:

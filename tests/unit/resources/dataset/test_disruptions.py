@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from modelyard import names
-from modelyard.resources.dataset import ROOM
+from modelyard.resources.dataset import RECONCILER
 from tests.builders import Pod, a_dataset, a_profile, published_rows
 from tests.unit.resources.lab import Lab
 
 
 @pytest.mark.parametrize("stay", [True, False], ids=["pods-stay", "pods-go"])
 def test_disruptions_are_survived_up_to_the_profiles_number(stay: bool) -> None:
-    yard = Lab(ROOM, a_dataset(), a_profile(disruptions=2))
+    yard = Lab(RECONCILER, a_dataset(), a_profile(disruptions=2))
     yard.settle()
     for number in range(1, 4):
         assert yard.status["phase"] in ("Pending", "Preparing")
@@ -26,7 +26,7 @@ def test_disruptions_are_survived_up_to_the_profiles_number(stay: bool) -> None:
 
 
 def test_rows_that_a_pod_published_before_it_was_taken_away_count() -> None:
-    yard = Lab(ROOM, a_dataset(), a_profile(disruptions=0))
+    yard = Lab(RECONCILER, a_dataset(), a_profile(disruptions=0))
     yard.settle()
     yard.pod(Pod.running)
     yard.settle()

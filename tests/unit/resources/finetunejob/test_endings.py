@@ -9,7 +9,7 @@ import pytest
 from modelyard import names
 from modelyard.api.run import FileEntry, format_digest
 from modelyard.decision import Answer
-from modelyard.resources.doubt import LASTING
+from modelyard.resources.recheck import LASTING
 from tests.builders import SHA, Built, Job, Pod, a_dataset, a_finetunejob, a_job, a_profile, a_published_model
 from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
 

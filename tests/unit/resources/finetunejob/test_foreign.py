@@ -77,10 +77,10 @@ def test_each_containers_final_codes_end_the_run() -> None:
 
 
 def test_a_dataset_is_prepared_by_ours() -> None:
-    from modelyard.resources.dataset import ROOM
+    from modelyard.resources.dataset import RECONCILER
     from tests.unit.resources.lab import Lab
 
-    lab = Lab(ROOM, a_dataset(), a_profile(trainer={"image": "theirs:1", "command": COMMAND}))
+    lab = Lab(RECONCILER, a_dataset(), a_profile(trainer={"image": "theirs:1", "command": COMMAND}))
     lab.settle()
     pod = lab.job()["spec"]["template"]["spec"]
     assert [container["image"] for container in pod["containers"]] == ["modelyard/trainer:1"]

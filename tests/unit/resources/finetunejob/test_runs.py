@@ -447,7 +447,7 @@ def test_the_pod_reaches_the_store_as_the_installation_does() -> None:
 
 def test_the_end_of_a_twins_config_map_wakes_the_one_who_made_the_job() -> None:
     yard = started()
-    asked = set(yard.room.needs(yard.obj, yard.observe()))
+    asked = set(yard.reconciler.needs(yard.obj, yard.observe()))
     assert Ref("ConfigMap", yard.named("Job")[0], "team-a") in asked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard import names
-from modelyard.resources.finetunejob import ROOM
+from modelyard.resources.finetunejob import RECONCILER
 from tests.builders import (
     Built,
     FineTuneJob,
@@ -24,7 +24,7 @@ class Yard(Lab):
     """Short words for what tests do often."""
 
     def __init__(self, obj: FineTuneJob | None = None, *others: Built) -> None:
-        super().__init__(ROOM, obj or a_finetunejob(), *(others or (a_profile(), a_dataset().prepared())))
+        super().__init__(RECONCILER, obj or a_finetunejob(), *(others or (a_profile(), a_dataset().prepared())))
         self.facts |= {"listing": a_listing(), "number": 7}
 
     @property

@@ -8,7 +8,7 @@ import pytest
 
 from modelyard import names
 from modelyard.decision import Answer
-from modelyard.resources.modeldeployment import ROOM
+from modelyard.resources.modeldeployment import RECONCILER
 from tests.builders_serving import (
     PLATFORM,
     a_modeldeployment,
@@ -627,7 +627,7 @@ def test_needs_names_the_versions_only_until_a_candidate_stands() -> None:
     w.look()
     assert [fact.name for fact in w.asked] == ["manifest", "prediction"]
     assert dict(w.asked[1].args)["version"] == "8"
-    assert ROOM.children == ("Deployment", "InferenceService", "Service")
+    assert RECONCILER.children == ("Deployment", "InferenceService", "Service")
 
 
 def test_going_back_with_other_resources_waits_for_the_new_pods() -> None:

@@ -11,7 +11,7 @@ from modelyard import names
 from modelyard.api.modeldeployment import version_in
 from modelyard.decision import Answer, Child, Decision, Fact, Manifest, Observed, Platform, Ref, Select
 from modelyard.resources.conditions import condition
-from modelyard.resources.modeldeployment import ROOM
+from modelyard.resources.modeldeployment import RECONCILER
 from tests.builders_serving import NOW, PLATFORM, a_modeldeployment, a_server_pod, make_available
 
 SAMPLE = "a fine film"
@@ -54,7 +54,7 @@ class World:
         self.asked = []
         known: set[Any] = set()
         for _ in range(ROUNDS):
-            new = set(ROOM.needs(self.obj, seen)) - known
+            new = set(RECONCILER.needs(self.obj, seen)) - known
             if not new:
                 return seen
             known |= new
@@ -68,7 +68,7 @@ class World:
                 facts={**seen.facts, **facts},
                 objects={**seen.objects, **objects},
             )
-        assert set(ROOM.needs(self.obj, seen)) <= known, "needs did not settle in four rounds"
+        assert set(RECONCILER.needs(self.obj, seen)) <= known, "needs did not settle in four rounds"
         return seen
 
     def elsewhere(self, ref: Ref) -> Manifest | None:
@@ -97,7 +97,7 @@ class World:
 
     def look(self) -> Decision:
         """What would be decided now, without doing it."""
-        return ROOM.decide(self.obj, self.observe(), self.now)
+        return RECONCILER.decide(self.obj, self.observe(), self.now)
 
     def turn(self, after: float = 0.0) -> Decision:
         """What the engine does, `after` seconds later: a change of the stable Service wakes it once more."""

@@ -9,7 +9,7 @@ from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.decision import Answer, Decision, Fact, Manifest, Observed, Ref, Select
 from modelyard.resources.conditions import condition
-from modelyard.resources.modelversion import ROOM
+from modelyard.resources.modelversion import RECONCILER
 from modelyard.resources.modelversion.sizes import humanised
 from tests.builders_serving import (
     MODEL,
@@ -59,7 +59,7 @@ def observe(
 
 
 def decide(obj: Manifest, observed: Observed) -> Decision:
-    return ROOM.decide(obj, observed, NOW)
+    return RECONCILER.decide(obj, observed, NOW)
 
 
 def words(decision: Decision) -> dict[str, tuple[str, str]]:
@@ -86,7 +86,12 @@ STRICT: dict[str, Any] = {"require": [{"metric": "macro_f1", "min": 0.9}]}
 
 
 def test_asks_for_claim_files_job_and_deployments() -> None:
-    assert set(ROOM.needs(a_modelversion(), Observed(platform=PLATFORM))) == {VERIFIED, CLAIMANT, JOB, DEPLOYMENTS}
+    assert set(RECONCILER.needs(a_modelversion(), Observed(platform=PLATFORM))) == {
+        VERIFIED,
+        CLAIMANT,
+        JOB,
+        DEPLOYMENTS,
+    }
 
 
 def test_verified() -> None:
@@ -145,10 +150,10 @@ def test_one_wrong_answer_refutes_nothing(before: Manifest, claim: Answer, files
     assert words(first)["Ready"] == (("True", "Verified") if stands else ("False", "Pending"))
     assert "Stalled" not in words(first)
     assert first.status["suspectSince"] == stamp(NOW) and first.wake_after == 5
-    doubted = {**before, "status": first.status}
-    assert ASKED_AGAIN in set(ROOM.needs(doubted, observe()))
-    assert "suspectSince" not in (decide(doubted, observe()).status or {}), "it was a slip"
-    again = ROOM.decide(doubted, observe(claim, files), NOW + timedelta(seconds=5))
+    suspect = {**before, "status": first.status}
+    assert ASKED_AGAIN in set(RECONCILER.needs(suspect, observe()))
+    assert "suspectSince" not in (decide(suspect, observe()).status or {}), "it was a slip"
+    again = RECONCILER.decide(suspect, observe(claim, files), NOW + timedelta(seconds=5))
     assert "Stalled" in words(again) and "suspectSince" not in (again.status or {})
 
 
@@ -177,7 +182,7 @@ def test_a_foreign_prefix_is_refused_and_neither_read_nor_deleted(uri: str) -> N
     obj = a_modelversion(uri=uri, deletionPolicy="delete")
     assert words(decide(obj, observe()))["Stalled"] == ("True", "InvalidSpec")
     going = deleting(obj, names.FINALIZER_ARTIFACTS)
-    assert not [n for n in ROOM.needs(going, observe()) if isinstance(n, Fact)]
+    assert not [n for n in RECONCILER.needs(going, observe()) if isinstance(n, Fact)]
     assert decide(going, observe()).finalizers == ()
 
 
@@ -236,7 +241,7 @@ def test_invalid_spec_is_named() -> None:
     decision = decide(obj, observe())
     assert words(decision)["Stalled"] == ("True", "InvalidSpec")
     assert decision.finalizers is None
-    assert list(ROOM.needs(obj, observe())) == []
+    assert list(RECONCILER.needs(obj, observe())) == []
 
 
 def doomed() -> Manifest:
@@ -262,7 +267,7 @@ def test_policy_decides_about_the_finalizer() -> None:
 )
 def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:
     observed = observe(deployments=(user,))
-    assert REMOVED not in set(ROOM.needs(doomed(), observed))
+    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
     decision = decide(doomed(), observed)
     assert decision.finalizers is None
     assert words(decision)["Ready"] == ("False", "InUse")
@@ -272,7 +277,7 @@ def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:
 
 
 def test_deletion_removes_the_artifacts_then_lets_go() -> None:
-    assert REMOVED in set(ROOM.needs(doomed(), observe(deployments=(serving(6),))))
+    assert REMOVED in set(RECONCILER.needs(doomed(), observe(deployments=(serving(6),))))
     waiting = decide(doomed(), observe())
     assert waiting.finalizers is None
     assert words(waiting)["Ready"] == ("False", "Deleting")
@@ -282,7 +287,7 @@ def test_deletion_removes_the_artifacts_then_lets_go() -> None:
 
 def test_deletion_waits_for_a_store_that_is_down() -> None:
     observed = observe(claim=DOWN)
-    assert REMOVED not in set(ROOM.needs(doomed(), observed))
+    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
     decision = decide(doomed(), observed)
     assert decision.finalizers is None
     found = condition({"status": decision.status}, names.READY)
@@ -292,18 +297,18 @@ def test_deletion_waits_for_a_store_that_is_down() -> None:
 
 def test_a_forged_version_takes_no_artifacts_with_it() -> None:
     observed = observe(claim=Answer("other"))
-    assert REMOVED not in set(ROOM.needs(doomed(), observed))
+    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
     assert decide(doomed(), observed).finalizers == ()
 
 
 def test_nothing_is_removed_before_the_deployments_are_known() -> None:
     unknown = Observed(facts={CLAIMANT: MINE}, platform=PLATFORM)
-    assert REMOVED not in set(ROOM.needs(doomed(), unknown))
+    assert REMOVED not in set(RECONCILER.needs(doomed(), unknown))
 
 
 def test_retain_lets_go_at_once() -> None:
     going = deleting(a_modelversion(), names.FINALIZER_ARTIFACTS)
-    assert REMOVED not in set(ROOM.needs(going, observe()))
+    assert REMOVED not in set(RECONCILER.needs(going, observe()))
     assert decide(going, observe(deployments=(serving(7),))).finalizers == ()
 
 
@@ -331,7 +336,7 @@ def test_humanised(size: int, text: str) -> None:
 
 def test_a_version_that_no_run_made_is_said_to_be_unknown_here() -> None:
     obj = a_modelversion(lineage={})
-    assert JOB not in tuple(ROOM.needs(obj, observe()))
+    assert JOB not in tuple(RECONCILER.needs(obj, observe()))
     ready = decide(obj, observe()).status or {}
     (found,) = (c for c in ready["conditions"] if c["type"] == names.READY)
     assert (found["status"], found["reason"]) == ("False", names.INVALID_SPEC)

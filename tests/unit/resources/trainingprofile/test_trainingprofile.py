@@ -5,7 +5,7 @@ from typing import Any
 from modelyard import names
 from modelyard.decision import Observed
 from modelyard.resources.conditions import condition
-from modelyard.resources.trainingprofile import ROOM
+from modelyard.resources.trainingprofile import RECONCILER
 from tests.builders_serving import NOW
 
 
@@ -19,15 +19,15 @@ def a_profile(**spec: Any) -> dict[str, Any]:
 
 
 def test_ready() -> None:
-    decision = ROOM.decide(a_profile(), Observed(), NOW)
+    decision = RECONCILER.decide(a_profile(), Observed(), NOW)
     assert decision.status is not None
     assert decision.status["observedGeneration"] == 3
     assert [(c["type"], c["status"]) for c in decision.status["conditions"]] == [("Ready", "True")]
-    assert not list(ROOM.needs(a_profile(), Observed()))
+    assert not list(RECONCILER.needs(a_profile(), Observed()))
 
 
 def test_a_value_that_is_not_understood_is_named() -> None:
-    decision = ROOM.decide(a_profile(retries="two"), Observed(), NOW)
+    decision = RECONCILER.decide(a_profile(retries="two"), Observed(), NOW)
     stalled = condition({"status": decision.status}, names.STALLED)
     assert stalled is not None
     assert stalled["reason"] == names.INVALID_SPEC
@@ -36,7 +36,7 @@ def test_a_value_that_is_not_understood_is_named() -> None:
 
 def test_stable() -> None:
     profile = a_profile()
-    first = ROOM.decide(profile, Observed(), NOW)
-    second = ROOM.decide({**profile, "status": first.status}, Observed(), NOW)
+    first = RECONCILER.decide(profile, Observed(), NOW)
+    second = RECONCILER.decide({**profile, "status": first.status}, Observed(), NOW)
     assert second.status == first.status
     assert second.events == ()

@@ -104,7 +104,7 @@ def _guarded(path: Path, read: Callable[[Path], Records]) -> Records:
 
 
 def _bad_byte(path: Path) -> str:
-    """Which byte is no UTF-8, what the file probably is, and the command that mends it."""
+    """Which byte is no UTF-8, what the file probably is, and the command that fixes it."""
     with _open_bytes(path) as stream:
         start = stream.read(4)
         if start == b"PK\x03\x04":

@@ -15,10 +15,10 @@ from aiohttp import web
 from modelyard import names
 from modelyard.api.progress import MOST_BYTES, BadPostError, parse_post
 from modelyard.engine import metrics
-from modelyard.engine.endpoint.board import Board
 from modelyard.engine.endpoint.callers import Caller, Callers
 from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.limits import Limit
+from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.endpoint.refusal import Refused
 from modelyard.engine.endpoint.signing import Pair, SigningError, server_certificate
 from modelyard.listening import listening_socket
@@ -33,8 +33,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Endpoint:
     """Takes progress, gives credentials; `start` listens and keeps the certificate fresh until `stop`."""
 
-    def __init__(self, callers: Callers, board: Board, credentials: Credentials) -> None:
-        self._callers, self._board, self._credentials = callers, board, credentials
+    def __init__(self, callers: Callers, progress: ProgressStore, credentials: Credentials) -> None:
+        self._callers, self._progress_store, self._credentials = callers, progress, credentials
         self._limits = {names.PROGRESS: Limit(10, 1.0), names.CREDENTIALS: Limit(10, 10.0)}
         self._runner: web.AppRunner | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -65,7 +65,7 @@ class Endpoint:
     async def _progress(self, request: web.Request) -> web.Response:
         caller = await self._caller(request, names.PROGRESS)
         try:
-            self._board.post(caller, parse_post(await _body(request)))
+            self._progress_store.post(caller, parse_post(await _body(request)))
         except BadPostError as fault:
             raise Refused(422, "BadProgress", str(fault)) from fault
         return web.json_response({})

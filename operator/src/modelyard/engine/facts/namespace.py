@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modelyard import names
+from modelyard.engine.context import KubeApi
 from modelyard.engine.facts import FactError, FactFunction
 from modelyard.engine.kube import KubeError
-from modelyard.engine.world import KubeApi
 
 
 def namespace_labels(kube: KubeApi) -> FactFunction:

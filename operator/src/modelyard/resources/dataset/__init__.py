@@ -1,6 +1,8 @@
 """Dataset: what to learn from; prepared once per spec by a Job of its own."""
 
-from modelyard.decision import Room
+from modelyard.decision import Reconciler
 from modelyard.resources.dataset.decide import decide, needs
 
-ROOM = Room("Dataset", "datasets", namespaced=True, needs=needs, decide=decide, children=("ConfigMap", "Job"))
+RECONCILER = Reconciler(
+    "Dataset", "datasets", namespaced=True, needs=needs, decide=decide, children=("ConfigMap", "Job")
+)

@@ -14,10 +14,10 @@ from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id, too_large
-from modelyard.resources.doubt import doubted
 from modelyard.resources.parse import spec_of, unknown_fields
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
 from modelyard.resources.queueing import queue_needs, waits_in_queue
+from modelyard.resources.recheck import recheck
 from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
@@ -80,7 +80,7 @@ def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Ob
 def _sweep(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed) -> Iterable[Need]:
     """Of published rows all else may go at any time; pods of a failed preparation may still write."""
     job = observed.child("Job", job_name(obj, spec))
-    still = jobs.strays(obj["metadata"]["namespace"], prepare_id(obj, spec), observed)
+    still = jobs.orphaned_pods(obj["metadata"]["namespace"], prepare_id(obj, spec), observed)
     if not before.cleaned_up and (before.digest or (jobs.is_held(job) and not still)):
         yield _swept_fact(obj, spec)
 
@@ -119,7 +119,7 @@ def _look_into_store(obj: Manifest, spec: DatasetSpec, observed: Observed, now: 
         return _without_rows(obj, spec, observed, now)
     info = status.info_of(answer.value, spec)
     if isinstance(info, Fault):
-        return _doubt(obj, spec, info, observed, now)
+        return _recheck(obj, spec, info, observed, now)
     return status.ready(obj, status.prepared(obj, spec, info), run_job.after_success(name, observed), now)
 
 
@@ -132,15 +132,15 @@ def _without_rows(obj: Manifest, spec: DatasetSpec, observed: Observed, now: dat
     pods, hints = jobs.pods_of(job, observed), _hints(spec)
     if jobs.is_complete(job) or jobs.succeeded_beside_a_sidecar(pods):
         text = f"the preparation ended with success, but nothing is published under {prefix(obj, spec)}"
-        return _doubt(obj, spec, Fault(names.TRAINER_FAILED, text, final=True), observed, now)
+        return _recheck(obj, spec, Fault(names.TRAINER_FAILED, text, final=True), observed, now)
     fault = _fatal(obj, spec, observed, pods) or jobs.why_failed(job, pods, hints)
     return status.failed(obj, spec, _failure(fault, spec), run_job.after_failure(name, observed), now)
 
 
-def _doubt(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, now: datetime) -> Decision:
+def _recheck(obj: Manifest, spec: DatasetSpec, fault: Fault, observed: Observed, now: datetime) -> Decision:
     """The store alone says that the preparation came to nothing: it may be wrong once, the end is final."""
     name = job_name(obj, spec)
-    since, wait = doubted(status.current(obj, spec).suspect_since, fault, now)
+    since, wait = recheck(status.current(obj, spec).suspect_since, fault, now)
     if wait is None:
         return status.failed(obj, spec, _failure(fault, spec), run_job.after_failure(name, observed), now)
     return status.waiting(obj, spec, wait, run_job.kept(name), now, suspect_since=since)
@@ -152,7 +152,7 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, wanted, (), now)
     stale = jobs.is_stale(observed.child("ConfigMap", name), run_job.inputs_hash(wanted))
-    if stale or jobs.strays(obj["metadata"]["namespace"], prepare_id(obj, spec), observed):
+    if stale or jobs.orphaned_pods(obj["metadata"]["namespace"], prepare_id(obj, spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
     wait = refusal(observed, name, _hints(spec)) or waits_for_pod(name)

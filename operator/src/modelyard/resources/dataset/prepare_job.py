@@ -10,11 +10,11 @@ from modelyard.api.run import PrepareConfig, needed_contract
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.decision import Manifest, Observed, Platform
 from modelyard.resources import hashes
+from modelyard.resources.memoized import memoized
 from modelyard.resources.parse import status_of
 from modelyard.resources.pod_block import resolved
 from modelyard.resources.profiles import own_image_of
 from modelyard.resources.queueing import queue_of
-from modelyard.resources.remembered import remembered
 from modelyard.resources.run_job import MOST_CONFIG, config_size
 from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
 from modelyard.resources.waiting import Wait, stuck
@@ -78,7 +78,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
     )
 
 
-@remembered
+@memoized
 def too_large(wanted: RunPlan) -> Wait | None:
     """Rows written in the object reach the pod in a ConfigMap; said before anything is made."""
     rows = wanted.config.source.inline if isinstance(wanted.config, PrepareConfig) else None

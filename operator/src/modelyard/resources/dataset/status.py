@@ -78,7 +78,7 @@ def waiting(
     now: datetime,
     suspect_since: str | None = None,
 ) -> Decision:
-    """On the way, or held up by something that a human can mend."""
+    """On the way, or held up by something that a human can fix."""
     phase = "Preparing" if wait.verdict.reason == names.PREPARING else "Pending"
     fields = {**_about(obj, spec), "suspectSince": suspect_since}
     decision = _decision(obj, fields, wait.verdict, phase, children, now)

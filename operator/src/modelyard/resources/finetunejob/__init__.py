@@ -1,9 +1,9 @@
 """FineTuneJob: one way to make a model; from pinned inputs through one Job to a verified, judged version."""
 
-from modelyard.decision import Room
+from modelyard.decision import Reconciler
 from modelyard.resources.finetunejob.decide import decide, needs
 
-ROOM = Room(
+RECONCILER = Reconciler(
     "FineTuneJob",
     "finetunejobs",
     namespaced=True,

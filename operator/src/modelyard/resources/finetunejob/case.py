@@ -1,4 +1,4 @@
-"""One FineTuneJob as a pass sees it, and one answer to it; the rest of the room turns the first into the other."""
+"""One FineTuneJob as a reconcile sees it, and one answer to it; the other files turn the first into the second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Case:
     spec: FineTuneJobSpec
     observed: Observed
     now: datetime = datetime.min
-    """When the pass is made; not known while it is asked what is needed."""
+    """When the reconcile is made; not known while it is asked what is needed."""
 
     @property
     def namespace(self) -> str:
@@ -74,7 +74,7 @@ def job_name(run: Run) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a pass comes to: the run as it will stand, what Ready says, the run's children, when to look again."""
+    """What a reconcile comes to: the run as it will stand, what Ready says, the run's children, when to look again."""
 
     run: Run | None
     verdict: Verdict

@@ -44,7 +44,7 @@ def dataset_ref(case: Case) -> Ref:
 
 
 def dataset_child(case: Case) -> tuple[Child, ...]:
-    """The owned Dataset of an inline one; listed in every pass, or it would be pruned."""
+    """The owned Dataset of an inline one; listed in every reconcile, or it would be pruned."""
     inline = case.spec.dataset.inline
     if inline is None:
         return ()

@@ -11,7 +11,7 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import ending, leftovers, status, training_job, twin, version
+from modelyard.resources.finetunejob import ending, leftovers, shared_run, status, training_job, version
 from modelyard.resources.finetunejob.base import is_foreign, listing_fact
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
@@ -52,7 +52,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
 
 
 def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
-    """One pass: a run's end is final, and only a changed spec starts another run."""
+    """One reconcile: a run's end is final, and only a changed spec starts another run."""
     case = _case(obj, observed)
     if isinstance(case, Verdict):
         return status.invalid(obj, case, observed, now)
@@ -90,7 +90,7 @@ def _forgetting(case: Case) -> Case:
 
 
 def _start(case: Case) -> Answer:
-    """No run yet: pin one as soon as everything is there, and go on with it in the same pass."""
+    """No run yet: pin one as soon as everything is there, and go on with it in the same reconcile."""
     run = new_run(case)
     if not isinstance(run, Wait):
         return _go_on(case, run)
@@ -138,13 +138,13 @@ def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
         return training_job.make(case, now, pinned)
     if jobs.is_complete(now.job) or jobs.succeeded_beside_a_sidecar(now.pods):
         text = f"the run ended with success, but nothing is published under {case.version_prefix(now.run)}"
-        return ending.doubt(case, now, Fault(names.TRAINER_FAILED, text, final=True))
+        return ending.recheck_failure(case, now, Fault(names.TRAINER_FAILED, text, final=True))
     return ending.fail(case, now, jobs.why_failed(now.job, now.pods, case.hints))
 
 
 def _foreign(case: Case, now: Situation, job: Manifest) -> Answer:
     """Another object makes this run: its failure is ours too, and its result would have been found."""
-    fault = twin.failure(case, now.run, job)
+    fault = shared_run.failure(case, now.run, job)
     return training_job.shared(case, now, job) if fault is None else ending.fail(case, now, fault)
 
 
@@ -169,7 +169,7 @@ def _needs_of_job(case: Case, run: Run) -> Iterable[Need]:
     now = training_job.situation(case, run)
     yield from (*refusal_needs(now.job, now.pods), *queue_needs(now.job), *capacity_needs(now.pods))
     if now.foreign is not None:
-        yield from twin.maker_ref(case, now.foreign)
+        yield from shared_run.maker_ref(case, now.foreign)
     if now.job is None:
         yield jobs.run_pods(case.namespace, run.id)
 

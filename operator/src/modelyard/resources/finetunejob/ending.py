@@ -9,13 +9,13 @@ from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Manifest
 from modelyard.resources import run_job
 from modelyard.resources.conditions import Verdict, condition
-from modelyard.resources.doubt import doubted
 from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.training_job import Situation, situation
 from modelyard.resources.finetunejob.version import Published, published, standing, version_child, version_ref
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.quality_gate import judge
+from modelyard.resources.recheck import recheck
 from modelyard.resources.waiting import Wait
 
 
@@ -25,7 +25,7 @@ def publish(case: Case, now: Situation) -> Answer:
     run = now.run.model_copy(update={"adopted": adopted, "suspect_since": None})
     found = published(case, run)
     if isinstance(found, Fault):
-        return doubt(case, now, found)
+        return recheck_failure(case, now, found)
     if isinstance(found, Wait):
         return waiting(case, now, run, found)
     version = standing(case, found)
@@ -60,9 +60,9 @@ def succeeded(case: Case, run: Run, name: str, version: Manifest | None, resumes
     )  # fmt: skip
 
 
-def doubt(case: Case, now: Situation, fault: Fault) -> Answer:
+def recheck_failure(case: Case, now: Situation, fault: Fault) -> Answer:
     """The store alone says that the run came to nothing: it may be wrong once, the end of a run is final."""
-    since, wait = doubted(now.run.suspect_since, fault, case.now)
+    since, wait = recheck(now.run.suspect_since, fault, case.now)
     if wait is None:
         return fail(case, now, fault)
     return waiting(case, now, now.run.model_copy(update={"suspect_since": since}), wait)

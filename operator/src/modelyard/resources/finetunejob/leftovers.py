@@ -37,4 +37,4 @@ def _fact(case: Case, run: Run) -> Fact:
 
 def _is_over(case: Case, run: Run) -> bool:
     job = case.observed.child("Job", job_name(run))
-    return jobs.is_held(job) and not jobs.strays(case.namespace, run.id, case.observed)
+    return jobs.is_held(job) and not jobs.orphaned_pods(case.namespace, run.id, case.observed)

@@ -9,7 +9,7 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig, needed_contract
 from modelyard.decision import Platform
 from modelyard.resources.finetunejob.case import Case, job_name
-from modelyard.resources.remembered import remembered
+from modelyard.resources.memoized import memoized
 from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
 
 
@@ -18,7 +18,7 @@ def run_plan(case: Case, run: Run, pinned: Pinned) -> RunPlan:
     return _plan(run, pinned, case.spec, case.observed.platform, case.namespace, case.name)
 
 
-@remembered
+@memoized
 def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, namespace: str, name: str) -> RunPlan:
     return RunPlan(
         name=job_name(run),

@@ -12,12 +12,12 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.resources.hashes import RULES
-from modelyard.resources.remembered import remembered
+from modelyard.resources.memoized import memoized
 
 LENGTH = 16
 
 
-@remembered
+@memoized
 def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned, version: int, once: str = "") -> str:
     """Equal for equal work: data and base enter by content, whatever their names, the rest as it is trained.
 
@@ -31,7 +31,7 @@ def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned, version: int, once
     return names.short_hash(rule.write(work), pinned.dataset.digest, pinned.base.digest, length=LENGTH)
 
 
-@remembered
+@memoized
 def spec_hash(spec: FineTuneJobSpec, model: str, version: int) -> str:
     """Another value means that another run is asked for, also when only the Dataset is another one.
 

@@ -97,7 +97,7 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
         )
     plan = run_plan(case, run, run.pinned or pinned)
     stale = jobs.is_stale(case.observed.child("ConfigMap", plan.name), run_job.inputs_hash(plan))
-    if stale or jobs.strays(case.namespace, run.id, case.observed):
+    if stale or jobs.orphaned_pods(case.namespace, run.id, case.observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return _answer(case, now, run, wait, () if stale else run_job.kept(plan.name))
     return _answer(
@@ -116,7 +116,7 @@ def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
     if not now.started and jobs.is_stale(now.job, run_job.inputs_hash(plan)):
         text = "resources or profile changed before a pod ran: the Job is made again"
         return _answer(case, now, run, moving(names.PENDING, text, 1.0), ())
-    # A suspended Job takes its pod away, and the next pass lets it try again.
+    # A suspended Job takes its pod away, and the next reconcile lets it try again.
     suspend = case.spec.suspend or jobs.held_by_a_sidecar(now.pods)
     return _answer(case, now, run, _watched(case, now), run_job.children(plan, suspend))
 

@@ -1,12 +1,12 @@
 """ModelDeployment: what serves a model, and how one version takes over from another without losing a request."""
 
-from modelyard.decision import Room
+from modelyard.decision import Reconciler
 from modelyard.resources.modeldeployment.decide import decide, needs
 from modelyard.resources.modeldeployment.serving_runtime import offered, used
 
-__all__ = ["ROOM", "offered", "used"]
+__all__ = ["RECONCILER", "offered", "used"]
 
-ROOM = Room(
+RECONCILER = Reconciler(
     "ModelDeployment",
     "modeldeployments",
     namespaced=True,

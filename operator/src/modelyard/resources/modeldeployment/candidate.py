@@ -105,11 +105,11 @@ def standing(s: Situation, version: Version) -> bool:
     return not going and settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
 
 
-def judge_candidate(s: Situation, version: Version, since: str, doubted: str | None, now: datetime) -> Judgement:
-    """Where the trial of a candidate stands that began at `since`, and that has given wrong answers since `doubted`."""
+def judge_candidate(s: Situation, version: Version, since: str, suspect_since: str | None, now: datetime) -> Judgement:
+    """Where the trial of a candidate stands that began at `since`, wrong since `suspect_since`."""
     live = s.deployment(version.number)
     if live is not None and standing(s, version):
-        return _probe(s, version, (since, doubted), now)
+        return _probe(s, version, (since, suspect_since), now)
     return _start(s, version, live, since, now)
 
 
@@ -160,7 +160,7 @@ def _refused(s: Situation, number: int) -> Fault | None:
 
 
 def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: datetime) -> Judgement:
-    since, doubted = times
+    since, suspect_since = times
     published = s.observed.fact(manifest_fact(version))
     if published is None or (published.failed and published.reason != names.CORRUPT):
         return _unknown_sample(version, published)
@@ -168,7 +168,7 @@ def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: d
     if not sample:
         cause = published.message or f"the manifest of version {version.number} is gone or names no sample"
         text = f"{cause}: make a new version"
-        return _doubt(names.CORRUPT, names.CORRUPT, text, doubted, now)
+        return _suspected(names.CORRUPT, names.CORRUPT, text, suspect_since, now)
     answer = s.observed.fact(prediction_fact(s, version, sample))
     if answer is not None and answer.reason == names.SERVER_BUSY:
         return _busy(version, answer)
@@ -180,20 +180,20 @@ def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: d
         return Judgement("passed", names.ROLLING_OUT, text)
     if not wrong:
         text = f"version {version.number} is available and is asked for a prediction"
-        return Judgement("waiting", names.ROLLING_OUT, text, suspect_since=doubted)
-    return _doubt(names.PROBE_FAILED, names.ROLLING_OUT, wrong, doubted, now)
+        return Judgement("waiting", names.ROLLING_OUT, text, suspect_since=suspect_since)
+    return _suspected(names.PROBE_FAILED, names.ROLLING_OUT, wrong, suspect_since, now)
 
 
-def _doubt(reason: str, at_first: str, text: str, doubted: str | None, now: datetime) -> Judgement:
+def _suspected(reason: str, at_first: str, text: str, suspect_since: str | None, now: datetime) -> Judgement:
     """What is wrong once may be right the next time; from the first wrong answer on, whoever watched meanwhile."""
-    since = begun(doubted, now)
+    since = begun(suspect_since, now)
     if elapsed(since, now) > PROBE_LIMIT:
         return Judgement("failed", reason, text)
     return Judgement("waiting", at_first, text, suspect_since=since)
 
 
 def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
-    """Nobody asks the candidate meanwhile, so an older doubt ends."""
+    """Nobody asks the candidate meanwhile, so an older suspicion ends."""
     if answer is None:
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available; its sample is read")
     text = f"the sample of version {version.number} cannot be read: {answer.message}"
@@ -201,7 +201,7 @@ def _unknown_sample(version: Version, answer: Answer | None) -> Judgement:
 
 
 def _busy(version: Version, answer: Answer) -> Judgement:
-    """Refused because of load is no wrong answer, and ends an older doubt: the server is up."""
+    """Refused because of load is no wrong answer, and ends an older suspicion: the server is up."""
     text = f"version {version.number} is too busy to be tried and is asked again: {answer.message}"
     return Judgement("waiting", names.SERVER_BUSY, text)
 

@@ -109,8 +109,8 @@ def drain_left(rollout: Rollout, now: datetime) -> float | None:
 
 
 def _try(s: Situation, version: Version, draining: tuple[tuple[int, str], ...], now: datetime) -> Rollout:
-    since, doubted = _since(s, version, now)
-    trial = judge_candidate(s, version, since, doubted, now)
+    since, suspect_since = _since(s, version, now)
+    trial = judge_candidate(s, version, since, suspect_since, now)
     others = tuple(entry for entry in draining if entry[0] != version.number)
     traffic = version.number if trial.state == "passed" else _traffic(s, others)
     kept = tuple(number for number in _kept(s, others) if number != version.number)
@@ -122,7 +122,7 @@ def _try(s: Situation, version: Version, draining: tuple[tuple[int, str], ...], 
 
 
 def _since(s: Situation, version: Version, now: datetime) -> tuple[str, str | None]:
-    """When this trial began, and since when it is in doubt; another spec begins another trial."""
+    """When this trial began, and since when it is suspect; another spec begins another trial."""
     last = s.last.of(version.number)
     if last is None or last.state != CANDIDATE or last.generation != s.generation:
         return stamp(now), None

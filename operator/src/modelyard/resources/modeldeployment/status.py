@@ -119,7 +119,7 @@ def verdict_of(s: Situation, target: Target, rollout: Rollout) -> Verdict:
 
 
 def events(s: Situation, rollout: Rollout, verdict: Verdict) -> tuple[Event, ...]:
-    """What moved in this pass; every line appears once."""
+    """What moved in this reconcile; every line appears once."""
     lines: list[Event] = []
     if rollout.candidate is not None and _was(s, rollout.candidate) != CANDIDATE:
         lines.append(Event(names.ROLLING_OUT, f"starting version {rollout.candidate}"))

@@ -1,6 +1,6 @@
 """ModelVersion: the immutable result of a run; Ready once its claim and its stored artifacts are verified."""
 
-from modelyard.decision import Room
+from modelyard.decision import Reconciler
 from modelyard.resources.modelversion.decide import decide, needs
 
-ROOM = Room("ModelVersion", "modelversions", namespaced=True, needs=needs, decide=decide)
+RECONCILER = Reconciler("ModelVersion", "modelversions", namespaced=True, needs=needs, decide=decide)

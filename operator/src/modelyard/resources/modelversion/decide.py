@@ -10,12 +10,12 @@ from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.names import VERIFIED
 from modelyard.resources.conditions import Verdict, condition, conditions, events
-from modelyard.resources.doubt import LASTING
 from modelyard.resources.modelversion import deletion, verification
 from modelyard.resources.modelversion.gate import gate_fields, job_ref
 from modelyard.resources.modelversion.place import misplaced
 from modelyard.resources.modelversion.sizes import humanised
 from modelyard.resources.parse import spec_of, status_of
+from modelyard.resources.recheck import LASTING
 
 LOOK_AGAIN = 15.0
 

@@ -9,11 +9,11 @@ from modelyard import names
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.decision import Answer, Fact, Manifest, Observed
 from modelyard.resources.conditions import Verdict, condition
-from modelyard.resources.doubt import LASTING, doubted
 from modelyard.resources.modelversion.place import misplaced, own_prefix
 from modelyard.resources.modelversion.sizes import humanised
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Fault
+from modelyard.resources.recheck import LASTING, recheck
 
 VERIFIED_AGE = 600.0
 CLAIM_AGE = 60.0
@@ -26,7 +26,7 @@ def verified_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
 
 
 def claimant_fact(namespace: str, spec: ModelVersionSpec, suspect: bool = False) -> Fact:
-    """Which run owns the number? Asked anew while its last answer is in doubt."""
+    """Which run owns the number? Asked anew while its last answer is suspect."""
     age = LASTING / 2 if suspect else CLAIM_AGE
     return Fact.of("claimant", namespace=namespace, model=spec.model, number=str(spec.number), max_age=age)
 
@@ -37,7 +37,7 @@ def is_suspect(obj: Manifest) -> bool:
 
 
 def verify(obj: Manifest, spec: ModelVersionSpec, observed: Observed, now: datetime) -> tuple[Verdict, str | None]:
-    """The verdict of this pass, and since when the store says otherwise.
+    """The verdict of this reconcile, and since when the store says otherwise.
 
     The last verdict stands while the store cannot answer, and until it has said twice what refutes the version: a
     store that fails over may say once that something is gone, and traffic would leave the version for it.
@@ -50,7 +50,7 @@ def verify(obj: Manifest, spec: ModelVersionSpec, observed: Observed, now: datet
     files = observed.fact(verified_fact(namespace, spec))
     refuted, last = _refuted(spec, claim, files), _last(obj)
     if refuted is not None:
-        return (refuted, None) if last is not None and not last.ready else _doubted(obj, refuted, now)
+        return (refuted, None) if last is not None and not last.ready else _rechecked(obj, refuted, now)
     if answered(claim) and answered(files):
         return Verdict(True, names.VERSION_VERIFIED, f"{humanised(spec.size)} match {spec.digest[:19]}"), None
     return last or _unverified(claim, files), None
@@ -62,9 +62,9 @@ def _refuted(spec: ModelVersionSpec, claim: Answer | None, files: Answer | None)
     return _corrupt(spec, files) if files is not None and files.reason in LOST else None
 
 
-def _doubted(obj: Manifest, refuted: Verdict, now: datetime) -> tuple[Verdict, str | None]:
+def _rechecked(obj: Manifest, refuted: Verdict, now: datetime) -> tuple[Verdict, str | None]:
     fault = Fault(refuted.reason, refuted.message, final=True)
-    since, wait = doubted(status_of(ModelVersionStatus, obj).suspect_since, fault, now)
+    since, wait = recheck(status_of(ModelVersionStatus, obj).suspect_since, fault, now)
     if wait is None:
         return refuted, None
     return _last(obj) or Verdict(False, names.PENDING, wait.verdict.message), since

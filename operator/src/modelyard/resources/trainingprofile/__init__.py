@@ -1,10 +1,10 @@
 """TrainingProfile: what the platform team offers to runs; it has no children and is read by those who name it."""
 
 from modelyard.api.trainingprofile import TrainingProfileSpec, TrainingProfileStatus
-from modelyard.decision import Room
+from modelyard.decision import Reconciler
 from modelyard.resources.profile_status import decide_by, nothing
 
-ROOM = Room(
+RECONCILER = Reconciler(
     "TrainingProfile",
     "trainingprofiles",
     namespaced=False,

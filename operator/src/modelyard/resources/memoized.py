@@ -10,18 +10,18 @@ from pydantic import BaseModel
 
 F = TypeVar("F", bound=Callable[..., Any])
 KEPT = 128
-"""Results per function: enough for the passes under way, one MB or so."""
+"""Results per function: enough for the reconciles under way, one MB or so."""
 BY_IDENTITY = (BaseModel, dict)
 
 
-def remember(most: int) -> Callable[[F], F]:
-    """Remember by the identity of the first argument, of models and of dictionaries, and by the value of all others.
+def memoize(most: int) -> Callable[[F], F]:
+    """Memoize by the identity of the first argument, of models and of dictionaries, and by the value of all others.
 
     They are values: whoever changes one in place gets the old result. The `most` newest results are kept, exceptions
     are not. One thread only.
     """
 
-    def remembering(function: F) -> F:
+    def memoizing(function: F) -> F:
         kept: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
 
         @wraps(function)
@@ -37,7 +37,7 @@ def remember(most: int) -> Callable[[F], F]:
 
         return cast(F, ask)
 
-    return remembering
+    return memoizing
 
 
-remembered = remember(KEPT)
+memoized = memoize(KEPT)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from modelyard.api.common import Resources
-from modelyard.resources.remembered import KEPT, remembered
+from modelyard.resources.memoized import KEPT, memoized
 
 
 def test_the_same_object_is_worked_out_once_and_an_equal_one_anew() -> None:
     seen: list[tuple[int, ...]] = []
 
-    @remembered
+    @memoized
     def total(numbers: list[int], more: int) -> int:
         seen.append((*numbers, more))
         return sum(numbers) + more
@@ -18,7 +18,7 @@ def test_the_same_object_is_worked_out_once_and_an_equal_one_anew() -> None:
 
 
 def test_an_object_that_took_the_place_of_another_in_memory_is_another_one() -> None:
-    @remembered
+    @memoized
     def first(numbers: list[int]) -> int:
         return numbers[0]
 
@@ -28,7 +28,7 @@ def test_an_object_that_took_the_place_of_another_in_memory_is_another_one() -> 
 def test_models_among_the_other_arguments_count_by_identity() -> None:
     seen: list[str] = []
 
-    @remembered
+    @memoized
     def joined(word: str, resources: Resources) -> str:
         seen.append(word)
         return f"{word} {resources.memory}"

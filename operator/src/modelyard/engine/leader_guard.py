@@ -1,15 +1,15 @@
-"""The fence at every write: a pass may wait for facts longer than its Lease lasts."""
+"""The leader guard at every write: a reconcile may wait for facts longer than its Lease lasts."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from modelyard.decision import Manifest
+from modelyard.engine.context import KubeApi
 from modelyard.engine.kube import KubeError
-from modelyard.engine.world import KubeApi
 
 
-class FenceLike(Protocol):
+class LeaderGuard(Protocol):
     """Says whether this operator may write."""
 
     @property
@@ -17,11 +17,11 @@ class FenceLike(Protocol):
         """True while it may."""
 
 
-class FencedKube:
+class GuardedKube:
     """The API, of which nothing is written any more once the Lease is not ours."""
 
-    def __init__(self, kube: KubeApi, fence: FenceLike) -> None:
-        self._kube, self._fence = kube, fence
+    def __init__(self, kube: KubeApi, guard: LeaderGuard) -> None:
+        self._kube, self._guard = kube, guard
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Reading is free."""
@@ -48,5 +48,5 @@ class FencedKube:
         return await self._kube.delete(kind, namespace, name, uid)
 
     def _check(self) -> None:
-        if not self._fence.held:
+        if not self._guard.held:
             raise KubeError(0, "the Lease is not ours any more: nothing is written", "NotLeading")

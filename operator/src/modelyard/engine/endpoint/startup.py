@@ -6,22 +6,22 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from modelyard.engine.context import Context
 from modelyard.engine.endpoint.authority import Secrets, ensure_authority
 from modelyard.engine.endpoint.server import Endpoint
 from modelyard.engine.endpoint.signing import Pair, SigningError
 from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.kube import KubeError
-from modelyard.engine.world import World
 from modelyard.settings import Settings
 from modelyard.storage.sts import Sts
 
 log = logging.getLogger(__name__)
 
 
-async def open_endpoint(endpoint: Endpoint, world: World, kube: Secrets, settings: Settings) -> None:
+async def open_endpoint(endpoint: Endpoint, context: Context, kube: Secrets, settings: Settings) -> None:
     """Listen, and put the authority into the platform before the first run is made; raises OSError, SigningError."""
     authority = await _authority(kube, settings.namespace)
-    world.platform = replace(world.platform, endpoint_ca=authority.certificate)
+    context.platform = replace(context.platform, endpoint_ca=authority.certificate)
     await endpoint.start(settings.endpoint_port, authority, settings.endpoint_host)
 
 

@@ -1,4 +1,4 @@
-"""Doubt: what would end something for good on the store's word alone is looked at again some seconds later."""
+"""Recheck: what would end something for good on the store's word alone is looked at again some seconds later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LASTING = 5.0
 """Seconds after which the same answer counts."""
 
 
-def doubted(since: str | None, fault: Fault, now: datetime) -> tuple[str, Wait | None]:
+def recheck(since: str | None, fault: Fault, now: datetime) -> tuple[str, Wait | None]:
     """Since when the store says so, and the wait for its second word; None once it has stood."""
     since = begun(since, now)
     if elapsed(since, now) >= LASTING:

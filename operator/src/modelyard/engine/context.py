@@ -57,8 +57,8 @@ def steady(
 
 
 @dataclass
-class World:
-    """Shared by all passes of one engine."""
+class Context:
+    """Shared by all reconciles of one engine."""
 
     kube: KubeApi
     facts: FactSource
@@ -73,6 +73,6 @@ class World:
     """Told of every object that was not known in this version."""
 
     def learn(self, obj: Manifest) -> None:
-        """Remember an object, from an event or as the answer to a write of ours; an echo wakes nobody."""
+        """Remember an object, from an event or as the answer to a write of ours; what was known wakes nobody."""
         if self.cache.put(obj):
             self.on_news(obj)

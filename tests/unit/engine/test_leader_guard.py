@@ -1,4 +1,4 @@
-"""The fence: nothing is written without the Lease, and clocks that are set neither stop nor double leaders."""
+"""The guard: nothing is written without the Lease, and clocks that are set neither stop nor double leaders."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRec
 
 from modelyard.decision import Manifest
 from modelyard.engine import lease
-from modelyard.engine.fenced import FencedKube
+from modelyard.engine.context import SLEW, steady
 from modelyard.engine.kube import Kube, KubeError
+from modelyard.engine.leader_guard import GuardedKube
 from modelyard.engine.lease import KubeLease
-from modelyard.engine.world import SLEW, steady
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 JOB: Manifest = {"kind": "Job", "metadata": {"name": "run", "namespace": "team"}}
@@ -41,7 +41,7 @@ class Recorder:
 
 async def test_without_the_lease_everything_can_be_read_and_nothing_written() -> None:
     gate, real = Gate(), Recorder()
-    kube = FencedKube(cast(Any, real), gate)
+    kube = GuardedKube(cast(Any, real), gate)
     for held in (True, False):
         gate.held = held
         await kube.get("Job", "team", "run")

@@ -1,4 +1,4 @@
-"""The newest progress per run, in memory; shown to the rooms at most every few seconds, whatever pods send.
+"""The newest progress per run, in memory; shown to the reconcilers at most every few seconds, whatever pods send.
 
 All runs together are shown at most BUDGET times a second: with 1,000 at work each waits 20 s for its turn, not 5.
 """
@@ -18,7 +18,7 @@ from modelyard.engine.cache import Key
 from modelyard.engine.endpoint.callers import Caller
 
 EVERY = 5.0
-"""Seconds between two states of one run that the rooms get to see."""
+"""Seconds between two states of one run that the reconcilers get to see."""
 BUDGET = 50.0
 """States per second of all runs together; each is one write to the API server."""
 FETCHED, TRAINED = 2, 80
@@ -42,7 +42,7 @@ class Entry:
     """Time and share of the first post of this pod that named a share."""
 
 
-class Board:
+class ProgressStore:
     """Takes posts, answers the fact `progress`, wakes the owner when there is something new to show."""
 
     def __init__(self, wake: Callable[[Key], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,7 +71,7 @@ class Board:
             pause = max(0.0, entry.shown_at + EVERY - now)
             entry.timer = asyncio.get_running_loop().call_later(pause, self._queue, key)
 
-    async def progress(self, args: Mapping[str, str]) -> dict[str, Any] | None:
+    async def read(self, args: Mapping[str, str]) -> dict[str, Any] | None:
         """Fact: the state of the run of a `job` in a `namespace`, None before its first post."""
         entry = self._entries.get((args["namespace"], args["job"]))
         return None if entry is None or entry.shown is None else entry.shown.dump()

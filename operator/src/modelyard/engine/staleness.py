@@ -1,4 +1,4 @@
-"""Echo: what we know of from elsewhere must come by the watch as well; a watch that stays behind is deaf."""
+"""Watch staleness: what we know from elsewhere must come by the watch too; one that stays behind is stale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Expected:
     since: float
 
 
-class Echo:
+class WatchStaleness:
     """Per kind: the newest version that its watch has shown, and the oldest one that it should have shown."""
 
     def __init__(self, kinds: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
