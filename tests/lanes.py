@@ -45,7 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     only = options.only.split(",") if options.only else list(LANES)
     if options.full:
-        os.environ.setdefault("MODELYARD_LIVES", "10000")
+        os.environ.setdefault("MODELYARD_SCENARIOS", "10000")
     results = run_lanes(only, options.full)
     table, code = summary(results)
     for broken in (result for result in results if result.code):

@@ -19,8 +19,8 @@ from modelyard.resources import dataset
 from modelyard.resources.modeldeployment.pod import POD, pod_template
 from tests.builders import a_dataset, a_finetunejob, a_profile
 from tests.cluster.manifests import FULL_POD
-from tests.unit.resources.finetunejob.yard import Yard
-from tests.unit.resources.lab import PLATFORM, Lab
+from tests.unit.resources.finetunejob.harness import JobHarness
+from tests.unit.resources.harness import PLATFORM, Harness
 
 Pod = dict[str, Any]
 ROOT = Path(__file__).parents[1]
@@ -32,12 +32,12 @@ CHART = "store.endpoint=http://s:9000,store.existingSecret=key"
 def all_pods() -> dict[str, Pod]:
     """Pod specs by what they are for."""
     return {
-        "run": _job_of(Yard()),
-        "run with GPUs": _job_of(Yard(a_finetunejob(resources={"gpu": 1, "cpu": 4, "memory": "8Gi"}))),
-        "preparation": _job_of(Lab(dataset.RECONCILER, a_dataset(), a_profile())),
-        "preparation with a key of its own": _job_of(Lab(dataset.RECONCILER, _with_secret(), a_profile())),
-        "run with all that a profile adds": _job_of(Yard(a_finetunejob(), a_profile(pod=FULL_POD), _rows())),
-        "run whose user the cluster chooses": _job_of(Yard(a_finetunejob(), a_profile(pod=NO_USER), _rows())),
+        "run": _job_of(JobHarness()),
+        "run with GPUs": _job_of(JobHarness(a_finetunejob(resources={"gpu": 1, "cpu": 4, "memory": "8Gi"}))),
+        "preparation": _job_of(Harness(dataset.RECONCILER, a_dataset(), a_profile())),
+        "preparation with a key of its own": _job_of(Harness(dataset.RECONCILER, _with_secret(), a_profile())),
+        "run with all that a profile adds": _job_of(JobHarness(a_finetunejob(), a_profile(pod=FULL_POD), _rows())),
+        "run whose user the cluster chooses": _job_of(JobHarness(a_finetunejob(), a_profile(pod=NO_USER), _rows())),
         "server": _server(PodBlock()),
         "server with all that a profile adds": _server(PodBlock.model_validate(FULL_POD)),
         "server under KServe": _kserve_server(),
@@ -53,9 +53,9 @@ def _with_secret() -> Any:
     return a_dataset(source={"s3": {"uri": "s3://data/x/", "endpoint": "http://s:9000", "secret": "mine"}})
 
 
-def _job_of(yard: Lab) -> Pod:
-    yard.settle()
-    return dict(yard.job()["spec"]["template"]["spec"])
+def _job_of(harness: Harness) -> Pod:
+    harness.settle()
+    return dict(harness.job()["spec"]["template"]["spec"])
 
 
 def _server(added: PodBlock) -> Pod:
@@ -86,7 +86,7 @@ def _chart_pods() -> dict[str, Pod]:
     command = [
         binary("helm"),
         "template",
-        "yard",
+        "prod",
         ROOT / "charts/modelyard",
         "--kube-version",
         "1.34.0",

@@ -11,7 +11,7 @@ from examples.demo import install, report
 from examples.demo.cluster import Cluster, embedded_cluster, image_references
 from examples.demo.shell import cache_folder
 from tests import in_image
-from tests.e2e.yard import Yard
+from tests.e2e.harness import ClusterHarness
 
 ENDPOINT = f"http://minio.{install.STORE_NAMESPACE}.svc.cluster.local:9000"
 
@@ -50,13 +50,15 @@ def _example(cluster: Cluster, images: dict[str, str]) -> dict[str, Any]:
     install.install_store(cluster, images["minio"])
     install.fill_store(cluster, 7500)
     install.install_chart(cluster, images, ENDPOINT)
-    yard = Yard(cluster, f"bench-{uuid.uuid4().hex[:6]}")
-    install.prepare_namespace(cluster, yard.namespace)
+    harness = ClusterHarness(cluster, f"bench-{uuid.uuid4().hex[:6]}")
+    install.prepare_namespace(cluster, harness.namespace)
     try:
-        yard.kube("apply", "-f", "examples/01-sentiment/dataset.yaml", "-f", "examples/01-sentiment/finetunejob.yaml")
-        job = yard.wait_ready("finetunejob", "sentiment", 900)
-        version = yard.get("modelversion", job["status"]["version"]) or {}
+        harness.kube(
+            "apply", "-f", "examples/01-sentiment/dataset.yaml", "-f", "examples/01-sentiment/finetunejob.yaml"
+        )
+        job = harness.wait_ready("finetunejob", "sentiment", 900)
+        version = harness.get("modelversion", job["status"]["version"]) or {}
         found = report.run_report(cluster, version)
         return found
     finally:
-        cluster.kube("delete", "namespace", yard.namespace, "--wait=false")
+        cluster.kube("delete", "namespace", harness.namespace, "--wait=false")

@@ -49,7 +49,7 @@ async def measure(quick: bool) -> Figure:
     rows: list[Row] = []
     with MinioServer() as minio, _folder() as folder:
         for load in loads:
-            rows += _rows(load, Yard(minio, folder / load.name.replace(" ", "-"), load), rounds)
+            rows += _rows(load, Transfers(minio, folder / load.name.replace(" ", "-"), load), rounds)
     rows.append(Row("machine: sha256, one core", _sha256(), "MB/s"))
     notes = [
         f"Medians of {rounds} rounds in turns. Store, client and folders share the cores, and all data lie in "
@@ -62,9 +62,13 @@ async def measure(quick: bool) -> Figure:
     return Figure("transfer", title, rows, notes)
 
 
-def _rows(load: Load, yard: Yard, rounds: int) -> list[Row]:
-    down = _turns({"ours": yard.fetch, "minio-py": yard.plain_down, "s5cmd": yard.s5_down}, yard, rounds)
-    up = _turns({"ours": yard.publish, "minio-py": yard.plain_up, "s5cmd": yard.s5_up}, yard, rounds)
+def _rows(load: Load, transfers: Transfers, rounds: int) -> list[Row]:
+    down = _turns(
+        {"ours": transfers.fetch, "minio-py": transfers.plain_down, "s5cmd": transfers.s5_down}, transfers, rounds
+    )
+    up = _turns(
+        {"ours": transfers.publish, "minio-py": transfers.plain_up, "s5cmd": transfers.s5_up}, transfers, rounds
+    )
     rows = []
     for way, taken, targets in (("down", down, (2.0, 0.8)), ("up", up, (None, 0.8))):
         ours = taken["ours"]
@@ -75,24 +79,24 @@ def _rows(load: Load, yard: Yard, rounds: int) -> list[Row]:
             Row(f"{load.name} {way}: ours over minio-py", taken["minio-py"] / ours, "ratio", targets[0], "at least"),
             Row(f"{load.name} {way}: ours over s5cmd", taken["s5cmd"] / ours, "ratio", targets[1], "at least"),
         ]
-    busy = yard.cpu_of(yard.plain_down) / len(os.sched_getaffinity(0))
+    busy = transfers.cpu_of(transfers.plain_down) / len(os.sched_getaffinity(0))
     limit = down["minio-py"] / busy
     return [*rows, Row(f"machine: {load.name} down, limit of any client over minio-py", limit, "ratio")]
 
 
-def _turns(parts: dict[str, Part], yard: Yard, rounds: int) -> dict[str, float]:
+def _turns(parts: dict[str, Part], transfers: Transfers, rounds: int) -> dict[str, float]:
     """Median seconds of each part."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for turn in range(rounds):
         for name in sorted(parts, reverse=turn % 2 == 1):
-            yard.clear()
+            transfers.clear()
             began = time.perf_counter()
-            parts[name](yard.target)
+            parts[name](transfers.target)
             seconds[name].append(time.perf_counter() - began)
     return {name: median(taken) for name, taken in seconds.items()}
 
 
-class Yard:
+class Transfers:
     """One load in a store of its own, and every way to move it."""
 
     def __init__(self, minio: MinioServer, folder: Path, load: Load) -> None:

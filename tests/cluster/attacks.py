@@ -24,8 +24,8 @@ from minio.signer import sign_v4_s3
 
 from modelyard import names
 from modelyard.api import layout
+from tests.cluster.harness import OperatorHarness
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.life import Life
 
 A, B = "team-a", "team-b"
 JOB = "reviews"
@@ -36,8 +36,8 @@ INLINE = {"task": "text-classification", "source": {"inline": [{"text": "good", 
 class Site:
     """Both tenants at work, and A's means."""
 
-    a: Life
-    b: Life
+    a: OperatorHarness
+    b: OperatorHarness
     alice: Kubectl
     mallory: Kubectl
     store: str
@@ -47,20 +47,22 @@ class Site:
     version: dict[str, Any] = field(default_factory=dict)
     """B's ModelVersion."""
 
-    def job(self, life: Life, owner: str) -> str:
+    def job(self, harness: OperatorHarness, owner: str) -> str:
         """Name of the Job of a FineTuneJob."""
-        return life.children("job", owner)[0]
+        return harness.children("job", owner)[0]
 
-    def pod(self, life: Life, job: str) -> dict[str, Any]:
+    def pod(self, harness: OperatorHarness, job: str) -> dict[str, Any]:
         """A pod of a Job."""
-        return next(pod for pod in life.listed("pod") if pod["metadata"].get("labels", {}).get("job-name") == job)
+        return next(pod for pod in harness.listed("pod") if pod["metadata"].get("labels", {}).get("job-name") == job)
 
-    def token(self, life: Life, pod: dict[str, Any], job: str, purpose: str, *, bound: bool = True) -> str:
+    def token(
+        self, harness: OperatorHarness, pod: dict[str, Any], job: str, purpose: str, *, bound: bool = True
+    ) -> str:
         """What the kubelet would project into a pod."""
         words = ["create", "token", "default", "--audience", names.audience(job, purpose)]
         meta = pod["metadata"]
         bind = ["--bound-object-kind=Pod", f"--bound-object-name={meta['name']}", f"--bound-object-uid={meta['uid']}"]
-        return life.kube(*words, *(bind if bound else ())).strip()
+        return harness.kube(*words, *(bind if bound else ())).strip()
 
     def ask(self, token: str, namespace: str, job: str, purpose: str) -> tuple[int, dict[str, Any]]:
         """One request to the operator's endpoint."""

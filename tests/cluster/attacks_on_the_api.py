@@ -8,7 +8,7 @@ from modelyard import names
 from modelyard.api import layout
 from tests.cluster import weight
 from tests.cluster.attacks import JOB, OPERATOR, POLICY, RBAC, SCHEMA, A, B, Site, attack, forbidden, refused
-from tests.cluster.life import BUCKET
+from tests.cluster.harness import BUCKET
 from tests.cluster.manifests import FULL_POD, smallest
 
 # Permissions: alice has `edit` in team-a and nothing else.
@@ -26,7 +26,7 @@ def _(site: Site) -> None:
 
 @attack("reads the operator's key to the store", RBAC)
 def _(site: Site) -> None:
-    forbidden(site.alice, "-n", "ops", "get", "secret", "yard-modelyard-store")
+    forbidden(site.alice, "-n", "ops", "get", "secret", "prod-modelyard-store")
 
 
 @attack("reads the private key of the endpoint's authority", RBAC)
@@ -41,12 +41,12 @@ def _(site: Site) -> None:
 
 @attack("mints a token of the operator's ServiceAccount", RBAC)
 def _(site: Site) -> None:
-    forbidden(site.mallory, "-n", "ops", "create", "token", "yard-modelyard")
+    forbidden(site.mallory, "-n", "ops", "create", "token", "prod-modelyard")
 
 
 @attack("acts as the operator's ServiceAccount (impersonation)", RBAC)
 def _(site: Site) -> None:
-    forbidden(site.mallory, "--as", "system:serviceaccount:ops:yard-modelyard", "get", "pods", "-A")
+    forbidden(site.mallory, "--as", "system:serviceaccount:ops:prod-modelyard", "get", "pods", "-A")
 
 
 @attack("creates a FineTuneJob in B's namespace", RBAC)
@@ -100,13 +100,13 @@ def _(site: Site) -> None:
 
 @attack("binds the operator's ClusterRole to itself", RBAC)
 def _(site: Site) -> None:
-    words = ("create", "clusterrolebinding", "evil", "--clusterrole=yard-modelyard", "--user=mallory")
+    words = ("create", "clusterrolebinding", "evil", "--clusterrole=prod-modelyard", "--user=mallory")
     forbidden(site.mallory, *words)
 
 
 @attack("switches the policies off", RBAC)
 def _(site: Site) -> None:
-    forbidden(site.mallory, "delete", "validatingadmissionpolicybinding", "yard-modelyard-writers")
+    forbidden(site.mallory, "delete", "validatingadmissionpolicybinding", "prod-modelyard-writers")
 
 
 # Status: whatever the operator believes, the operator wrote.

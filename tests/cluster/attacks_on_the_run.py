@@ -13,7 +13,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard_server.fetch import check_namespace
 from tests.cluster.attacks import ENDPOINT, JOB, OPERATOR, STS, A, B, Site, attack, denied
-from tests.cluster.life import BUCKET
+from tests.cluster.harness import BUCKET
 from tests.cluster.manifests import smallest
 
 # The endpoint: tokens.
@@ -150,7 +150,7 @@ def _(site: Site) -> None:
 @attack("gives model, job and Dataset the very names of B's", OPERATOR)
 def _(site: Site) -> None:
     """Same names, same spec, same run id: two runs in two places all the same."""
-    ours, theirs = (life.get("ftj", JOB)["status"]["run"] for life in (site.a, site.b))
+    ours, theirs = (harness.get("ftj", JOB)["status"]["run"] for harness in (site.a, site.b))
     assert ours["id"] == theirs["id"]
     assert ours["pinned"]["dataset"]["prefix"] != theirs["pinned"]["dataset"]["prefix"]
     assert site.a.get("mv", "reviews-1") == {} and site.b.get("mv", "reviews-1") != {}

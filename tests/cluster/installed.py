@@ -15,7 +15,7 @@ from tests.cluster.kubectl import Kubectl
 
 CHART = Path(__file__).parents[2] / "charts" / "modelyard"
 VALUES = "store.endpoint=http://store:9000,store.accessKey=me,store.secretKey=k3y"
-ACCOUNT = "system:serviceaccount:ops:yard-modelyard"
+ACCOUNT = "system:serviceaccount:ops:prod-modelyard"
 GROUPS = ("system:serviceaccounts", "system:authenticated")
 
 
@@ -47,10 +47,10 @@ def helm(server: ApiServer, *words: str) -> str:
 
 @contextmanager
 def chart_installed(values: str = VALUES, **server: Any) -> Iterator[Installed]:
-    """Install the chart as release `yard` in namespace `ops`; no operator runs."""
+    """Install the chart as release `prod` in namespace `ops`; no operator runs."""
     with ApiServer(**server) as api:
         admin = Kubectl(api.kubeconfig)
-        told = helm(api, "install", "yard", str(CHART), "--namespace", "ops", "--create-namespace", "--set", values)
+        told = helm(api, "install", "prod", str(CHART), "--namespace", "ops", "--create-namespace", "--set", values)
         assert "kubectl -n demo get modelyard" in told
         admin.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         yield Installed(api, admin, Kubectl(api.kubeconfig_for(ACCOUNT, GROUPS)))

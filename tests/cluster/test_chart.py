@@ -76,7 +76,7 @@ def test_the_operator_may_not(installed: Installed, verb: str, resource: str, op
 
 def test_an_upgrade_changes_nothing_that_did_not_change(installed: Installed) -> None:
     before = _generations(installed)
-    helm(installed.server, "upgrade", "yard", str(CHART), "--namespace", "ops", "--set", VALUES)
+    helm(installed.server, "upgrade", "prod", str(CHART), "--namespace", "ops", "--set", VALUES)
     assert _generations(installed) == before
 
 
@@ -89,7 +89,7 @@ def release(installed: Installed, *options: str) -> subprocess.CompletedProcess[
     """The command of the uninstallation hook, as the operator's account."""
     command = [sys.executable, "-m", "modelyard", "release-finalizers", "--namespace=ops"]
     environment = {**os.environ, "KUBECONFIG": str(installed.operator.kubeconfig)}
-    whole = [*command, "--deployment=yard-modelyard", *options]
+    whole = [*command, "--deployment=prod-modelyard", *options]
     return subprocess.run(whole, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -116,7 +116,7 @@ def test_release_frees_versions_and_stops_the_operator(installed: Installed) -> 
 def test_release_waits_for_the_operator_to_be_gone(installed: Installed) -> None:
     held_version(installed, "later")
     installed.admin.ok("-n", "ops", "create", "serviceaccount", "default")
-    selector = {"app.kubernetes.io/name": "modelyard", "app.kubernetes.io/instance": "yard"}
+    selector = {"app.kubernetes.io/name": "modelyard", "app.kubernetes.io/instance": "prod"}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

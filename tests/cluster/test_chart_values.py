@@ -29,7 +29,7 @@ def rendered(folder: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
     (folder / "values.yaml").write_text(json.dumps(values))
     words = [
         "template",
-        "yard",
+        "prod",
         str(CHART),
         "-n",
         "ops",
@@ -76,8 +76,8 @@ def test_uninstalled(keep: bool) -> None:
     with chart_installed(f"{VALUES},crds.keep={str(keep).lower()}") as installed:
         installed.admin.create(smallest("Dataset", name="rows"), "-n", "default")
         # The hook is a Job, and no pod runs here: its command has tests of its own.
-        helm(installed.server, "uninstall", "yard", "--namespace", "ops", "--no-hooks")
-        ours = "app.kubernetes.io/instance=yard"
+        helm(installed.server, "uninstall", "prod", "--namespace", "ops", "--no-hooks")
+        ours = "app.kubernetes.io/instance=prod"
         everything = "deploy,svc,secret,sa,clusterrole,clusterrolebinding,role,rolebinding,validatingadmissionpolicy"
         assert installed.admin.ok("get", everything, "-A", "-l", ours, "-o", "name") == ""
         left = installed.admin.run("get", "dataset", "rows", "-n", "default", "-o", "name")

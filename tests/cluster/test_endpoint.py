@@ -32,7 +32,7 @@ from tests.cluster.installed import ACCOUNT, GROUPS, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import smallest
 
-HOST = "yard-modelyard.ops.svc"
+HOST = "prod-modelyard.ops.svc"
 BUCKET = "modelyard"
 TENANTS = ("team-a", "team-b")
 JOB, POD = "reviews-1", "reviews-1-0"

@@ -186,7 +186,7 @@ def test_what_the_page_says_to_type(installed: Installed) -> None:
     commands = re.findall(r"```sh\nkubectl (.*?)\n```", text)
     assert len(commands) == 2
     for command in commands:
-        installed.admin.ok(*command.replace("modelyard-profiles-view", "yard-modelyard-profiles-view").split())
+        installed.admin.ok(*command.replace("modelyard-profiles-view", "prod-modelyard-profiles-view").split())
     assert installed.tenant("viewer", "team-a", "view").run("get", "trainingprofiles").returncode == 0
     installed.admin.ok("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_load(profile_))
 
@@ -215,7 +215,7 @@ def test_an_api_server_that_has_just_started_takes_objects_and_keeps_the_other_p
 def test_only_what_has_a_second_guard_is_ever_passed_over(installed: Installed) -> None:
     """The operator holds what profiles allow as well (tests/limit_cases.py); the other policies stand alone."""
     policies = json.loads(installed.admin.ok("get", "validatingadmissionpolicies", "-o", "json"))["items"]
-    found = {policy["metadata"]["name"].removeprefix("yard-modelyard-"): policy["spec"] for policy in policies}
+    found = {policy["metadata"]["name"].removeprefix("prod-modelyard-"): policy["spec"] for policy in policies}
     ignored = {name for name, spec in found.items() if spec["failurePolicy"] == "Ignore"}
     assert ignored == {name for name, spec in found.items() if "paramKind" in spec}
     assert ignored == {"profile-finetunejobs", "profile-datasets", "profile-modeldeployments"}

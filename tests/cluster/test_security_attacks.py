@@ -19,8 +19,8 @@ from modelyard import names
 from modelyard.storage.store import Store
 from tests.cluster import attacks_on_the_api, attacks_on_the_run, weight
 from tests.cluster.attacks import ATTACKS, JOB, A, Attack, B, Site
+from tests.cluster.harness import BUCKET, OperatorHarness, fill_base, prepare, succeed
 from tests.cluster.installed import chart_installed
-from tests.cluster.life import BUCKET, Life, fill_base, prepare, succeed
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
 
@@ -52,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         installed.tenant("bob", B)
         with operator_process(installed.operator.kubeconfig, "ops", folder / "log", settings) as operator:
             wait_until(operator.ready, "operator", 60)
-            a, b = (Life(installed, operator, port, store, folder, namespace) for namespace in (A, B))
+            a, b = (OperatorHarness(installed, operator, port, store, folder, namespace) for namespace in (A, B))
             site = Site(a, b, alice, mallory, minio.endpoint)
             both_at_work(site)
             yield site
@@ -65,16 +65,16 @@ def both_at_work(site: Site) -> None:
     site.a.create(gold)
     site.a.create(smallest("ServingProfile", name="gold-servers", namespaces={"matchLabels": {"tier": "gold"}}))
     site.b.kube("label", "namespace", B, "tier=gold")
-    for life in (site.a, site.b):
-        prepare(life)
-        life.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
+    for harness in (site.a, site.b):
+        prepare(harness)
+        harness.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
     succeed(site.b, JOB, 1)
     site.b.create(smallest("FineTuneJob", name="live", dataset={"ref": "rows"}, train={"seed": 8}))
     site.version = site.b.get("mv", "reviews-1")
-    for life, owner in ((site.a, JOB), (site.b, "live")):
-        life.until("its Job", lambda life=life, owner=owner: bool(life.children("job", owner)))  # type: ignore[misc]
-        job = site.job(life, owner)
-        life.until("its pod", lambda life=life, job=job: job in str(life.listed("pod")))  # type: ignore[misc]
+    for harness, owner in ((site.a, JOB), (site.b, "live")):
+        harness.until("its Job", lambda harness=harness, owner=owner: bool(harness.children("job", owner)))  # type: ignore[misc]
+        job = site.job(harness, owner)
+        harness.until("its pod", lambda harness=harness, job=job: job in str(harness.listed("pod")))  # type: ignore[misc]
     site.a.until("keys for A's own run", lambda: has_keys(site))
 
 

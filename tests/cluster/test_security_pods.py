@@ -29,7 +29,7 @@ def kubectl() -> Iterator[Kubectl]:
         }
         made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": labels}}
         kubectl.create(made)
-        for name in ("default", "trainer", "yard-modelyard"):
+        for name in ("default", "trainer", "prod-modelyard"):
             kubectl.ok("-n", "strict", "create", "serviceaccount", name)
         kubectl.ok("create", "priorityclass", "batch-low", "--value=1")
         runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
@@ -69,6 +69,6 @@ def test_network_policies_have_the_right_schema(kubectl: Kubectl) -> None:
     """No more than that: the embedded cluster's network plugin enforces none."""
     kubectl.ok("-n", "strict", "create", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
     values = ("--kube-version", "1.34.0", "--set", f"{CHART},networkPolicy.enabled=true", "--show-only")
-    command = [str(binary("helm")), "template", "yard", str(ROOT / "charts/modelyard"), "-n", "strict", *values]
+    command = [str(binary("helm")), "template", "prod", str(ROOT / "charts/modelyard"), "-n", "strict", *values]
     text = subprocess.run([*command, "templates/networkpolicy.yaml"], capture_output=True, text=True, check=True).stdout
     kubectl.create(yaml.safe_load(text), "--dry-run=server", "--validate=strict")

@@ -26,8 +26,8 @@ from modelyard.engine.kube import RESOURCES, Kube
 from modelyard.resources.dataset.prepare_job import job_name
 from modelyard.storage.store import Store
 from tests.cluster import audit
+from tests.cluster.harness import OperatorHarness, fill_base, prepare, succeed
 from tests.cluster.installed import ACCOUNT, Installed, chart_installed
-from tests.cluster.life import Life, fill_base, prepare, succeed
 from tests.cluster.manifests import smallest
 from tests.cluster.operator_process import operator_process
 
@@ -56,8 +56,8 @@ def minio() -> Iterator[MinioServer]:
 
 
 @pytest.fixture(scope="module")
-def life(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    folder = tmp_path_factory.mktemp("life")
+def harness(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorHarness]:
+    folder = tmp_path_factory.mktemp("operator")
     store = Store.connect(minio.url, minio.access_key, minio.secret_key)
     fill_base(store)
     port = free_port()
@@ -74,141 +74,143 @@ def life(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             wait_until(first.ready, "operator", 60)
         with operator_process(installed.operator.kubeconfig, "ops", folder / "second", settings) as second:
             wait_until(second.ready, "operator with Lease, CA and profile of the first", 60)
-            found = Life(installed, second, port, store, folder)
+            found = OperatorHarness(installed, second, port, store, folder)
             live(found)
         release(installed)
         yield found
 
 
-def live(life: Life) -> None:
+def live(harness: OperatorHarness) -> None:
     """The whole life, in the order of a model's."""
-    offer_by_label(life)
-    prepare(life)
-    train(life)
-    write_in_place(life)
-    serve(life, "reviews", "deployment")
-    ask_why_no_pod_comes(life)
-    wait_in_a_queue(life)
-    bring_kserve(life)
-    serve(life, "second", "inferenceservice")
-    meet_foreign_children(life)
-    suspend(life)
-    post_to_the_endpoint(life)
-    asyncio.run(write_at_the_same_time(life))
+    offer_by_label(harness)
+    prepare(harness)
+    train(harness)
+    write_in_place(harness)
+    serve(harness, "reviews", "deployment")
+    ask_why_no_pod_comes(harness)
+    wait_in_a_queue(harness)
+    bring_kserve(harness)
+    serve(harness, "second", "inferenceservice")
+    meet_foreign_children(harness)
+    suspend(harness)
+    post_to_the_endpoint(harness)
+    asyncio.run(write_at_the_same_time(harness))
 
 
-def offer_by_label(life: Life) -> None:
-    life.kube("label", "namespace", NAMESPACE, "team=a")
-    life.patch("trainingprofile", "default", {"namespaces": {"matchLabels": {"team": "a"}}})
-    life.create(smallest("ServingProfile", name="default", namespaces={"matchLabels": {"team": "a"}}))
+def offer_by_label(harness: OperatorHarness) -> None:
+    harness.kube("label", "namespace", NAMESPACE, "team=a")
+    harness.patch("trainingprofile", "default", {"namespaces": {"matchLabels": {"team": "a"}}})
+    harness.create(smallest("ServingProfile", name="default", namespaces={"matchLabels": {"team": "a"}}))
 
 
-def train(life: Life) -> None:
+def train(harness: OperatorHarness) -> None:
     """Two runs; the Job of the first is made again for other resources before a pod ran."""
-    life.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
-    life.until("the Job", lambda: bool(life.children("job", "reviews")))
-    before = uids(life, "job", "reviews")
-    life.patch("finetunejob", "reviews", {"resources": {"cpu": 1}})
-    life.until("another Job", lambda: bool(uids(life, "job", "reviews")) and not before & uids(life, "job", "reviews"))
-    succeed(life, "reviews", 1)
-    life.kube("patch", "mv", "reviews-1", "--type=merge", "-p", '{"spec": {"deletionPolicy": "delete"}}')
-    life.until("the finalizer", lambda: names.FINALIZER_ARTIFACTS in str(life.get("mv", "reviews-1")["metadata"]))
-    life.patch("finetunejob", "reviews", {"attempt": 2})
-    succeed(life, "reviews", 2)
+    harness.create(smallest("FineTuneJob", dataset={"ref": "rows"}))
+    harness.until("the Job", lambda: bool(harness.children("job", "reviews")))
+    before = uids(harness, "job", "reviews")
+    harness.patch("finetunejob", "reviews", {"resources": {"cpu": 1}})
+    harness.until(
+        "another Job", lambda: bool(uids(harness, "job", "reviews")) and not before & uids(harness, "job", "reviews")
+    )
+    succeed(harness, "reviews", 1)
+    harness.kube("patch", "mv", "reviews-1", "--type=merge", "-p", '{"spec": {"deletionPolicy": "delete"}}')
+    harness.until("the finalizer", lambda: names.FINALIZER_ARTIFACTS in str(harness.get("mv", "reviews-1")["metadata"]))
+    harness.patch("finetunejob", "reviews", {"attempt": 2})
+    succeed(harness, "reviews", 2)
 
 
-def uids(life: Life, kind: str, owner: str) -> set[str]:
-    wanted = life.children(kind, owner)
-    return {obj["metadata"]["uid"] for obj in life.listed(kind) if obj["metadata"]["name"] in wanted}
+def uids(harness: OperatorHarness, kind: str, owner: str) -> set[str]:
+    wanted = harness.children(kind, owner)
+    return {obj["metadata"]["uid"] for obj in harness.listed(kind) if obj["metadata"]["name"] in wanted}
 
 
-def write_in_place(life: Life) -> None:
+def write_in_place(harness: OperatorHarness) -> None:
     """An inline Dataset is made, mended, and goes when it is wanted no more."""
     inline: dict[str, Any] = {"task": "text-classification", "source": {"inline": [{"text": "good", "label": "yes"}]}}
     job = smallest("FineTuneJob", name="inline")
     job["spec"]["dataset"] = {"inline": inline}
-    life.create(job)
-    life.until("the Dataset", lambda: bool(life.children("dataset", "inline")))
-    (name,) = life.children("dataset", "inline")
-    life.patch("dataset", name, {"revision": 2})
-    life.until("the Dataset as it was", lambda: life.get("dataset", name)["spec"]["revision"] == 1)
-    life.patch("finetunejob", "inline", {"dataset": {"inline": {"revision": 3}}})
-    life.until("another Dataset", lambda: replaced(life, "dataset", "inline", name))
+    harness.create(job)
+    harness.until("the Dataset", lambda: bool(harness.children("dataset", "inline")))
+    (name,) = harness.children("dataset", "inline")
+    harness.patch("dataset", name, {"revision": 2})
+    harness.until("the Dataset as it was", lambda: harness.get("dataset", name)["spec"]["revision"] == 1)
+    harness.patch("finetunejob", "inline", {"dataset": {"inline": {"revision": 3}}})
+    harness.until("another Dataset", lambda: replaced(harness, "dataset", "inline", name))
 
 
-def replaced(life: Life, kind: str, owner: str, old: str) -> bool:
-    now = life.children(kind, owner)
+def replaced(harness: OperatorHarness, kind: str, owner: str, old: str) -> bool:
+    now = harness.children(kind, owner)
     return bool(now) and old not in now
 
 
-def serve(life: Life, name: str, kind: str) -> None:
+def serve(harness: OperatorHarness, name: str, kind: str) -> None:
     """A server is made, scaled as autoscalers do it, mended when somebody changes it, and goes with another version."""
     made = smallest("ModelDeployment", name=name)
     made["spec"]["model"] = {"name": "reviews", "version": 1}
-    life.create(made)
-    life.until(f"{kind} of {name}", lambda: bool(life.children(kind, name)))
-    (server,) = life.children(kind, name)
-    life.kube("scale", f"modeldeployment/{name}", "--replicas=3")
-    life.until("three pods", lambda: "eplicas': 3" in str(life.get(kind, server).get("spec")))
+    harness.create(made)
+    harness.until(f"{kind} of {name}", lambda: bool(harness.children(kind, name)))
+    (server,) = harness.children(kind, name)
+    harness.kube("scale", f"modeldeployment/{name}", "--replicas=3")
+    harness.until("three pods", lambda: "eplicas': 3" in str(harness.get(kind, server).get("spec")))
     change = {"replicas": 7} if kind == "deployment" else {"predictor": {"minReplicas": 7}}
-    life.patch(kind, server, change)
-    life.until("the server as it was", lambda: "eplicas': 3" in str(life.get(kind, server).get("spec")))
-    mend_service(life, name)
-    life.patch("modeldeployment", name, {"model": {"version": 2}})
-    life.until("another server", lambda: replaced(life, kind, name, server), 90)
+    harness.patch(kind, server, change)
+    harness.until("the server as it was", lambda: "eplicas': 3" in str(harness.get(kind, server).get("spec")))
+    mend_service(harness, name)
+    harness.patch("modeldeployment", name, {"model": {"version": 2}})
+    harness.until("another server", lambda: replaced(harness, kind, name, server), 90)
 
 
-def mend_service(life: Life, owner: str) -> None:
-    services = life.children("service", owner)
+def mend_service(harness: OperatorHarness, owner: str) -> None:
+    services = harness.children("service", owner)
     if not services:  # KServe makes its own
         return
-    life.patch("service", services[0], {"selector": {names.LABEL_VERSION: "666"}})
-    life.until("the Service as it was", lambda: "666" not in str(life.get("service", services[0]).get("spec")))
+    harness.patch("service", services[0], {"selector": {names.LABEL_VERSION: "666"}})
+    harness.until("the Service as it was", lambda: "666" not in str(harness.get("service", services[0]).get("spec")))
 
 
-def ask_why_no_pod_comes(life: Life) -> None:
+def ask_why_no_pod_comes(harness: OperatorHarness) -> None:
     """A quota that admits no pod: the reason stands in events alone."""
-    life.kube("create", "quota", "none", "--hard=pods=0")
-    life.create(smallest("Dataset", name="refused"))
-    life.until("the events", lambda: audit.Permission("", "events", "list") in life.used())
-    life.kube("delete", "quota", "none")
-    wait_for_room(life)
+    harness.kube("create", "quota", "none", "--hard=pods=0")
+    harness.create(smallest("Dataset", name="refused"))
+    harness.until("the events", lambda: audit.Permission("", "events", "list") in harness.used())
+    harness.kube("delete", "quota", "none")
+    wait_for_room(harness)
 
 
-def wait_for_room(life: Life) -> None:
+def wait_for_room(harness: OperatorHarness) -> None:
     """A scheduler that finds no node: how much is free, only the nodes tell."""
-    life.create(smallest("Dataset", name="crowded"))
-    life.until("the pod", lambda: bool(life.children("pod", "crowded")))
+    harness.create(smallest("Dataset", name="crowded"))
+    harness.until("the pod", lambda: bool(harness.children("pod", "crowded")))
     told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
     status = {"conditions": [{**told, "message": "0/1 nodes are available: 1 Insufficient cpu."}]}
-    (pod,) = life.children("pod", "crowded")
-    life.kube("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
-    life.until("the nodes", lambda: audit.Permission("", "nodes", "list") in life.used())
+    (pod,) = harness.children("pod", "crowded")
+    harness.kube("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    harness.until("the nodes", lambda: audit.Permission("", "nodes", "list") in harness.used())
 
 
-def wait_in_a_queue(life: Life) -> None:
+def wait_in_a_queue(harness: OperatorHarness) -> None:
     """Why Kueue holds a Job stands in Kueue's own objects alone."""
     queued = smallest("Dataset", name="queued")
     queued["metadata"]["labels"] = {names.LABEL_QUEUE: "team"}
-    life.create(queued)
-    life.until("Kueue's objects", lambda: audit.Permission("kueue.x-k8s.io", "workloads", "list") in life.used())
+    harness.create(queued)
+    harness.until("Kueue's objects", lambda: audit.Permission("kueue.x-k8s.io", "workloads", "list") in harness.used())
 
 
-def bring_kserve(life: Life) -> None:
+def bring_kserve(harness: OperatorHarness) -> None:
     """KServe's kinds appear; what the operator offers is mended, and an older offer goes."""
     for kind, (version, scope) in KSERVE.items():
-        life.create(definition(kind, version, scope))
+        harness.create(definition(kind, version, scope))
     for kind in ("clusterservingruntime", "clusterstoragecontainer"):
-        life.until(kind, lambda kind=kind: bool(life.listed(kind)))  # type: ignore[misc]
-        (offer,) = life.listed(kind)
+        harness.until(kind, lambda kind=kind: bool(harness.listed(kind)))  # type: ignore[misc]
+        (offer,) = harness.listed(kind)
         meta = {"name": "older", "labels": offer["metadata"]["labels"]}
-        life.create({**offer, "metadata": meta})
-        life.kube("patch", kind, offer["metadata"]["name"], "--type=merge", "-p", '{"spec": null}')
-        life.until(f"{kind} as it was", lambda kind=kind: is_mended(life, kind))  # type: ignore[misc]
+        harness.create({**offer, "metadata": meta})
+        harness.kube("patch", kind, offer["metadata"]["name"], "--type=merge", "-p", '{"spec": null}')
+        harness.until(f"{kind} as it was", lambda kind=kind: is_mended(harness, kind))  # type: ignore[misc]
 
 
-def is_mended(life: Life, kind: str) -> bool:
-    return [bool(offer.get("spec")) for offer in life.listed(kind)] == [True]
+def is_mended(harness: OperatorHarness, kind: str) -> bool:
+    return [bool(offer.get("spec")) for offer in harness.listed(kind)] == [True]
 
 
 def definition(kind: str, version: str, scope: str) -> dict[str, Any]:
@@ -229,53 +231,55 @@ def definition(kind: str, version: str, scope: str) -> dict[str, Any]:
     }
 
 
-def meet_foreign_children(life: Life) -> None:
+def meet_foreign_children(harness: OperatorHarness) -> None:
     """Somebody else's objects in the place of children: looked at, never taken over."""
     wanted = smallest("Dataset", name="taken")
     obj = {**wanted, "metadata": {"name": "taken", "namespace": NAMESPACE}}
     name = job_name(obj, DatasetSpec.model_validate(wanted["spec"]))
-    life.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"mine": "yes"}})
+    harness.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"mine": "yes"}})
     pod = {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
-    life.create(job)
-    life.create(wanted)
-    life.until("the refusal", lambda: "belongs to something else" in str(life.get("dataset", "taken").get("status")))
-    assert life.get("configmap", name)["data"] == {"mine": "yes"}
+    harness.create(job)
+    harness.create(wanted)
+    harness.until(
+        "the refusal", lambda: "belongs to something else" in str(harness.get("dataset", "taken").get("status"))
+    )
+    assert harness.get("configmap", name)["data"] == {"mine": "yes"}
 
 
-def suspend(life: Life) -> None:
-    life.create(smallest("FineTuneJob", name="held", dataset={"ref": "rows"}))
-    life.until("the Job", lambda: bool(life.children("job", "held")))
-    life.patch("ftj", "held", {"suspend": True})
-    (job,) = life.children("job", "held")
-    life.until("its suspension", lambda: life.get("job", job)["spec"]["suspend"] is True)
+def suspend(harness: OperatorHarness) -> None:
+    harness.create(smallest("FineTuneJob", name="held", dataset={"ref": "rows"}))
+    harness.until("the Job", lambda: bool(harness.children("job", "held")))
+    harness.patch("ftj", "held", {"suspend": True})
+    (job,) = harness.children("job", "held")
+    harness.until("its suspension", lambda: harness.get("job", job)["spec"]["suspend"] is True)
 
 
-async def write_at_the_same_time(life: Life) -> None:
+async def write_at_the_same_time(harness: OperatorHarness) -> None:
     """Users write while the operator does: a refused write is followed by a look at what there is now."""
-    kube = await Kube.connect(str(life.installed.server.kubeconfig))
+    kube = await Kube.connect(str(harness.installed.server.kubeconfig))
     try:
         for kind, name, specs in TOGGLES:
-            await toggle(life, kube, kind, name, specs)
+            await toggle(harness, kube, kind, name, specs)
     finally:
         await kube.close()
 
 
-async def toggle(life: Life, kube: Kube, kind: str, name: str, specs: tuple[dict[str, Any], ...]) -> None:
+async def toggle(harness: OperatorHarness, kube: Kube, kind: str, name: str, specs: tuple[dict[str, Any], ...]) -> None:
     resource = RESOURCES[kind]
     needed = audit.Permission(resource.group, resource.plural, "get")
     namespace = NAMESPACE if resource.namespaced else ""
     for _ in range(60):
         for spec in specs * 20:
             await kube.patch(kind, namespace, name, {"spec": spec})
-        if needed in life.used():
+        if needed in harness.used():
             return
     raise AssertionError(f"no write of the operator to {kind} met one of ours")
 
 
-def post_to_the_endpoint(life: Life) -> None:
-    pool = urllib3.HTTPSConnectionPool("127.0.0.1", life.endpoint, cert_reqs="CERT_NONE", retries=False)
-    path = f"/v1/namespaces/{NAMESPACE}/jobs/{life.children('job', 'held')[0]}/progress"
+def post_to_the_endpoint(harness: OperatorHarness) -> None:
+    pool = urllib3.HTTPSConnectionPool("127.0.0.1", harness.endpoint, cert_reqs="CERT_NONE", retries=False)
+    path = f"/v1/namespaces/{NAMESPACE}/jobs/{harness.children('job', 'held')[0]}/progress"
     answer = pool.request("POST", path, body=b"{}", headers={"Authorization": "Bearer a.b.c"})
     assert answer.status == 401
 
@@ -288,21 +292,21 @@ def release(installed: Installed) -> None:
         "modelyard",
         "release-finalizers",
         "--namespace=ops",
-        "--deployment=yard-modelyard",
+        "--deployment=prod-modelyard",
     ]
     environment = {**os.environ, "KUBECONFIG": str(installed.operator.kubeconfig)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS")
-def test_no_rule_is_unused(life: Life) -> None:
+def test_no_rule_is_unused(harness: OperatorHarness) -> None:
     roles = [
-        json.loads(life.installed.admin.ok("-n", "ops", "get", kind, "yard-modelyard", "-o", "json"))
+        json.loads(harness.installed.admin.ok("-n", "ops", "get", kind, "prod-modelyard", "-o", "json"))
         for kind in ("clusterrole", "role")
     ]
-    unused = sorted(str(permission) for permission in audit.granted(roles) - life.used())
+    unused = sorted(str(permission) for permission in audit.granted(roles) - harness.used())
     assert not unused, f"rbac.py grants what nothing uses: {', '.join(unused)}"
 
 
-def test_nothing_was_forbidden(life: Life) -> None:
-    assert audit.forbidden(life.installed.server.audit_log, ACCOUNT) == []
+def test_nothing_was_forbidden(harness: OperatorHarness) -> None:
+    assert audit.forbidden(harness.installed.server.audit_log, ACCOUNT) == []

@@ -25,9 +25,9 @@ from dev.localcluster.images import image
 from examples.demo import install
 from examples.demo.cluster import Cluster, embedded_cluster, image_references, running_embedded_cluster
 from tests.e2e.aside import alone_on
+from tests.e2e.harness import API, STUB_PROFILE, ClusterHarness, tiny_rows
 from tests.e2e.tinybase import base_files
 from tests.e2e.whole import missing
-from tests.e2e.yard import API, STUB_PROFILE, Yard, tiny_rows
 
 BROKEN = pytest.StashKey[dict[str, list[str]]]()
 """Failed test -> what of the cluster did not work right after it."""
@@ -74,12 +74,12 @@ def _install(cluster: Cluster) -> None:
 
 
 @pytest.fixture(scope="module")
-def yard(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Yard]:
+def harness(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[ClusterHarness]:
     """A namespace with the two Secrets; deleted afterwards with everything in it."""
     module = re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_"))
     namespace = f"e2e-{module[:20]}-{uuid.uuid4().hex[:5]}"
     install.prepare_namespace(cluster, namespace)
-    yield Yard(cluster, namespace)
+    yield ClusterHarness(cluster, namespace)
     cluster.kube("delete", "namespace", namespace, "--wait=false")
 
 

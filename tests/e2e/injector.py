@@ -13,7 +13,7 @@ from typing import Any
 
 from dev.localcluster.controlplane import authority
 from dev.localcluster.pki import Subject
-from tests.e2e.yard import Yard
+from tests.e2e.harness import ClusterHarness
 
 INJECT = {"mesh.example.com/inject": "true"}
 """Label of the pods that get a sidecar."""
@@ -34,7 +34,7 @@ def sidecar_of(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def injector(yard: Yard) -> Iterator[None]:
+def injector(harness: ClusterHarness) -> Iterator[None]:
     """While it lasts, every new pod of the namespace that bears the label gets the sidecar."""
     certificate, key = authority().issue("injector", Subject("injector", names=("IP:127.0.0.1",)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -42,11 +42,11 @@ def injector(yard: Yard) -> Iterator[None]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Webhook)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yard.cluster.apply(_configuration(yard.namespace, server.server_address[1]))
+    harness.cluster.apply(_configuration(harness.namespace, server.server_address[1]))
     try:
         yield
     finally:
-        yard.cluster.kube("delete", "mutatingwebhookconfiguration", yard.namespace)
+        harness.cluster.kube("delete", "mutatingwebhookconfiguration", harness.namespace)
         server.shutdown()
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelyard.api import layout
-from tests.e2e.yard import Manifest, Yard
+from tests.e2e.harness import ClusterHarness, Manifest
 
 T = TypeVar("T")
 
 
-def running_pod(yard: Yard, job: Manifest) -> Manifest:
+def running_pod(harness: ClusterHarness, job: Manifest) -> Manifest:
     """The run's pod that works now."""
-    return wait_for(lambda: next((pod for pod in yard.pods_of(run_id(job)) if _works(pod)), None), 120)
+    return wait_for(lambda: next((pod for pod in harness.pods_of(run_id(job)) if _works(pod)), None), 120)
 
 
 def kill_container(pod: Manifest) -> None:
@@ -30,12 +30,12 @@ def kill_container(pod: Manifest) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def evict(yard: Yard, pod: Manifest) -> None:
+def evict(harness: ClusterHarness, pod: Manifest) -> None:
     """Ask the eviction API, as `kubectl drain` does."""
     name = pod["metadata"]["name"]
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": yard.namespace}}
-    path = f"/api/v1/namespaces/{yard.namespace}/pods/{name}/eviction"
-    yard.cluster.kube("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": harness.namespace}}
+    path = f"/api/v1/namespaces/{harness.namespace}/pods/{name}/eviction"
+    harness.cluster.kube("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
 
 def run_id(job: Manifest) -> str:
@@ -43,9 +43,9 @@ def run_id(job: Manifest) -> str:
     return str(job["status"]["run"]["id"])
 
 
-def prefix_of(yard: Yard, job: Manifest) -> str:
+def prefix_of(harness: ClusterHarness, job: Manifest) -> str:
     """Prefix of the run in the store."""
-    return layout.run_prefix(yard.namespace, job["status"]["run"]["model"], run_id(job))
+    return layout.run_prefix(harness.namespace, job["status"]["run"]["model"], run_id(job))
 
 
 def step_of(job: Manifest) -> int:
@@ -53,10 +53,10 @@ def step_of(job: Manifest) -> int:
     return int((job.get("status", {}).get("progress") or {}).get("step", 0))
 
 
-def checkpoints_of(yard: Yard, job: Manifest) -> list[int]:
+def checkpoints_of(harness: ClusterHarness, job: Manifest) -> list[int]:
     """Steps of complete checkpoints."""
-    root = layout.checkpoints_prefix(prefix_of(yard, job))
-    keys = [key.removeprefix(root) for key in yard.stored_keys(root)]
+    root = layout.checkpoints_prefix(prefix_of(harness, job))
+    keys = [key.removeprefix(root) for key in harness.stored_keys(root)]
     return sorted(int(key.split("/")[0]) for key in keys if key.endswith(layout.MANIFEST))
 
 

@@ -11,7 +11,7 @@ from minio import Minio
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from modelyard.api import layout
-from tests.e2e.yard import Manifest, Yard
+from tests.e2e.harness import ClusterHarness, Manifest
 from tests.served import number_in
 
 FILE = "model.onnx"
@@ -36,10 +36,10 @@ def _flip(client: Minio, key: str) -> None:
     client.put_object(bucket_name=install.BUCKET, object_name=key, data=io.BytesIO(bytes(data)), length=len(data))
 
 
-def never_serves(yard: Yard, tampered: Manifest) -> None:
+def never_serves(harness: ClusterHarness, tampered: Manifest) -> None:
     """A ModelDeployment of the changed version names the file and serves nothing."""
     name = tampered["metadata"]["name"]
-    yard.apply(tampered)
-    assert FILE in yard.wait_reason("modeldeployment", name, "ArtifactsCorrupt", 120)
-    assert number_in(yard.get("modeldeployment", name)) is None
-    yard.delete("modeldeployment", name)
+    harness.apply(tampered)
+    assert FILE in harness.wait_reason("modeldeployment", name, "ArtifactsCorrupt", 120)
+    assert number_in(harness.get("modeldeployment", name)) is None
+    harness.delete("modeldeployment", name)

@@ -6,8 +6,8 @@ import pytest
 
 from examples.demo import install
 from examples.demo.cluster import Cluster
+from tests.e2e.harness import ClusterHarness, Manifest, dataset, finetunejob
 from tests.e2e.tinybase import base_files
-from tests.e2e.yard import Manifest, Yard, dataset, finetunejob
 from tests.trainer.words import json_lines, rows
 
 ONE_CLASS = [{**row, "label": "good"} for row in rows(60)]
@@ -46,7 +46,7 @@ BAD_JOBS: dict[str, tuple[Manifest, str, list[str]]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def everything(cluster: Cluster, yard: Yard) -> None:
+def everything(cluster: Cluster, harness: ClusterHarness) -> None:
     """All bad objects at once: they must not be in each other's way."""
     with install.store_client(cluster) as (client, _):
         for name, content in FILES.items():
@@ -55,51 +55,51 @@ def everything(cluster: Cluster, yard: Yard) -> None:
         install.put(client, "base", "pickle/config.json", files["config.json"])
         install.put(client, "base", "pickle/tokenizer.json", files["tokenizer.json"])
         install.put(client, "base", "pickle/pytorch_model.bin", b"\x80\x04not loaded, ever")
-    yard.apply(dataset("good"), *(case[0] for case in (*BAD_DATASETS.values(), *BAD_JOBS.values())))
+    harness.apply(dataset("good"), *(case[0] for case in (*BAD_DATASETS.values(), *BAD_JOBS.values())))
 
 
 @pytest.mark.parametrize("name", BAD_DATASETS)
-def test_bad_data(yard: Yard, name: str) -> None:
+def test_bad_data(harness: ClusterHarness, name: str) -> None:
     _, reason, words = BAD_DATASETS[name]
-    message = yard.wait_reason("dataset", name, reason)
+    message = harness.wait_reason("dataset", name, reason)
     assert all(word in message for word in words), message
 
 
 @pytest.mark.parametrize("name", BAD_JOBS)
-def test_missing_or_unsafe_input(yard: Yard, name: str) -> None:
+def test_missing_or_unsafe_input(harness: ClusterHarness, name: str) -> None:
     _, reason, words = BAD_JOBS[name]
-    message = yard.wait_reason("finetunejob", name, reason)
+    message = harness.wait_reason("finetunejob", name, reason)
     assert all(word in message for word in words), message
 
 
-def test_a_missing_dataset_that_appears_is_taken(yard: Yard) -> None:
-    yard.apply(yard.stub("early", "late"))
-    yard.wait_reason("finetunejob", "early", "DatasetNotFound", 30)
-    yard.apply(dataset("late"))
-    job = yard.wait("finetunejob", "early", lambda o: o.get("status", {}).get("run"), 60)
-    assert len(yard.jobs_of(job["status"]["run"]["id"])) <= 1
-    yard.wait_ready("finetunejob", "early", 60)
+def test_a_missing_dataset_that_appears_is_taken(harness: ClusterHarness) -> None:
+    harness.apply(harness.stub("early", "late"))
+    harness.wait_reason("finetunejob", "early", "DatasetNotFound", 30)
+    harness.apply(dataset("late"))
+    job = harness.wait("finetunejob", "early", lambda o: o.get("status", {}).get("run"), 60)
+    assert len(harness.jobs_of(job["status"]["run"]["id"])) <= 1
+    harness.wait_ready("finetunejob", "early", 60)
 
 
-def test_a_wrong_key_is_named(yard: Yard) -> None:
+def test_a_wrong_key_is_named(harness: ClusterHarness) -> None:
     install.make_secret(
-        yard.cluster,
-        yard.namespace,
+        harness.cluster,
+        harness.namespace,
         "wrong-key",
         {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "wrong-key-1"},
     )
     source = {"s3": {"uri": "s3://data/tiny/rows.jsonl", "secret": "wrong-key"}}
     manifest = dataset("denied")
     manifest["spec"]["source"] = source
-    yard.apply(manifest)
-    assert "secret" in yard.wait_reason("dataset", "denied", "StoreAccessDenied").lower()
+    harness.apply(manifest)
+    assert "secret" in harness.wait_reason("dataset", "denied", "StoreAccessDenied").lower()
 
 
-def test_long_names(yard: Yard) -> None:
+def test_long_names(harness: ClusterHarness) -> None:
     name = ("long." + "n" * 60 + ".") * 3 + "x" * 55
     assert len(name) == 253
-    yard.apply(dataset(name))
+    harness.apply(dataset(name))
     job = finetunejob(name, name, suspend=True, model={"name": "long"})
-    yard.apply(job)
-    yard.wait_ready("dataset", name)
-    yard.wait_reason("finetunejob", name, "Suspended")
+    harness.apply(job)
+    harness.wait_ready("dataset", name)
+    harness.wait_reason("finetunejob", name, "Suspended")

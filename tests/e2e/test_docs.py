@@ -21,8 +21,8 @@ from examples.demo import install
 from examples.demo.cluster import Cluster, image_references
 from tests.docs import ROOT, WALK, blocks
 from tests.e2e.conftest import ENDPOINT
+from tests.e2e.harness import ClusterHarness
 from tests.e2e.tinybase import base_files
-from tests.e2e.yard import Yard
 from tests.trainer.words import json_lines, rows
 
 NAMESPACE = "team-a"
@@ -141,5 +141,5 @@ def test_every_command_of_the_page(reader: Reader, page: str) -> None:
 
 def test_what_the_quickstart_made(cluster: Cluster, reader: Reader) -> None:
     """The walk was no empty one: what the pages made is in the store."""
-    keys = Yard(cluster, NAMESPACE).stored_keys(f"ns/{NAMESPACE}/models/sentiment/numbers/")
+    keys = ClusterHarness(cluster, NAMESPACE).stored_keys(f"ns/{NAMESPACE}/models/sentiment/numbers/")
     assert len(keys) >= 2

@@ -13,7 +13,7 @@ from dev.localcluster.images import image
 from dev.localcluster.layered import add_layer
 from dev.localcluster.layout import REGISTRY
 from examples.demo.cluster import Cluster
-from tests.e2e.yard import BASE, Manifest, Yard, dataset
+from tests.e2e.harness import BASE, ClusterHarness, Manifest, dataset
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-your-own-trainer"
 EPOCHS = 60
@@ -25,39 +25,39 @@ def example(name: str) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def profile(cluster: Cluster, yard: Yard) -> Iterator[str]:
+def profile(cluster: Cluster, harness: ClusterHarness) -> Iterator[str]:
     """The example's profile with an image that holds the script and the libraries."""
     script = EXAMPLE / "train.py"
     reference = f"{REGISTRY}/my-trainer:{hashlib.sha256(script.read_bytes()).hexdigest()[:12]}"
     add_layer(image("trainer"), reference, [(script, "opt/train.py")])
     manifest = example("trainingprofile")
-    manifest["metadata"]["name"] = yard.namespace
+    manifest["metadata"]["name"] = harness.namespace
     manifest["spec"]["trainer"]["image"] = reference
     cluster.apply(manifest)
-    yield yard.namespace
-    cluster.kube("delete", "trainingprofile", yard.namespace)
+    yield harness.namespace
+    cluster.kube("delete", "trainingprofile", harness.namespace)
 
 
-def test_percent_time_left_and_loss_and_then_a_version(yard: Yard, profile: str) -> None:
+def test_percent_time_left_and_loss_and_then_a_version(harness: ClusterHarness, profile: str) -> None:
     job = example("finetunejob")
     resources = {"cpu": 0.8, "memory": "3Gi"}
     train = {"epochs": EPOCHS, "learningRate": 0.003, "batchSize": 32}
     job["spec"] |= {"profile": profile, "from": {"base": BASE}, "resources": resources, "train": train}
     job["spec"]["input"] = {"text": {"maxLength": 32}}
-    yard.apply(dataset("sentiment"), job)
+    harness.apply(dataset("sentiment"), job)
     name = job["metadata"]["name"]
 
     def at_work(obj: Manifest) -> bool:
         progress = obj.get("status", {}).get("progress") or {}
         return 0 < progress.get("percent", 0) < 100 and bool(progress.get("eta")) and "loss" in progress
 
-    seen = yard.wait("finetunejob", name, at_work, 300)["status"]
+    seen = harness.wait("finetunejob", name, at_work, 300)["status"]
     assert (seen["phase"], seen["progress"]["stage"]) == ("Training", "train")
     assert 0 < seen["progress"]["step"] < seen["progress"]["steps"]
-    done = yard.wait_ready("finetunejob", name, 300)["status"]
+    done = harness.wait_ready("finetunejob", name, 300)["status"]
     assert (done["version"], done["gate"], done["progress"]["percent"]) == (f"{name}-1", "passed", 100)
-    version = yard.wait_ready("modelversion", f"{name}-1", 60)
+    version = harness.wait_ready("modelversion", f"{name}-1", 60)
     assert [found["format"] for found in version["spec"]["artifacts"]] == ["safetensors", "onnx"]
     assert "my-trainer" in version["spec"]["lineage"]["trained"]["image"]
-    (pod,) = yard.pods_of(done["run"]["id"])
+    (pod,) = harness.pods_of(done["run"]["id"])
     assert [c["name"] for c in pod["spec"]["initContainers"]] == ["fetch", "trainer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests import argocd
-from tests.e2e.yard import Manifest, Yard, dataset, deployment
+from tests.e2e.harness import ClusterHarness, Manifest, dataset, deployment
 from tests.served import number_in
 
 IN_ORDER = True
@@ -20,29 +20,31 @@ def marked(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], **MARKS}}
 
 
-def test_nothing_drifts_after_completion(yard: Yard) -> None:
-    objects = [marked(o) for o in (dataset("rows"), yard.stub("marked"), deployment("marked", "marked"))]
-    yard.apply(*objects)
-    yard.wait_ready("finetunejob", "marked")
-    yard.wait_ready("modeldeployment", "marked")
-    assert yard.kube("diff", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})) == ""
+def test_nothing_drifts_after_completion(harness: ClusterHarness) -> None:
+    objects = [marked(o) for o in (dataset("rows"), harness.stub("marked"), deployment("marked", "marked"))]
+    harness.apply(*objects)
+    harness.wait_ready("finetunejob", "marked")
+    harness.wait_ready("modeldeployment", "marked")
+    assert (
+        harness.kube("diff", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})) == ""
+    )
 
 
-def test_argo_cd_sees_them_healthy_and_can_press_what_makes_sense(yard: Yard) -> None:
+def test_argo_cd_sees_them_healthy_and_can_press_what_makes_sense(harness: ClusterHarness) -> None:
     for kind, name in (("dataset", "rows"), ("finetunejob", "marked"), ("modelversion", "marked-1")):
-        obj = yard.get(kind, name) or {}
+        obj = harness.get(kind, name) or {}
         assert argocd.health(obj)[0] == "Healthy"
-    served = yard.get("modeldeployment", "marked") or {}
+    served = harness.get("modeldeployment", "marked") or {}
     assert argocd.health(served)[0] == "Healthy" and argocd.actions(served)["pin-serving-version"]
     pinned = argocd.press("pin-serving-version", served)
-    yard.kube("replace", "-f", "-", stdin=json.dumps(pinned))
-    again = yard.wait_ready("modeldeployment", "marked", 60)
+    harness.kube("replace", "-f", "-", stdin=json.dumps(pinned))
+    again = harness.wait_ready("modeldeployment", "marked", 60)
     assert again["spec"]["model"] == {"name": "marked", "version": 1} and number_in(again) == 1
-    assert argocd.health(yard.get("trainingprofile", "default") or {})[0] == "Healthy"
+    assert argocd.health(harness.get("trainingprofile", "default") or {})[0] == "Healthy"
 
 
-def test_no_child_bears_the_users_marks(yard: Yard) -> None:
-    found = [child for child in yard.list_all(CHILDREN) if child["metadata"]["name"] != "kube-root-ca.crt"]
+def test_no_child_bears_the_users_marks(harness: ClusterHarness) -> None:
+    found = [child for child in harness.list_all(CHILDREN) if child["metadata"]["name"] != "kube-root-ca.crt"]
     assert {"Job", "Pod", "ConfigMap", "Deployment", "Service", "ModelVersion"} <= {child["kind"] for child in found}
     for child in found:
         borne = {**child["metadata"].get("labels", {}), **child["metadata"].get("annotations", {})}

@@ -19,10 +19,10 @@ from examples.demo.cluster import Cluster
 from examples.demo.follow import is_current, ready_condition
 from examples.demo.shell import run
 from modelyard import names
+from tests.e2e.harness import ClusterHarness, Manifest, dataset
+from tests.e2e.harness import deployment as a_deployment
 from tests.e2e.runs import wait_for
 from tests.e2e.tampering import flipped_byte, never_serves
-from tests.e2e.yard import Manifest, Yard, dataset
-from tests.e2e.yard import deployment as a_deployment
 from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
@@ -55,99 +55,99 @@ def kserve(cluster: Cluster) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def version(yard: Yard, kserve: Callable[[str], None]) -> None:
+def version(harness: ClusterHarness, kserve: Callable[[str], None]) -> None:
     """A first version, in a namespace that takes only restricted pods."""
-    yard.kube("label", "namespace", yard.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    yard.apply(dataset("rows"), yard.stub("tiny"))
-    yard.wait_ready("finetunejob", "tiny")
+    harness.kube("label", "namespace", harness.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    harness.apply(dataset("rows"), harness.stub("tiny"))
+    harness.wait_ready("finetunejob", "tiny")
 
 
-def test_without_kserve_a_deployment_serves(yard: Yard) -> None:
-    yard.apply(deployment("plain", "tiny", version=1))
-    assert serving(yard, "plain", 1)["status"]["backend"] == "deployment"
+def test_without_kserve_a_deployment_serves(harness: ClusterHarness) -> None:
+    harness.apply(deployment("plain", "tiny", version=1))
+    assert serving(harness, "plain", 1)["status"]["backend"] == "deployment"
 
 
-def test_it_appears_while_the_operator_runs(yard: Yard, kserve: Callable[[str], None]) -> None:
-    before = operator_pod(yard)
+def test_it_appears_while_the_operator_runs(harness: ClusterHarness, kserve: Callable[[str], None]) -> None:
+    before = operator_pod(harness)
     kserve("start")
     for kind in ("clusterservingruntime", "clusterstoragecontainer"):
-        wait_for(lambda kind=kind: offered(yard, kind), 40)  # type: ignore[misc]
-    assert operator_pod(yard) == before
-    assert (yard.get("modeldeployment", "plain") or {})["status"]["backend"] == "deployment"
+        wait_for(lambda kind=kind: offered(harness, kind), 40)  # type: ignore[misc]
+    assert operator_pod(harness) == before
+    assert (harness.get("modeldeployment", "plain") or {})["status"]["backend"] == "deployment"
 
 
-def test_a_version_is_served_by_an_inference_service(yard: Yard) -> None:
-    yard.apply(deployment("tiny", "tiny"))
-    assert serving(yard, "tiny", 1)["status"]["backend"] == "kserve"
-    assert yard.get("inferenceservice", "tiny-v1") is not None
-    assert yard.get("deployment", "tiny-v1") is None and yard.get("deployment", "tiny-v1-predictor") is not None
-    answer = yard.predict("tiny", "tiny", TEXTS)
+def test_a_version_is_served_by_an_inference_service(harness: ClusterHarness) -> None:
+    harness.apply(deployment("tiny", "tiny"))
+    assert serving(harness, "tiny", 1)["status"]["backend"] == "kserve"
+    assert harness.get("inferenceservice", "tiny-v1") is not None
+    assert harness.get("deployment", "tiny-v1") is None and harness.get("deployment", "tiny-v1-predictor") is not None
+    answer = harness.predict("tiny", "tiny", TEXTS)
     assert [found["label"] for found in answer["predictions"]] == LABELS
     assert str(answer["version"]) == "1"
 
 
-def test_grpc_through_the_stable_service(yard: Yard) -> None:
-    address = f"tiny.{yard.namespace}.svc.cluster.local:8081"
+def test_grpc_through_the_stable_service(harness: ClusterHarness) -> None:
+    address = f"tiny.{harness.namespace}.svc.cluster.local:8081"
     inside = ("exec", "deployment/tiny-v1-predictor", "-c", "kserve-container", "--", "python", "-c", GRPC)
-    assert yard.kube(*inside, address, TEXTS[1]).split() == ["1", "bad"]
+    assert harness.kube(*inside, address, TEXTS[1]).split() == ["1", "bad"]
 
 
-def test_the_next_version_takes_over(yard: Yard) -> None:
-    yard.apply(yard.stub("tiny", behaviour=Behaviour(steps=21)))
-    story = serving(yard, "tiny", 2)
+def test_the_next_version_takes_over(harness: ClusterHarness) -> None:
+    harness.apply(harness.stub("tiny", behaviour=Behaviour(steps=21)))
+    story = serving(harness, "tiny", 2)
     assert number_in(story, "draining") == 1
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
-    yard.kube("delete", "inferenceservice", "tiny-v2", "--wait=false")
-    wait_for(lambda: selected(yard, "tiny") == "1", 5)
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "1", "who still drains takes over at once"
-    serving(yard, "tiny", 2)
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
-    wait_for(lambda: yard.get("inferenceservice", "tiny-v1") is None, 90)
-    assert yard.get("inferenceservice", "tiny-v2") is not None
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "2"
+    harness.kube("delete", "inferenceservice", "tiny-v2", "--wait=false")
+    wait_for(lambda: selected(harness, "tiny") == "1", 5)
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "1", "who still drains takes over at once"
+    serving(harness, "tiny", 2)
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "2"
+    wait_for(lambda: harness.get("inferenceservice", "tiny-v1") is None, 90)
+    assert harness.get("inferenceservice", "tiny-v2") is not None
 
 
-def test_pinned_back(yard: Yard) -> None:
-    yard.apply(deployment("tiny", "tiny", version=1))
-    serving(yard, "tiny", 1)
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "1"
+def test_pinned_back(harness: ClusterHarness) -> None:
+    harness.apply(deployment("tiny", "tiny", version=1))
+    serving(harness, "tiny", 1)
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "1"
 
 
-def test_deleted_by_hand_it_comes_back(yard: Yard) -> None:
-    before = yard.get("inferenceservice", "tiny-v1") or {}
-    yard.kube("delete", "inferenceservice", "tiny-v1", "--wait=false")
-    runtime = offered(yard, "clusterservingruntime")
-    yard.kube("delete", "clusterservingruntime", str(runtime))
+def test_deleted_by_hand_it_comes_back(harness: ClusterHarness) -> None:
+    before = harness.get("inferenceservice", "tiny-v1") or {}
+    harness.kube("delete", "inferenceservice", "tiny-v1", "--wait=false")
+    runtime = offered(harness, "clusterservingruntime")
+    harness.kube("delete", "clusterservingruntime", str(runtime))
     uid = before["metadata"]["uid"]
-    yard.wait("inferenceservice", "tiny-v1", lambda o: bool(o["metadata"]["uid"] != uid), 60)
-    wait_for(lambda: offered(yard, "clusterservingruntime") == runtime, 40)
-    yard.wait("modeldeployment", "tiny", lambda o: ready_condition(o).get("status") == "True", 180)
-    wait_for(lambda: answers(yard, "tiny"), 60)
+    harness.wait("inferenceservice", "tiny-v1", lambda o: bool(o["metadata"]["uid"] != uid), 60)
+    wait_for(lambda: offered(harness, "clusterservingruntime") == runtime, 40)
+    harness.wait("modeldeployment", "tiny", lambda o: ready_condition(o).get("status") == "True", 180)
+    wait_for(lambda: answers(harness, "tiny"), 60)
 
 
-def test_a_flipped_byte_is_never_served(cluster: Cluster, yard: Yard) -> None:
-    with flipped_byte(cluster, yard.get("modelversion", "tiny-2") or {}):
-        never_serves(yard, deployment("tampered", "tiny", version=2))
+def test_a_flipped_byte_is_never_served(cluster: Cluster, harness: ClusterHarness) -> None:
+    with flipped_byte(cluster, harness.get("modelversion", "tiny-2") or {}):
+        never_serves(harness, deployment("tampered", "tiny", version=2))
 
 
-def test_the_spec_moves_the_backend(yard: Yard) -> None:
+def test_the_spec_moves_the_backend(harness: ClusterHarness) -> None:
     pinned = deployment("plain", "tiny", version=1)
     pinned["spec"]["serve"]["backend"] = "kserve"
-    yard.apply(pinned)
-    yard.wait("inferenceservice", "plain-v1", lambda o: True, 60)
-    wait_for(lambda: yard.get("deployment", "plain-v1") is None, 120)
-    moved = serving(yard, "plain", 1)
+    harness.apply(pinned)
+    harness.wait("inferenceservice", "plain-v1", lambda o: True, 60)
+    wait_for(lambda: harness.get("deployment", "plain-v1") is None, 120)
+    moved = serving(harness, "plain", 1)
     assert moved["status"]["backend"] == "kserve" and ready_condition(moved)["status"] == "True"
-    assert answers(yard, "plain") == "1"
+    assert answers(harness, "plain") == "1"
 
 
-def test_without_it_again_the_condition_says_what_to_do(yard: Yard, kserve: Callable[[str], None]) -> None:
-    yard.delete("modeldeployment", "tiny")
+def test_without_it_again_the_condition_says_what_to_do(harness: ClusterHarness, kserve: Callable[[str], None]) -> None:
+    harness.delete("modeldeployment", "tiny")
     kserve("stop")
-    message = yard.wait_reason("modeldeployment", "plain", "KServeMissing", 60)
+    message = harness.wait_reason("modeldeployment", "plain", "KServeMissing", 60)
     assert "spec.serve.backend" in message
-    yard.patch("modeldeployment", "plain", {"serve": {"backend": "deployment"}})
-    yard.wait("modeldeployment", "plain", lambda o: ready_condition(o).get("status") == "True", 120)
-    wait_for(lambda: answers(yard, "plain") == "1", 60)
+    harness.patch("modeldeployment", "plain", {"serve": {"backend": "deployment"}})
+    harness.wait("modeldeployment", "plain", lambda o: ready_condition(o).get("status") == "True", 120)
+    wait_for(lambda: answers(harness, "plain") == "1", 60)
 
 
 def deployment(name: str, model: str, **model_fields: int) -> Manifest:
@@ -157,35 +157,35 @@ def deployment(name: str, model: str, **model_fields: int) -> Manifest:
     return made
 
 
-def serving(yard: Yard, name: str, number: int) -> Manifest:
+def serving(harness: ClusterHarness, name: str, number: int) -> Manifest:
     """The ModelDeployment once this version has the traffic."""
-    return yard.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 240)
+    return harness.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 240)
 
 
-def selected(yard: Yard, name: str) -> str:
+def selected(harness: ClusterHarness, name: str) -> str:
     """The version that the stable Service selects."""
-    service = yard.get("service", name) or {}
+    service = harness.get("service", name) or {}
     return str(service["spec"]["selector"][names.LABEL_VERSION])
 
 
-def answers(yard: Yard, name: str) -> str:
+def answers(harness: ClusterHarness, name: str) -> str:
     """The version that answers at the stable address, empty if none does."""
     try:
-        return str(yard.predict(name, "tiny", TEXTS)["version"])
+        return str(harness.predict(name, "tiny", TEXTS)["version"])
     except OSError:
         return ""
 
 
-def offered(yard: Yard, kind: str) -> str:
+def offered(harness: ClusterHarness, kind: str) -> str:
     """Name of what the operator offers to KServe, empty while there is nothing."""
     chosen = f"modelyard.dev/installation={install.OPERATOR_NAMESPACE}"
-    return yard.cluster.kube(
+    return harness.cluster.kube(
         "get", kind, "-l", chosen, "-o", "jsonpath={.items[0].metadata.name}", "--ignore-not-found"
     )
 
 
-def operator_pod(yard: Yard) -> list[tuple[str, int]]:
+def operator_pod(harness: ClusterHarness) -> list[tuple[str, int]]:
     """Which operator it is and how often it was started."""
     chosen = ("-n", install.OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=modelyard")
-    found = json.loads(yard.cluster.kube("get", "pod", *chosen, "-o", "json"))["items"]
+    found = json.loads(harness.cluster.kube("get", "pod", *chosen, "-o", "json"))["items"]
     return [(pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]) for pod in found]

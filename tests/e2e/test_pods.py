@@ -10,36 +10,36 @@ import pytest
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.follow import ready_condition
+from tests.e2e.harness import API, ClusterHarness, dataset, deployment, finetunejob
 from tests.e2e.tinybase import base_files
-from tests.e2e.yard import API, Yard, dataset, deployment, finetunejob
 from tests.served import number_in
 from tests.stubtrainer.behaviour import Behaviour
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rows(yard: Yard) -> None:
-    yard.apply(dataset("rows"))
-    yard.wait_ready("dataset", "rows")
+def rows(harness: ClusterHarness) -> None:
+    harness.apply(dataset("rows"))
+    harness.wait_ready("dataset", "rows")
 
 
-def test_image_that_cannot_be_pulled(yard: Yard) -> None:
-    with yard.stub_profile("broken", trainer={"image": "localhost:5000/no-such-image:1"}) as profile:
-        yard.apply(finetunejob("pull", "rows", profile=profile))
-        message = yard.wait_reason("finetunejob", "pull", "ImagePullFailed", 120)
+def test_image_that_cannot_be_pulled(harness: ClusterHarness) -> None:
+    with harness.stub_profile("broken", trainer={"image": "localhost:5000/no-such-image:1"}) as profile:
+        harness.apply(finetunejob("pull", "rows", profile=profile))
+        message = harness.wait_reason("finetunejob", "pull", "ImagePullFailed", 120)
         assert "localhost:5000/no-such-image:1" in message and "trainer.image" in message
-        yard.delete("finetunejob", "pull")
+        harness.delete("finetunejob", "pull")
 
 
-def test_out_of_memory_says_what_to_raise(yard: Yard) -> None:
+def test_out_of_memory_says_what_to_raise(harness: ClusterHarness) -> None:
     hungry = Behaviour(memory=400)
-    yard.apply(yard.stub("oom", behaviour=hungry))
-    message = yard.wait_reason("finetunejob", "oom", "OutOfMemory", 60)
+    harness.apply(harness.stub("oom", behaviour=hungry))
+    message = harness.wait_reason("finetunejob", "oom", "OutOfMemory", 60)
     assert "spec.resources.memory" in message and "256Mi" in message and "spec.attempt: 2" in message
-    yard.apply(yard.stub("oom", behaviour=hungry, attempt=2, resources={"cpu": 0.3, "memory": "1Gi"}))
-    assert yard.wait_ready("finetunejob", "oom", 60)["status"]["version"] == "oom-1"
+    harness.apply(harness.stub("oom", behaviour=hungry, attempt=2, resources={"cpu": 0.3, "memory": "1Gi"}))
+    assert harness.wait_ready("finetunejob", "oom", 60)["status"]["version"] == "oom-1"
 
 
-def test_loss_that_is_not_a_number(cluster: Cluster, yard: Yard) -> None:
+def test_loss_that_is_not_a_number(cluster: Cluster, harness: ClusterHarness) -> None:
     files = base_files()
     weights = bytearray(files["model.safetensors"])
     start = 8 + struct.unpack("<Q", weights[:8])[0]
@@ -47,37 +47,39 @@ def test_loss_that_is_not_a_number(cluster: Cluster, yard: Yard) -> None:
     with install.store_client(cluster) as (client, _):
         for name, content in (files | {"model.safetensors": bytes(weights)}).items():
             install.put(client, "base", f"poisoned/{name}", content)
-    yard.apply(finetunejob("nan", "rows", **{"from": {"base": "s3://base/poisoned/"}}))
-    message = yard.wait_reason("finetunejob", "nan", "LossNotANumber", 240)
+    harness.apply(finetunejob("nan", "rows", **{"from": {"base": "s3://base/poisoned/"}}))
+    message = harness.wait_reason("finetunejob", "nan", "LossNotANumber", 240)
     assert "spec.train.learningRate" in message
 
 
-def test_gate_not_reached_keeps_the_version_and_serves_nothing(yard: Yard) -> None:
+def test_gate_not_reached_keeps_the_version_and_serves_nothing(harness: ClusterHarness) -> None:
     gate = {
         "gate": {"require": [{"metric": "macro_f1", "min": 1.0}, {"metric": "recall", "class": "good", "min": 1.0}]}
     }
-    weak = yard.stub("weak", behaviour=Behaviour(macro_f1=0.3), evaluate=gate)
-    yard.apply(weak, deployment("weak", "weak"))
-    message = yard.wait_reason("finetunejob", "weak", "GateFailed", 120)
+    weak = harness.stub("weak", behaviour=Behaviour(macro_f1=0.3), evaluate=gate)
+    harness.apply(weak, deployment("weak", "weak"))
+    message = harness.wait_reason("finetunejob", "weak", "GateFailed", 120)
     assert "macro_f1" in message and "1" in message
-    version = yard.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
+    version = harness.wait("modelversion", "weak-1", lambda o: o.get("status", {}).get("gate") == "failed", 60)
     assert ready_condition(version)["status"] == "True"
-    assert "the highest, 1, has failed its gate" in yard.wait_reason("modeldeployment", "weak", "NoPassedVersion", 60)
+    assert "the highest, 1, has failed its gate" in harness.wait_reason(
+        "modeldeployment", "weak", "NoPassedVersion", 60
+    )
     lower = {"gate": {"require": [{"metric": "macro_f1", "min": 0.0}]}}
-    yard.patch("finetunejob", "weak", {"evaluate": lower})
-    yard.wait("modeldeployment", "weak", lambda o: number_in(o) == 1, 180)
+    harness.patch("finetunejob", "weak", {"evaluate": lower})
+    harness.wait("modeldeployment", "weak", lambda o: number_in(o) == 1, 180)
 
 
-def test_two_jobs_for_one_model_at_once_get_two_numbers(yard: Yard) -> None:
+def test_two_jobs_for_one_model_at_once_get_two_numbers(harness: ClusterHarness) -> None:
     shared = {"name": "shared"}
-    yard.apply(*(yard.stub(f"shared-{i}", behaviour=Behaviour(steps=30 + i), model=shared) for i in range(2)))
+    harness.apply(*(harness.stub(f"shared-{i}", behaviour=Behaviour(steps=30 + i), model=shared) for i in range(2)))
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        jobs = list(pool.map(lambda i: yard.wait_ready("finetunejob", f"shared-{i}", 120), range(2)))
+        jobs = list(pool.map(lambda i: harness.wait_ready("finetunejob", f"shared-{i}", 120), range(2)))
     assert {job["status"]["version"] for job in jobs} == {"shared-1", "shared-2"}
 
 
-def test_missing_secrets_are_named_and_healed(cluster: Cluster, yard: Yard) -> None:
-    bare = Yard(cluster, f"{yard.namespace}-bare")
+def test_missing_secrets_are_named_and_healed(cluster: Cluster, harness: ClusterHarness) -> None:
+    bare = ClusterHarness(cluster, f"{harness.namespace}-bare")
     cluster.ensure_namespace(bare.namespace)
     profile = {"apiVersion": API, "kind": "TrainingProfile", "metadata": {"name": bare.namespace}}
     cluster.apply({**profile, "spec": {"store": {"secret": "team-key"}}})

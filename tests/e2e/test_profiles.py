@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.harness import API, ClusterHarness, Manifest, dataset, deployment
 from tests.e2e.injector import INJECT, SIDECAR, injector
 from tests.e2e.runs import run_id, running_pod, wait_for
-from tests.e2e.yard import API, Manifest, Yard, dataset, deployment
 from tests.stubtrainer.behaviour import Behaviour
 
 POD: dict[str, Any] = {
@@ -30,10 +30,10 @@ IN_ORDER = True
 
 
 @pytest.fixture(scope="module")
-def meshed(yard: Yard) -> Iterator[str]:
+def meshed(harness: ClusterHarness) -> Iterator[str]:
     """The profile, in a namespace where pods that bear its label get a sidecar."""
-    yard.kube("create", "serviceaccount", "runner")
-    with injector(yard), yard.stub_profile("meshed", retries=1, pod=POD) as name:
+    harness.kube("create", "serviceaccount", "runner")
+    with injector(harness), harness.stub_profile("meshed", retries=1, pod=POD) as name:
         yield name
 
 
@@ -42,24 +42,24 @@ def teamed(manifest: Manifest, **spec: Any) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], "labels": labels}, "spec": {**manifest["spec"], **spec}}
 
 
-def ended(yard: Yard, selector: str) -> bool:
+def ended(harness: ClusterHarness, selector: str) -> bool:
     """True once no pod lives and no Job would make one."""
-    jobs, pods = yard.list_all("jobs", selector), yard.list_all("pods", selector)
+    jobs, pods = harness.list_all("jobs", selector), harness.list_all("pods", selector)
     live = [pod for pod in pods if pod["status"]["phase"] not in ("Succeeded", "Failed")]
     return bool(jobs) and not live and all(not job["status"].get("active") for job in jobs)
 
 
-def test_a_run_succeeds_though_its_sidecar_never_ends(yard: Yard, meshed: str) -> None:
-    yard.apply(teamed(dataset("rows"), profile=meshed))
-    yard.wait_ready("dataset", "rows")
-    yard.apply(teamed(yard.stub("meshed", behaviour=SLOW), profile=meshed))
-    job = yard.wait("finetunejob", "meshed", lambda o: o.get("status", {}).get("run"), 60)
-    pod = running_pod(yard, job)
+def test_a_run_succeeds_though_its_sidecar_never_ends(harness: ClusterHarness, meshed: str) -> None:
+    harness.apply(teamed(dataset("rows"), profile=meshed))
+    harness.wait_ready("dataset", "rows")
+    harness.apply(teamed(harness.stub("meshed", behaviour=SLOW), profile=meshed))
+    job = harness.wait("finetunejob", "meshed", lambda o: o.get("status", {}).get("run"), 60)
+    pod = running_pod(harness, job)
     assert [container["name"] for container in pod["spec"]["containers"]] == [SIDECAR, "trainer"]
     has_all_that_was_asked(pod)
-    assert yard.wait_ready("finetunejob", "meshed", 120)["status"]["version"] == "meshed-1"
-    wait_for(lambda: ended(yard, f"modelyard.dev/run={run_id(job)}"), 60)
-    wait_for(lambda: ended(yard, "modelyard.dev/kind=dataset"), 60)
+    assert harness.wait_ready("finetunejob", "meshed", 120)["status"]["version"] == "meshed-1"
+    wait_for(lambda: ended(harness, f"modelyard.dev/run={run_id(job)}"), 60)
+    wait_for(lambda: ended(harness, "modelyard.dev/kind=dataset"), 60)
 
 
 def has_all_that_was_asked(pod: Manifest) -> None:
@@ -75,49 +75,49 @@ def has_all_that_was_asked(pod: Manifest) -> None:
     assert ours["resources"]["limits"]["ephemeral-storage"] == "64Mi"
 
 
-def test_a_crash_beside_a_sidecar_is_tried_again_and_then_told(yard: Yard, meshed: str) -> None:
-    yard.apply(teamed(yard.stub("crash", behaviour=Behaviour(ends="crash")), profile=meshed))
-    message = yard.wait_reason("finetunejob", "crash", "TrainerFailed", 180)
-    job = yard.get("finetunejob", "crash") or {}
+def test_a_crash_beside_a_sidecar_is_tried_again_and_then_told(harness: ClusterHarness, meshed: str) -> None:
+    harness.apply(teamed(harness.stub("crash", behaviour=Behaviour(ends="crash")), profile=meshed))
+    message = harness.wait_reason("finetunejob", "crash", "TrainerFailed", 180)
+    job = harness.get("finetunejob", "crash") or {}
     assert "container trainer" in message and job["status"]["resumes"] == 1
-    wait_for(lambda: ended(yard, f"modelyard.dev/run={run_id(job)}"), 60)
+    wait_for(lambda: ended(harness, f"modelyard.dev/run={run_id(job)}"), 60)
 
 
 @pytest.fixture(scope="module")
-def served(yard: Yard, meshed: str) -> Iterator[Manifest]:
+def served(harness: ClusterHarness, meshed: str) -> Iterator[Manifest]:
     """A ModelDeployment of the meshed version under a ServingProfile; it says nothing about replicas."""
-    name = yard.namespace
+    name = harness.namespace
     spec = {"pod": {**POD, "labels": {}}}
-    yard.cluster.apply({"apiVersion": API, "kind": "ServingProfile", "metadata": {"name": name}, "spec": spec})
+    harness.cluster.apply({"apiVersion": API, "kind": "ServingProfile", "metadata": {"name": name}, "spec": spec})
     made = deployment("meshed", "meshed")
     made["spec"]["serve"] = {"profile": name, "resources": {"cpu": 0.1, "memory": "1Gi"}}
     yield teamed(made)
-    yard.delete("modeldeployment", "meshed")
-    yard.cluster.kube("delete", "servingprofile", name)
+    harness.delete("modeldeployment", "meshed")
+    harness.cluster.kube("delete", "servingprofile", name)
 
 
-def server_pods(yard: Yard) -> list[Manifest]:
-    return yard.list_all("pods", "modelyard.dev/deployment=meshed")
+def server_pods(harness: ClusterHarness) -> list[Manifest]:
+    return harness.list_all("pods", "modelyard.dev/deployment=meshed")
 
 
-def test_a_server_gets_what_its_serving_profile_says(yard: Yard, served: Manifest) -> None:
-    yard.apply(served)
-    yard.wait_ready("modeldeployment", "meshed", 180)
-    (pod,) = server_pods(yard)
+def test_a_server_gets_what_its_serving_profile_says(harness: ClusterHarness, served: Manifest) -> None:
+    harness.apply(served)
+    harness.wait_ready("modeldeployment", "meshed", 180)
+    (pod,) = server_pods(harness)
     assert pod["spec"]["serviceAccountName"] == "runner" and pod["metadata"]["labels"]["team"] == "blue"
 
 
 @pytest.mark.full
-def test_the_replicas_that_an_autoscaler_set_are_left_alone(yard: Yard, served: Manifest) -> None:
+def test_the_replicas_that_an_autoscaler_set_are_left_alone(harness: ClusterHarness, served: Manifest) -> None:
     """The real one of the controller manager: without metrics it still lifts to its least number."""
     target = {"apiVersion": API, "kind": "ModelDeployment", "name": "meshed"}
     cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
     spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3, "metrics": [cpu]}
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "meshed"}}
-    yard.apply(served, {**scaler, "spec": spec})
-    two = yard.wait("modeldeployment", "meshed", lambda o: o["status"].get("replicas") == 2, 180)
+    harness.apply(served, {**scaler, "spec": spec})
+    two = harness.wait("modeldeployment", "meshed", lambda o: o["status"].get("replicas") == 2, 180)
     assert two["spec"]["serve"]["replicas"]["min"] == 2
-    yard.wait("hpa", "meshed", lambda o: o["status"].get("currentReplicas") == 2, 60)
-    yard.apply(served)
-    yard.wait_ready("modeldeployment", "meshed", 60)
-    assert len(server_pods(yard)) == 2
+    harness.wait("hpa", "meshed", lambda o: o["status"].get("currentReplicas") == 2, 60)
+    harness.apply(served)
+    harness.wait_ready("modeldeployment", "meshed", 60)
+    assert len(server_pods(harness)) == 2

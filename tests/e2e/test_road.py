@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from examples.demo.follow import is_current
-from tests.e2e.yard import Manifest, Yard, dataset, deployment, finetunejob
+from tests.e2e.harness import ClusterHarness, Manifest, dataset, deployment, finetunejob
 from tests.served import number_in
 
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
@@ -12,67 +12,67 @@ FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 IN_ORDER = True
 
 
-def test_the_road(yard: Yard) -> None:
-    yard.apply(dataset("rows"), finetunejob("tiny", "rows"), deployment("tiny", "tiny"))
-    prepared = yard.wait_ready("dataset", "rows")
+def test_the_road(harness: ClusterHarness) -> None:
+    harness.apply(dataset("rows"), finetunejob("tiny", "rows"), deployment("tiny", "tiny"))
+    prepared = harness.wait_ready("dataset", "rows")
     assert prepared["status"]["rows"]["train"] > 600
-    job = yard.wait_ready("finetunejob", "tiny")
+    job = harness.wait_ready("finetunejob", "tiny")
     assert job["status"]["version"] == "tiny-1"
-    version = yard.wait_ready("modelversion", "tiny-1")
+    version = harness.wait_ready("modelversion", "tiny-1")
     assert version["status"]["gate"] == "passed"
     assert version["spec"]["metrics"][0]["values"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
     formats = {found["format"]: found for found in version["spec"]["artifacts"]}
     assert formats["onnx"]["difference"] < 0.001
     assert formats["onnx"]["digest"] != formats["safetensors"]["digest"]
-    _wait_serving(yard, "tiny", 1)
-    answer = yard.predict("tiny", "tiny", TEXTS)
+    _wait_serving(harness, "tiny", 1)
+    answer = harness.predict("tiny", "tiny", TEXTS)
     assert [found["label"] for found in answer["predictions"]] == LABELS
     assert str(answer["version"]) == "1"
-    wide = yard.predict("tiny", "tiny", [text.translate(FULL_WIDTH) for text in TEXTS])
+    wide = harness.predict("tiny", "tiny", [text.translate(FULL_WIDTH) for text in TEXTS])
     assert wide["predictions"] == answer["predictions"], "the rows were cleaned, so is the text of a request"
 
 
-def test_the_story_is_short(yard: Yard) -> None:
+def test_the_story_is_short(harness: ClusterHarness) -> None:
     for kind, name in (("FineTuneJob", "tiny"), ("Dataset", "rows"), ("ModelDeployment", "tiny")):
-        story = yard.list_events(kind, name)
+        story = harness.list_events(kind, name)
         assert 1 <= len(story) <= 12, story
 
 
-def test_columns(yard: Yard) -> None:
-    table = yard.kube("get", "finetunejob", "tiny")
+def test_columns(harness: ClusterHarness) -> None:
+    table = harness.kube("get", "finetunejob", "tiny")
     assert table.split("\n")[0].split() == ["NAME", "PHASE", "PROGRESS", "ETA", "LOSS", "METRIC", "VERSION", "AGE"]
     assert "tiny-1" in table and "macro_f1" in table
-    assert "STAGE" in yard.kube("get", "finetunejob", "tiny", "-o", "wide").split("\n")[0].split()
-    assert "modelversion.modelyard.dev/tiny-1" in yard.kube("get", "modelyard")
+    assert "STAGE" in harness.kube("get", "finetunejob", "tiny", "-o", "wide").split("\n")[0].split()
+    assert "modelversion.modelyard.dev/tiny-1" in harness.kube("get", "modelyard")
 
 
-def test_the_same_again_trains_nothing(yard: Yard) -> None:
-    before = yard.get("finetunejob", "tiny") or {}
-    yard.apply(finetunejob("tiny", "rows"))
-    after = yard.wait("finetunejob", "tiny", is_current)
+def test_the_same_again_trains_nothing(harness: ClusterHarness) -> None:
+    before = harness.get("finetunejob", "tiny") or {}
+    harness.apply(finetunejob("tiny", "rows"))
+    after = harness.wait("finetunejob", "tiny", is_current)
     assert after["status"]["run"] == before["status"]["run"]
-    assert len(yard.list_all("modelversions")) == 1
+    assert len(harness.list_all("modelversions")) == 1
 
 
-def test_deleted_and_applied_again_is_adopted(yard: Yard) -> None:
-    run = (yard.get("finetunejob", "tiny") or {})["status"]["run"]["id"]
-    yard.delete("finetunejob", "tiny")
-    yard.apply(finetunejob("tiny", "rows"))
-    job = yard.wait_ready("finetunejob", "tiny", 60)
+def test_deleted_and_applied_again_is_adopted(harness: ClusterHarness) -> None:
+    run = (harness.get("finetunejob", "tiny") or {})["status"]["run"]["id"]
+    harness.delete("finetunejob", "tiny")
+    harness.apply(finetunejob("tiny", "rows"))
+    job = harness.wait_ready("finetunejob", "tiny", 60)
     assert job["status"]["run"]["id"] == run and job["status"]["run"]["adopted"] is True
     assert job["status"]["version"] == "tiny-1"
-    assert not yard.jobs_of(run)
+    assert not harness.jobs_of(run)
 
 
-def test_a_change_makes_the_next_version_and_a_pin_the_old_one(yard: Yard) -> None:
-    yard.apply(yard.stub("tiny"))
-    yard.wait("finetunejob", "tiny", lambda o: o["status"].get("version") == "tiny-2")
-    _wait_serving(yard, "tiny", 2)
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "2"
-    yard.apply(deployment("tiny", "tiny", version=1))
-    _wait_serving(yard, "tiny", 1)
-    assert str(yard.predict("tiny", "tiny", TEXTS)["version"]) == "1"
+def test_a_change_makes_the_next_version_and_a_pin_the_old_one(harness: ClusterHarness) -> None:
+    harness.apply(harness.stub("tiny"))
+    harness.wait("finetunejob", "tiny", lambda o: o["status"].get("version") == "tiny-2")
+    _wait_serving(harness, "tiny", 2)
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "2"
+    harness.apply(deployment("tiny", "tiny", version=1))
+    _wait_serving(harness, "tiny", 1)
+    assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "1"
 
 
-def _wait_serving(yard: Yard, name: str, number: int) -> Manifest:
-    return yard.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 180)
+def _wait_serving(harness: ClusterHarness, name: str, number: int) -> Manifest:
+    return harness.wait("modeldeployment", name, lambda o: is_current(o) and number_in(o) == number, 180)

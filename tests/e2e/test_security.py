@@ -10,28 +10,28 @@ import pytest
 from examples.demo import install
 from examples.demo.cluster import Cluster
 from examples.demo.shell import CommandError
-from tests.e2e.yard import Yard, dataset
+from tests.e2e.harness import ClusterHarness, dataset
 from tests.podtemplates import violations
 
 RULE = "pod-security.kubernetes.io/enforce"
 
 
-def test_namespaces_enforce_it(cluster: Cluster, yard: Yard) -> None:
-    for name in (yard.namespace, install.OPERATOR_NAMESPACE):
+def test_namespaces_enforce_it(cluster: Cluster, harness: ClusterHarness) -> None:
+    for name in (harness.namespace, install.OPERATOR_NAMESPACE):
         found = cluster.get("namespace", name, "")
         assert found is not None and found["metadata"]["labels"][RULE] == "restricted"
 
 
-def test_a_worse_pod_is_refused(yard: Yard) -> None:
+def test_a_worse_pod_is_refused(harness: ClusterHarness) -> None:
     with pytest.raises(CommandError, match='violates PodSecurity "restricted:latest"'):
-        yard.kube("run", "worse", "--image=localhost/pause:1", "--privileged")
-    assert yard.get("pod", "worse") is None
+        harness.kube("run", "worse", "--image=localhost/pause:1", "--privileged")
+    assert harness.get("pod", "worse") is None
 
 
-def test_a_preparation_runs_there(yard: Yard) -> None:
-    yard.apply(dataset("rows"))
-    yard.wait_ready("dataset", "rows")
-    pods = yard.list_all("pods", "modelyard.dev/run")
+def test_a_preparation_runs_there(harness: ClusterHarness) -> None:
+    harness.apply(dataset("rows"))
+    harness.wait_ready("dataset", "rows")
+    pods = harness.list_all("pods", "modelyard.dev/run")
     assert pods and all(pod["status"]["phase"] == "Succeeded" for pod in pods)
     for pod in pods:
         assert list(violations(pod["spec"])) == []

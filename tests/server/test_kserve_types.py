@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.resources.modeldeployment import offered
 from tests.builders_serving import a_modeldeployment, a_ready_version
-from tests.unit.resources.modeldeployment.test_kserve import WITH_KSERVE, KServeWorld
+from tests.unit.resources.modeldeployment.test_kserve import WITH_KSERVE, KServeHarness
 
 RUNTIME, FETCH = offered(WITH_KSERVE)
 
@@ -18,9 +18,9 @@ RUNTIME, FETCH = offered(WITH_KSERVE)
 def inference_service() -> dict[str, Any]:
     """The one of a version that is live, with all that a user may set."""
     wished = a_modeldeployment(replicas={"min": 2}, resources={"cpu": 0.5, "memory": "2Gi"})
-    world = KServeWorld(obj=wished, versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
-    world.go_live(7)
-    made = world.isvc(7)
+    harness = KServeHarness(obj=wished, versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+    harness.go_live(7)
+    made = harness.isvc(7)
     del made["status"]
     return made
 

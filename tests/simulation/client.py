@@ -11,8 +11,8 @@ from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import KubeError
 from modelyard.engine.slim import slim
-from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi, shown
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.story import Story
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ REFUSALS = (403, 409, 422, 429, 500, 503)
 
 @dataclass
 class Faults:
-    """How often things go wrong; all zero once a life settles."""
+    """How often things go wrong; all zero once a scenario settles."""
 
     refused: float = 0.0
     unanswered: float = 0.0
@@ -48,9 +48,9 @@ class Faults:
 class Client:
     """KubeApi (and what resync needs of Kube) on the fake server."""
 
-    def __init__(self, api: FakeApi, name: str, faults: Faults, chances: Chances, story: Story) -> None:
-        self._api, self.name, self._faults, self._chances, self._story = api, name, faults, chances, story
-        self._rng = chances.rng("client", name)
+    def __init__(self, api: FakeApi, name: str, faults: Faults, fault_points: FaultPoints, story: Story) -> None:
+        self._api, self.name, self._faults, self._fault_points, self._story = api, name, faults, fault_points, story
+        self._rng = fault_points.rng("client", name)
         self.dead = False
         self.cut_off = False
         """True while the Lease cannot be reached."""
@@ -119,7 +119,7 @@ class Client:
 
     async def _read(self, act: Callable[[], T]) -> T:
         await self._travel()
-        if self._chances.strikes(self._faults.refused / 2, "unread", self.name):
+        if self._fault_points.strikes(self._faults.refused / 2, "unread", self.name):
             raise KubeError(503, "the server is tired", "ServiceUnavailable")
         result = act()
         await self._travel()
@@ -131,7 +131,7 @@ class Client:
         site = (self.name, verb.replace(" ", "-"), key[0], key[2])
         self.on_send(key)
         await self._travel()
-        if self._chances.strikes(self._faults.late_write, "late-write", *site):
+        if self._fault_points.strikes(self._faults.late_write, "late-write", *site):
             await self._travel(self._rng.uniform(5.0, 40.0))
         await self._may_crash("before", site)
         self._refuse(site)
@@ -144,20 +144,20 @@ class Client:
             self._story.tell("%s %s %s %s", self.name, verb, key, _Brief(detail))
         await self._may_crash("after", site)
         await self._travel()
-        if self._chances.strikes(self._faults.unanswered, "unanswered", *site):
+        if self._fault_points.strikes(self._faults.unanswered, "unanswered", *site):
             self._story.tell("%s %s %s: done, but no answer", self.name, verb, key)
             raise KubeError(0, "no answer", "NoAnswer")
         return result
 
     def _refuse(self, site: tuple[str, ...]) -> None:
         status = self._rng.choice((*REFUSALS, 0))
-        if not self._chances.strikes(self._faults.refused, "refused", status, *site):
+        if not self._fault_points.strikes(self._faults.refused, "refused", status, *site):
             return
         self._story.tell("%s %s %s %s: fails with %d", *site, status)
         raise KubeError(status, "injected", WORDS.get(status, "Injected"))
 
     async def _may_crash(self, when: str, site: tuple[str, ...]) -> None:
-        if self._chances.strikes(self._faults.crash, "crash", when, *site):
+        if self._fault_points.strikes(self._faults.crash, "crash", when, *site):
             self.on_crash()
             await self._travel()
 

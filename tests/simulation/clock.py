@@ -17,7 +17,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class VirtualLoop(base_events.BaseEventLoop):
-    """Asyncio's own loop without sockets, on virtual time, with turns as bare as thousands of lives want them."""
+    """Asyncio's own loop without sockets, on virtual time, with turns as bare as thousands of scenarios want them."""
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
@@ -60,7 +60,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def seconds() -> float:
-    """Virtual seconds since the life began."""
+    """Virtual seconds since the scenario began."""
     return asyncio.get_running_loop().time()
 
 

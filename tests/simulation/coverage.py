@@ -1,4 +1,4 @@
-"""What a set of lives met and reached, and what it must meet and reach so as not to become empty unnoticed."""
+"""What a set of scenarios met and reached, and what it must meet and reach so as not to become empty unnoticed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from modelyard.engine.facts.store import StoreFacts
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.fate import POD_ENDS, SERVER_WAYS
 from tests.simulation.kinds import ALL_TROUBLES
-from tests.simulation.lived import Lived
+from tests.simulation.playing import Played
 from tests.simulation.podstatus import WAITS
 from tests.simulation.user import WEIGHTS
 
 WHOLE = ("reason/ModelVersion/Verified", "reason/ModelDeployment/Serving")
-"""Seen in a life that went from a job to a version that serves."""
+"""Seen in a scenario that went from a job to a version that serves."""
 SINGLE = (
     "crash/after", "crash/before", "kueue-takes-back", "late-event", "late-write", "lost-event", "refused/0",
     "refused/403", "refused/409", "refused/422", "refused/429", "refused/500", "refused/503", "repeated-event",
@@ -32,33 +32,35 @@ REASONS = {
 }
 
 
-def table(lives: Sequence[Lived]) -> str:
-    """How many lives met each thing, by family."""
-    met, width = counted(lives), 46
+def table(scenarios: Sequence[Played]) -> str:
+    """How many scenarios met each thing, by family."""
+    met, width = counted(scenarios), 46
     rows = [f"{name:{width}} {count:6}" for name, count in sorted(met.items())]
     half = -(-len(rows) // 2)
     pairs = zip(rows[:half], [*rows[half:], ""], strict=False)
-    kinds = Counter(lived.kind for lived in lives)
-    head = f"{len(lives)} lives: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    faults = sum(len(lived.struck) for lived in lives) / max(len(lives), 1)
-    more = f"{sum(map(is_whole, lives))} from a job to a version that serves; {faults:.1f} faults and user's acts each"
+    kinds = Counter(played.kind for played in scenarios)
+    head = f"{len(scenarios)} scenarios: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    faults = sum(len(played.struck) for played in scenarios) / max(len(scenarios), 1)
+    more = (
+        f"{sum(map(is_whole, scenarios))} from a job to a version that serves; {faults:.1f} faults and user's acts each"
+    )
     return "\n".join([head, more, *(f"{left}   {right}" for left, right in pairs)])
 
 
-def is_whole(lived: Lived) -> bool:
-    """True for a life that went from a job to a version that serves."""
-    return lived.seen.issuperset(WHOLE)
+def is_whole(played: Played) -> bool:
+    """True for a scenario that went from a job to a version that serves."""
+    return played.seen.issuperset(WHOLE)
 
 
-def missing(lives: Iterable[Lived]) -> list[str]:
+def missing(scenarios: Iterable[Played]) -> list[str]:
     """What should have been met and was not."""
-    met = counted(lives)
+    met = counted(scenarios)
     return sorted(name for name in expected() if not met[name])
 
 
-def counted(lives: Iterable[Lived]) -> Counter[str]:
-    """Family of faults, act of the user, reason or kind of child -> number of lives."""
-    return Counter(name for lived in lives for name in {*map(family, lived.struck), *lived.seen})
+def counted(scenarios: Iterable[Played]) -> Counter[str]:
+    """Family of faults, act of the user, reason or kind of child -> number of scenarios."""
+    return Counter(name for played in scenarios for name in {*map(family, played.struck), *played.seen})
 
 
 def family(name: str) -> str:
@@ -70,12 +72,12 @@ def family(name: str) -> str:
 
 
 RARE = {"prefix_deleted"}
-"""Facts that are asked too seldom to be late and wrong in every thousand lives."""
+"""Facts that are asked too seldom to be late and wrong in every thousand scenarios."""
 TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "refused", "crash"}
 
 
 def expected() -> set[str]:
-    """Every fault, act, fact and reason that a thousand lives meet."""
+    """Every fault, act, fact and reason that a thousand scenarios meet."""
     asked = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"} - RARE
     return {
         *SINGLE,

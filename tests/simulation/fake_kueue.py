@@ -8,8 +8,8 @@ from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.facts.queue import JOB_UID
-from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
+from tests.simulation.fault_points import FaultPoints
 
 WHO = "kueue"
 TAKEN_BACK = 0.3
@@ -18,9 +18,9 @@ TAKEN_BACK = 0.3
 class FakeKueue:
     """Follows Jobs that bear the name of a queue."""
 
-    def __init__(self, api: FakeApi, chances: Chances) -> None:
-        self._api, self._chances = api, chances
-        self._rng = chances.rng("kueue")
+    def __init__(self, api: FakeApi, fault_points: FaultPoints) -> None:
+        self._api, self._fault_points = api, fault_points
+        self._rng = fault_points.rng("kueue")
         self._loop = asyncio.get_running_loop()
         api.watchers.append(self._on_change)
 
@@ -43,7 +43,7 @@ class FakeKueue:
         self._say(key, reserved=not suspend)
         if suspend:
             self._later(key, uid, suspend=False)
-        elif self._chances.strikes(TAKEN_BACK, "kueue-takes-back", key[2]):
+        elif self._fault_points.strikes(TAKEN_BACK, "kueue-takes-back", key[2]):
             self._later(key, uid, suspend=True)
 
     def _say(self, job: Key, *, reserved: bool) -> None:

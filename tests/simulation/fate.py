@@ -1,4 +1,4 @@
-"""What is in store for runs and servers; a bad fate is one of the life's chances."""
+"""What is in store for runs and servers; a bad fate is one of the scenario's fault points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelyard import names
 from modelyard.api.run import REASONS, ExitCode
-from tests.simulation.chances import Chances
+from tests.simulation.fault_points import FaultPoints
 
 FINAL_CODES = (
     ExitCode.BAD_CONFIG,
@@ -57,18 +57,18 @@ class ServerFate:
 
 
 class Fates:
-    """All fates of one life."""
+    """All fates of one scenario."""
 
     def __init__(
-        self, chances: Chances, bad_pods: float = 1.0, bad_servers: float = 1.0, longest: float = 60.0
+        self, fault_points: FaultPoints, bad_pods: float = 1.0, bad_servers: float = 1.0, longest: float = 60.0
     ) -> None:
-        self._chances, self._longest = chances, longest
+        self._fault_points, self._longest = fault_points, longest
         self._bad_pods, self._bad_servers = bad_pods, bad_servers
         """Shares of the pods and servers whose fate is left to chance at all."""
 
     def rng(self, *about: object) -> random.Random:
         """Randomness of its own for everything that has a name."""
-        return self._chances.rng(*about)
+        return self._fault_points.rng(*about)
 
     def pod(self, run: str, index: int) -> PodFate:
         """The fate of the n-th pod of a run."""
@@ -76,7 +76,7 @@ class Fates:
         left_to_chance = rng.random() < self._bad_pods
         end = self._pod_end(rng, name) if left_to_chance else "published"
         reason = rng.choice(("ImagePullBackOff", "Unschedulable", "SecretMissing"))
-        held = rng.random() < 0.15 and left_to_chance and self._chances.comes_true(f"pod/{reason}/{name}")
+        held = rng.random() < 0.15 and left_to_chance and self._fault_points.comes_true(f"pod/{reason}/{name}")
         return PodFate(
             wait=rng.uniform(20.0, 90.0) if held else rng.uniform(0.2, 5.0),
             waiting_reason=reason if held else "",
@@ -91,13 +91,13 @@ class Fates:
         """The fate of a version's server."""
         rng = self.rng("server", name, version)
         way = _draw(rng, SERVER_WAYS) if rng.random() < self._bad_servers else "good"
-        if way != "good" and not self._chances.comes_true(f"server/{way}/{name}/{version}"):
+        if way != "good" and not self._fault_points.comes_true(f"server/{way}/{name}/{version}"):
             way = "good"
         return ServerFate(way, rng.uniform(1.0, 15.0), rng.uniform(10.0, 50.0))
 
     def _pod_end(self, rng: random.Random, name: str) -> str:
         end = _draw(rng, POD_ENDS)
-        bad = end != "published" and self._chances.comes_true(f"pod/{end}/{name}")
+        bad = end != "published" and self._fault_points.comes_true(f"pod/{end}/{name}")
         return end if bad else "published"
 
 

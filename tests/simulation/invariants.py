@@ -1,4 +1,4 @@
-"""What must hold at every write, whatever goes wrong; a broken promise ends the life."""
+"""What must hold at every write, whatever goes wrong; a broken promise ends the scenario."""
 
 from __future__ import annotations
 

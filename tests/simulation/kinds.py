@@ -1,4 +1,4 @@
-"""Kinds of lives: short ones, each with one family of faults at its worst, long ones with all, and calm ones."""
+"""Kinds of scenarios: short ones, each with one family of faults at its worst, long ones with all, and calm ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THEMES = ("training", "serving", "all")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a life is made of."""
+    """What a scenario is made of."""
 
     name: str
     theme: str
@@ -36,7 +36,7 @@ class Kind:
         return bool(self.faults.get("lost_event")) or "watch_gone" in self.troubles
 
     def rates(self) -> Faults:
-        """The rates of the faults, to be set to zero once the life settles."""
+        """The rates of the faults, to be set to zero once the scenario settles."""
         return Faults(**self.faults)
 
 
@@ -77,7 +77,7 @@ ALL_TROUBLES = (
 
 
 def kind_of(seed: int) -> Kind:
-    """One life in 20 is calm, two in 20 are long and have everything, the others are short; half of all have KServe."""
+    """One scenario in 20 is calm, two in 20 are long and have everything, the others are short; half have KServe."""
     kind = _kind(seed)
     if kind.kserve or seed // 20 % 2 == 1:
         return replace(kind, kserve=True)

@@ -1,4 +1,4 @@
-"""The operator's process: the real engine on the fake world; started, killed, sometimes two at once."""
+"""The operator's process: the real engine on the fake outside; started, killed, sometimes two at once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from modelyard.engine.queue import WorkQueue
 from modelyard.engine.resync import SOON, repair, resync
 from modelyard.lifecycle import RECONCILERS
 from tests.simulation import clock
-from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import FakeStore
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.story import Story
 from tests.simulation.watching import FakeWatch
 from tests.simulation.wrong_facts import Questions, WrongReads
@@ -73,7 +73,7 @@ class Outside:
     store: FakeStore
     servers: FakeServers
     faults: Faults
-    chances: Chances
+    fault_points: FaultPoints
     story: Story
     kserve_moves: bool = False
     """True where KServe's API comes and goes."""
@@ -84,34 +84,34 @@ class Outside:
 class Operator:
     """One process; a killed one never speaks again."""
 
-    def __init__(self, name: str, world: Outside, *, with_lease: bool) -> None:
-        self.name, self._outside = name, world
-        faults, chances = world.faults, world.chances
-        self._resync_every = RESYNC_EVERY if world.misses_events else NEVER
+    def __init__(self, name: str, outside: Outside, *, with_lease: bool) -> None:
+        self.name, self._outside = name, outside
+        faults, fault_points = outside.faults, outside.fault_points
+        self._resync_every = RESYNC_EVERY if outside.misses_events else NEVER
         self.alone = True
         """False while another operator works against this one."""
         self.on_reconcile: Callable[[Key], None] = lambda _: None
         """Told of every reconcile before it begins."""
         self._reconciles: Counter[tuple[Key, int]] = Counter()
-        self.reads = WrongReads(world.store, chances, world.story)
-        self.questions = Questions(name, self.reads, faults, chances, world.story)
-        self.client = Client(world.api, name, faults, chances, world.story)
+        self.reads = WrongReads(outside.store, fault_points, outside.story)
+        self.questions = Questions(name, self.reads, faults, fault_points, outside.story)
+        self.client = Client(outside.api, name, faults, fault_points, outside.story)
         self.guard = (
             LeaseGuard(cast(Kube, self.client), "modelyard", name, LEASE_SECONDS, clock.seconds) if with_lease else None
         )
         self.progress = ProgressStore(lambda key: self.engine.queue.add(key), clock.seconds)
         kube = cast(Kube, self.client)
         cluster = {"queue_word": queue_word(kube), "refused_pod": refused_pod(kube), "capacity": capacity(kube)}
-        cluster |= {"address": world.servers.address, "progress": self.progress.read}
-        functions = self.questions.facts(world.servers.prediction, **cluster)
+        cluster |= {"address": outside.servers.address, "progress": self.progress.read}
+        functions = self.questions.facts(outside.servers.prediction, **cluster)
         facts = Facts(functions, clock.seconds)
         seen = Context(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
         self.engine = Engine(RECONCILERS, seen, guard=self.guard)
         self.kserve = KServe(self.engine, kube, NO_OFFER, self.guard or Leads(), WatchedAnyway)
-        self.engine.queue = WorkQueue(self._reconcile, workers=8, rng=chances.rng("queue", name), retry_cap=30.0)
-        self.watch = FakeWatch(world.api, name, self.engine.on_event, faults, chances)
+        self.engine.queue = WorkQueue(self._reconcile, workers=8, rng=fault_points.rng("queue", name), retry_cap=30.0)
+        self.watch = FakeWatch(outside.api, name, self.engine.on_event, faults, fault_points)
         self._task = asyncio.create_task(self._run())
-        world.story.tell("%s starts", name)
+        outside.story.tell("%s starts", name)
 
     @property
     def ended(self) -> bool:
@@ -178,9 +178,9 @@ class Operator:
                 await self.resync()
 
     async def _reconcile(self, key: Key) -> float | None:
-        """One reconcile; what the queue would only log breaks the life, and so does spinning."""
+        """One reconcile; what the queue would only log breaks the scenario, and so does spinning."""
         minute = int(clock.seconds() / 60.0)
-        self._reconciles[key, minute] += self.alone  # two who see another world do undo each other's work
+        self._reconciles[key, minute] += self.alone  # two who see another outside do undo each other's work
         if self._reconciles[key, minute] > SPINNING:
             self._outside.story.breaks(f"{SPINNING} reconciles of {key} within a minute")
         self.on_reconcile(key)

@@ -1,4 +1,4 @@
-"""What every ModelDeployment must serve at the end of a life."""
+"""What every ModelDeployment must serve at the end of a scenario."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from modelyard.decision import Manifest
 from tests.served import number_in
 
 if TYPE_CHECKING:
-    from tests.simulation.life import Life
+    from tests.simulation.scenario import Scenario
 
 
-def wrong_deployments(life: Life) -> Iterator[str]:
+def wrong_deployments(scenario: Scenario) -> Iterator[str]:
     """Every difference between what is served and what should be."""
-    for obj in life.api.all("ModelDeployment"):
+    for obj in scenario.api.all("ModelDeployment"):
         name = obj["metadata"]["name"]
-        yield from (f"ModelDeployment {name}: {line}" for line in _wrong(life, obj))
+        yield from (f"ModelDeployment {name}: {line}" for line in _wrong(scenario, obj))
 
 
-def _wrong(life: Life, obj: Manifest) -> Iterator[str]:
+def _wrong(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     status = obj["status"]
-    serving, wanted, candidate = number_in(obj), _wanted(life, obj), number_in(obj, "candidate")
-    yield from _servers(life, obj, serving)
+    serving, wanted, candidate = number_in(obj), _wanted(scenario, obj), number_in(obj, "candidate")
+    yield from _servers(scenario, obj, serving)
     if candidate is not None:
         yield f"candidate {candidate} is still on trial: {status['conditions']}"
-    if wanted is not None and serving != wanted and not _may_have_failed(life, obj, wanted):
+    if wanted is not None and serving != wanted and not _may_have_failed(scenario, obj, wanted):
         yield f"serves {serving}, should serve {wanted}: {status}"
-    if wanted is not None and serving == wanted and _ready(obj)["status"] != "True" and _good(life, obj, wanted):
+    if wanted is not None and serving == wanted and _ready(obj)["status"] != "True" and _good(scenario, obj, wanted):
         yield f"serves {wanted}, but is not Ready: {_ready(obj)}"
 
 
-def _servers(life: Life, obj: Manifest, serving: int | None) -> Iterator[str]:
+def _servers(scenario: Scenario, obj: Manifest, serving: int | None) -> Iterator[str]:
     """The stable Service points to what the status says, and no other server is left."""
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
-    stable = life.api.look("Service", namespace, name)
+    stable = scenario.api.look("Service", namespace, name)
     selected = stable["spec"]["selector"][names.LABEL_VERSION] if stable else None
     if selected != (None if serving is None else str(serving)):
         yield f"status says {serving}, the Service selects {selected}"
-    owned = [d for d in life.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
+    owned = [d for d in scenario.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
     numbers = sorted(d["metadata"]["labels"][names.LABEL_VERSION] for d in owned)
     kept = {str(serving), str(number_in(obj, "candidate"))}
     if set(numbers) - kept:
         yield f"servers {numbers} are left, {serving} serves"
 
 
-def _wanted(life: Life, obj: Manifest) -> int | None:
+def _wanted(scenario: Scenario, obj: Manifest) -> int | None:
     """The version that has to be served; None where history or nothing decides."""
     model: dict[str, Any] = obj["spec"]["model"]
     serving = number_in(obj)
-    versions = {v["spec"]["number"]: v for v in life.api.all("ModelVersion") if v["spec"]["model"] == model["name"]}
+    versions = {v["spec"]["number"]: v for v in scenario.api.all("ModelVersion") if v["spec"]["model"] == model["name"]}
     if "version" in model:
         pinned = versions.get(model["version"])
         return int(model["version"]) if pinned and _is_ready(pinned) and _has_onnx(pinned) else None
@@ -63,15 +63,15 @@ def _wanted(life: Life, obj: Manifest) -> int | None:
     return best if rejected else serving
 
 
-def _may_have_failed(life: Life, obj: Manifest, wanted: int) -> bool:
+def _may_have_failed(scenario: Scenario, obj: Manifest, wanted: int) -> bool:
     # A process that starts while its clock is wrong by hours cannot know how long a trial has lasted.
-    jumped = any(name.endswith("/clock_jump") for name in life.chances.struck)
-    return number_in(obj, "failed") == wanted and (jumped or not _good(life, obj, wanted))
+    jumped = any(name.endswith("/clock_jump") for name in scenario.fault_points.struck)
+    return number_in(obj, "failed") == wanted and (jumped or not _good(scenario, obj, wanted))
 
 
-def _good(life: Life, obj: Manifest, number: int) -> bool:
-    way = life.fates.server(obj["metadata"]["name"], str(number)).way
-    return way == "good" and not life.user.harmed
+def _good(scenario: Scenario, obj: Manifest, number: int) -> bool:
+    way = scenario.fates.server(obj["metadata"]["name"], str(number)).way
+    return way == "good" and not scenario.user.harmed
 
 
 def _has_onnx(version: Manifest) -> bool:

@@ -1,39 +1,39 @@
-"""Shrinking: the fewest chances that still break the same promise, by delta debugging over a life's list of chances."""
+"""Shrinking: the fewest fault points that still break the same promise, by delta debugging over their list."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 
-from tests.simulation.lived import Lived, live
+from tests.simulation.playing import Played, play
 
-MOST_LIVES = 400
+MOST_SCENARIOS = 400
 """So many tries are made at most."""
 WORDS = 5
 
 
-def shrink(seed: int, most: int = MOST_LIVES) -> Lived | None:
-    """The life with the shortest list of chances that breaks its promise, told at length; None if the seed is well."""
-    whole = live(seed)
+def shrink(seed: int, most: int = MOST_SCENARIOS) -> Played | None:
+    """The scenario with the fewest fault points that breaks its promise, told at length; None if the seed is well."""
+    whole = play(seed)
     if not whole.broken:
         return None
     promise = kind_of_promise(whole)
 
     def breaks(names: Sequence[str]) -> bool:
-        lived = live(seed, only=names)
-        return bool(lived.broken) and kind_of_promise(lived) == promise
+        played = play(seed, only=names)
+        return bool(played.broken) and kind_of_promise(played) == promise
 
     fewest = minimal(list(whole.struck), breaks, most)
-    return live(seed, lines=400, only=fewest)
+    return play(seed, lines=400, only=fewest)
 
 
-def kind_of_promise(lived: Lived) -> str:
+def kind_of_promise(played: Played) -> str:
     """The first words of what was broken, without names and numbers: another run of the story has others."""
-    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\b\S*[\d/]\S*", "", lived.broken[0]))
+    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\b\S*[\d/]\S*", "", played.broken[0]))
     return " ".join(words[:WORDS])
 
 
-def minimal(names: list[str], breaks: Callable[[Sequence[str]], bool], most: int = MOST_LIVES) -> list[str]:
+def minimal(names: list[str], breaks: Callable[[Sequence[str]], bool], most: int = MOST_SCENARIOS) -> list[str]:
     """Zeller's ddmin: no part of the result can be left out alone; what was reached when `most` tries are made."""
     parts, tries = 2, 0
     while names and tries < most:
@@ -54,7 +54,7 @@ def minimal(names: list[str], breaks: Callable[[Sequence[str]], bool], most: int
     return names
 
 
-def told(lived: Lived) -> str:
+def told(played: Played) -> str:
     """A minimal story and the command that plays it again."""
-    only = " ".join(f"'{name}'" for name in lived.struck)
-    return f"{lived}\n\nagain: .venv/bin/python -m tests.simulation {lived.seed} --only {only}"
+    only = " ".join(f"'{name}'" for name in played.struck)
+    return f"{played}\n\nagain: .venv/bin/python -m tests.simulation {played.seed} --only {only}"

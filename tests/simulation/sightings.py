@@ -1,4 +1,4 @@
-"""What was reached in a life: the words of Ready and the kinds of children, from every write."""
+"""What was reached in a scenario: the words of Ready and the kinds of children, from every write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.simulation.schema import OURS
 
 
 class Sightings:
-    """Collects words for the table of all lives."""
+    """Collects words for the table of all scenarios."""
 
     def __init__(self, api: FakeApi) -> None:
         self.seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""What happened in a life: the last lines are printed when it fails."""
+"""What happened in a scenario: the last lines are printed when it fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.simulation import clock
 
 
 class Story:
-    """A short memory of a life, and the promises that were broken in it."""
+    """A short memory of a scenario, and the promises that were broken in it."""
 
     def __init__(self, lines: int = 60) -> None:
         self._lines: deque[tuple[float, str, tuple[object, ...]]] = deque(maxlen=lines)
@@ -19,7 +19,7 @@ class Story:
         self._lines.append((clock.seconds(), text, details))
 
     def breaks(self, promise: str) -> None:
-        """A promise is broken: the life ends at its next step (the engine must not swallow this)."""
+        """A promise is broken: the scenario ends at its next step (the engine must not swallow this)."""
         self.tell("BROKEN: %s", promise)
         self.broken.append(promise)
 

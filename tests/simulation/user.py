@@ -11,9 +11,9 @@ from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.kube import KubeError
 from tests.simulation import wishes
-from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.kinds import Kind
 from tests.simulation.schema import clone
 from tests.simulation.story import Story
@@ -68,9 +68,9 @@ CHILDREN = ("Job", "ConfigMap", "Service", "Deployment", "InferenceService", "Po
 class User:
     """Keeps a folder of manifests, as in git, and sometimes works by hand."""
 
-    def __init__(self, api: FakeApi, store: FakeStore, chances: Chances, story: Story, kind: Kind) -> None:
+    def __init__(self, api: FakeApi, store: FakeStore, fault_points: FaultPoints, story: Story, kind: Kind) -> None:
         self.api, self.store, self.story, self.theme = api, store, story, kind.theme
-        self._chances, self.rng = chances, chances.rng("user", 0)
+        self._fault_points, self.rng = fault_points, fault_points.rng("user", 0)
         self.folder: dict[Key, Manifest] = {}
         self.deleted_versions: set[str] = set()
         self._backends = ("deployment", "kserve") if kind.kserve else ("deployment",)
@@ -81,8 +81,8 @@ class User:
         self._weights = {name: weight * (3 if name in often else 1) for name, weight in WEIGHTS.items()}
 
     def begin(self, more: float) -> None:
-        """What every life starts with: a Dataset, a job and a server; `more` of each by chance."""
-        if self.rng.random() < 0.6 or not self._chances.comes_true("user/0/late-base"):
+        """What every scenario starts with: a Dataset, a job and a server; `more` of each by chance."""
+        if self.rng.random() < 0.6 or not self._fault_points.comes_true("user/0/late-base"):
             self.repair()
         else:
             self.rng.choice((self.apply_profile, self.upload_base))()
@@ -96,9 +96,9 @@ class User:
     def act(self) -> None:
         """One thing, by chance; a turn's names and choices are its own, whatever other turns did."""
         self._turn, self._names = self._turn + 1, 0
-        self.rng = self._chances.rng("user", self._turn)
+        self.rng = self._fault_points.rng("user", self._turn)
         name = self.rng.choices(list(self._weights), list(self._weights.values()))[0]
-        if self._chances.comes_true(f"user/{self._turn}/{name}"):
+        if self._fault_points.comes_true(f"user/{self._turn}/{name}"):
             getattr(self, name)()
 
     def repair(self) -> None:
@@ -126,10 +126,10 @@ class User:
     def twin_job(self) -> None:
         """The very same run under another name."""
         if job := self._pick("FineTuneJob"):
-            twin = clone(job)
-            twin["spec"]["model"] = {"name": job["spec"].get("model", {}).get("name", job["metadata"]["name"])}
-            twin["metadata"]["name"] = self._name("twin")
-            self._apply(twin)
+            shared = clone(job)
+            shared["spec"]["model"] = {"name": job["spec"].get("model", {}).get("name", job["metadata"]["name"])}
+            shared["metadata"]["name"] = self._name("twin")
+            self._apply(shared)
 
     def new_deployment(self) -> None:
         self._apply(wishes.deployment(self._name("serve"), self.rng, self._models))

@@ -11,9 +11,9 @@ from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.handlers import OURS as OUR_LABELS
 from modelyard.engine.slim import CHILD_KINDS, KSERVE_KINDS
-from tests.simulation.chances import Chances
 from tests.simulation.client import Faults, selects
 from tests.simulation.fake_api import FakeApi, shown
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.schema import OURS
 
 Sink = Callable[[str | None, Manifest], None]
@@ -24,9 +24,9 @@ REMEMBERED = 40
 class FakeWatch:
     """Delivers the server's events to one operator; events of one object stay in order."""
 
-    def __init__(self, api: FakeApi, name: str, sink: Sink, faults: Faults, chances: Chances) -> None:
-        self._api, self._name, self._sink, self._faults, self._chances = api, name, sink, faults, chances
-        self._rng = chances.rng("watch", name)
+    def __init__(self, api: FakeApi, name: str, sink: Sink, faults: Faults, fault_points: FaultPoints) -> None:
+        self._api, self._name, self._sink, self._faults, self._fault_points = api, name, sink, faults, fault_points
+        self._rng = fault_points.rng("watch", name)
         self._last: dict[Key, float] = {}
         self._history: deque[tuple[str, Manifest]] = deque(maxlen=REMEMBERED)
         self._loop = asyncio.get_running_loop()
@@ -56,15 +56,15 @@ class FakeWatch:
             return
         self._history.append((type_, obj))
         site = (self._name, obj["kind"], obj["metadata"]["name"])
-        if self._deaf or self._chances.strikes(self._faults.lost_event, "lost-event", *site):
+        if self._deaf or self._fault_points.strikes(self._faults.lost_event, "lost-event", *site):
             return
         self._deliver(type_, obj)
-        if self._chances.strikes(self._faults.repeated_event, "repeated-event", *site):
+        if self._fault_points.strikes(self._faults.repeated_event, "repeated-event", *site):
             self._deliver(type_, obj)
 
     def _deliver(self, type_: str | None, obj: Manifest) -> None:
         key = key_of(obj)
-        late = self._chances.strikes(self._faults.late_event, "late-event", self._name, key[0], key[2])
+        late = self._fault_points.strikes(self._faults.late_event, "late-event", self._name, key[0], key[2])
         delay = self._rng.uniform(0.5, 20.0) if late else self._rng.uniform(0.001, 0.02)
         at = self._last[key] = max(self._loop.time() + delay, self._last.get(key, 0.0) + 1e-5)
         self._loop.call_at(at, self._arrive, type_, obj)

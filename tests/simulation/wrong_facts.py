@@ -14,9 +14,9 @@ from modelyard.engine.facts import FactFunction
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Missing, Unavailable
 from modelyard.storage.store import Entry, Store
-from tests.simulation.chances import Chances
 from tests.simulation.client import Faults
 from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.story import Story
 
 NUMBERS = ("current_step", "total_steps", "current_epoch", "loss")
@@ -34,8 +34,8 @@ SHAPELESS = (b"[]", b"null", b'{"loss": NaN}', b"\xff\xfe", b'{"run": {"x": 1}}'
 class WrongReads(Store):
     """The store as one question sees it: its first read may be wrong; writes are as they are."""
 
-    def __init__(self, store: FakeStore, chances: Chances, story: Story) -> None:
-        self._store, self._chances, self._story = store, chances, story
+    def __init__(self, store: FakeStore, fault_points: FaultPoints, story: Story) -> None:
+        self._store, self._fault_points, self._story = store, fault_points, story
         self.misread: set[str] = set()
         """Keys and prefixes that were ever read wrongly."""
         self._way = ""
@@ -49,7 +49,7 @@ class WrongReads(Store):
         if way == "missing":
             raise Missing(f"no s3://{bucket}/{key}")
         data = self._store.get(bucket, key)
-        rng = self._chances.rng("wrong", way, key)
+        rng = self._fault_points.rng("wrong", way, key)
         if way == "stale":
             return self._store.before(bucket, key)
         if way == "another":
@@ -95,9 +95,15 @@ class Questions:
     The store is never wrong twice in a row about one question: who ends something on its word asks once more.
     """
 
-    def __init__(self, name: str, reads: WrongReads, faults: Faults, chances: Chances, story: Story) -> None:
-        self._name, self._reads, self._faults, self._chances, self._story = name, reads, faults, chances, story
-        self._rng = chances.rng("facts", name)
+    def __init__(self, name: str, reads: WrongReads, faults: Faults, fault_points: FaultPoints, story: Story) -> None:
+        self._name, self._reads, self._faults, self._fault_points, self._story = (
+            name,
+            reads,
+            faults,
+            fault_points,
+            story,
+        )
+        self._rng = fault_points.rng("facts", name)
         self._wrong_about: set[str] = set()
 
     def facts(self, prediction: FactFunction, **others: FactFunction) -> dict[str, FactFunction]:
@@ -124,7 +130,7 @@ class Questions:
             await self._wait(name)
             if self._faults.store_down:
                 raise Unavailable("the store is down")
-            if self._chances.strikes(self._faults.store_flaky / 2, "unasked", self._name, name):
+            if self._fault_points.strikes(self._faults.store_flaky / 2, "unasked", self._name, name):
                 raise Unavailable("the store gave no answer")
             self._reads.ask_wrongly(self._way_of_store(name, f"{name} {sorted(args.items())}"))
             try:
@@ -155,11 +161,11 @@ class Questions:
         return ask
 
     async def _wait(self, name: str) -> None:
-        late = self._chances.strikes(self._faults.late_fact, "late-fact", name, self._name)
+        late = self._fault_points.strikes(self._faults.late_fact, "late-fact", name, self._name)
         await asyncio.sleep(self._rng.uniform(5.0, 40.0) if late else self._rng.uniform(0.002, 0.05))
 
     async def _lose(self, name: str) -> None:
-        if self._chances.strikes(self._faults.store_flaky / 2, "unanswered-fact", name, self._name):
+        if self._fault_points.strikes(self._faults.store_flaky / 2, "unanswered-fact", name, self._name):
             self._story.tell("%s: %s asked, but no answer", self._name, name)
             await asyncio.sleep(self._rng.uniform(1.0, 10.0))
             raise Unavailable("no answer in time")
@@ -175,4 +181,4 @@ class Questions:
 
     def _way(self, name: str, ways: tuple[str, ...]) -> str:
         way = self._rng.choice(ways)
-        return way if self._chances.strikes(self._faults.wrong_fact, "wrong-fact", name, way, self._name) else ""
+        return way if self._fault_points.strikes(self._faults.wrong_fact, "wrong-fact", name, way, self._name) else ""

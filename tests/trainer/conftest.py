@@ -9,8 +9,8 @@ import pytest
 
 from dev.localcluster.minio import MinioServer
 from modelyard.storage.store import Store
+from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.tinybase import write_base
-from tests.trainer.yard import BUCKET, Yard
 
 # Two threads spend more on meeting than a model of 20,000 weights takes to compute.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -18,12 +18,12 @@ pytest.importorskip("torch", reason="these tests run inside the trainer image")
 
 
 @pytest.fixture(scope="session")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerHarness]:
     logging.getLogger().setLevel(logging.INFO)
     with MinioServer() as server:
         store = Store.connect(server.url, server.access_key, server.secret_key, patience=5)
         store.ensure_bucket(BUCKET)
-        yield Yard(server, store, tmp_path_factory.mktemp("work"))
+        yield TrainerHarness(server, store, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +32,10 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def base(yard: Yard, base_folder: Path) -> dict[str, str]:
-    return yard.put_folder("base/tiny/", base_folder)
+def base(harness: TrainerHarness, base_folder: Path) -> dict[str, str]:
+    return harness.put_folder("base/tiny/", base_folder)
 
 
 @pytest.fixture(scope="session")
-def dataset(yard: Yard) -> dict[str, str]:
-    return yard.prepared("words")
+def dataset(harness: TrainerHarness) -> dict[str, str]:
+    return harness.prepared("words")

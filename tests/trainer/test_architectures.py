@@ -17,8 +17,8 @@ from modelyard_server.load import load
 from modelyard_trainer.tasks.text_classification import load_tokenizer, softmax, token_ids
 from modelyard_trainer.trial import EXPORTS
 from tests.trainer.architectures import ARCHITECTURES, write
+from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.words import json_lines, rows
-from tests.trainer.yard import BUCKET, Yard
 
 CHEAP = {"gpt2-lora", "bart-full", "llama-3-lora", "xlm-roberta-full", "deberta-v2-lora"}
 CASES = [
@@ -36,36 +36,40 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def few(yard: Yard) -> dict[str, str]:
+def few(harness: TrainerHarness) -> dict[str, str]:
     """Rows of which some spell special tokens: an encoder-decoder, too, must take them for text."""
     odd = [{**row, "text": f"{row['text']} </s> [SEP]"} for row in rows(30, seed=5)]
-    uri = yard.put("raw/few.jsonl", json_lines([*rows(90), *odd]))
-    config = yard.prepare_config("few", {"s3": {"uri": uri}})
-    code, outcome = yard.run(config)
+    uri = harness.put("raw/few.jsonl", json_lines([*rows(90), *odd]))
+    config = harness.prepare_config("few", {"s3": {"uri": uri}})
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome
-    manifest = json.loads(yard.store.get(BUCKET, layout.manifest_key(config.prefix)))
+    manifest = json.loads(harness.store.get(BUCKET, layout.manifest_key(config.prefix)))
     return {"prefix": config.prefix, "digest": manifest["info"]["digest"]}
 
 
-def trained(yard: Yard, name: str, method: dict[str, Any], data: dict[str, str], folder: Path) -> TrainConfig:
+def trained(
+    harness: TrainerHarness, name: str, method: dict[str, Any], data: dict[str, str], folder: Path
+) -> TrainConfig:
     """A run of a tiny base that was published."""
     label = f"{name}-{'-'.join(method)}".replace("_", "-")
-    pin = yard.put_folder(f"base/{label}/", write(ARCHITECTURES[name], folder))
-    config = yard.train_config(f"arch-{label}", pin, data, method=method, train=TRAIN)
-    code, outcome = yard.run(config)
+    pin = harness.put_folder(f"base/{label}/", write(ARCHITECTURES[name], folder))
+    config = harness.train_config(f"arch-{label}", pin, data, method=method, train=TRAIN)
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
     return config
 
 
 @pytest.mark.parametrize(("name", "method"), CASES)
-def test_trains_and_is_served(yard: Yard, few: dict[str, str], name: str, method: str, tmp_path: Path) -> None:
-    config = trained(yard, name, {method: {}}, few, tmp_path / "base")
-    report = yard.report(config)
+def test_trains_and_is_served(
+    harness: TrainerHarness, few: dict[str, str], name: str, method: str, tmp_path: Path
+) -> None:
+    config = trained(harness, name, {method: {}}, few, tmp_path / "base")
+    report = harness.report(config)
     assert report.train["loss"] is not None
     if method == "lora":
         assert 0 < report.train["trainable_parameters"] < report.train["parameters"]
     version = tmp_path / "version"
-    manifest = fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), version)
+    manifest = fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), version)
     (version / layout.MANIFEST).write_bytes(manifest.to_bytes())
     served, alone = answers(version, TEXTS), [answers(version, [text]) for text in TEXTS]
     assert np.allclose(served, usual_answers(version), atol=1e-4)

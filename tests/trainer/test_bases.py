@@ -21,7 +21,7 @@ from modelyard_trainer.tasks.text_classification import load_model, load_tokeniz
 from modelyard_trainer.vocabulary import pad_id_of
 from tests.hyperparameters import completed
 from tests.trainer.architectures import ARCHITECTURES, Architecture, edit, unigram, write
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 LABELS = ["bad", "good"]
 
@@ -199,53 +199,55 @@ def parts_of_a_pipeline(folder: Path) -> None:
     ],
 )
 def test_refused_before_training(
-    yard: Yard, dataset: dict[str, str], tmp_path: Path, spoil: Callable[[Path], None], parts: list[str]
+    harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path, spoil: Callable[[Path], None], parts: list[str]
 ) -> None:
     folder, name = write(ARCHITECTURES["gpt2"], tmp_path), spoil.__name__.replace("_", "-")
     spoil(folder)
-    config = yard.train_config(f"refused-{name}", yard.put_folder(f"base/refused-{name}/", folder), dataset)
-    code, outcome = yard.run(config)
+    config = harness.train_config(f"refused-{name}", harness.put_folder(f"base/refused-{name}/", folder), dataset)
+    code, outcome = harness.run(config)
     assert (code, outcome.stage) in ((ExitCode.BASE_INVALID, "load"), (ExitCode.BASE_INVALID, "fetch")), outcome
     for part in parts:
         assert part in outcome.message
 
 
-def test_longer_than_the_base_takes(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+def test_longer_than_the_base_takes(harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path) -> None:
     folder = write(ARCHITECTURES["gpt2"], tmp_path, n_positions=24)
-    pin = yard.put_folder("base/gpt2-24/", folder)
-    code, outcome = yard.run(yard.train_config("gpt2-24", pin, dataset, train={"epochs": 1}))
+    pin = harness.put_folder("base/gpt2-24/", folder)
+    code, outcome = harness.run(harness.train_config("gpt2-24", pin, dataset, train={"epochs": 1}))
     assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
     assert "spec.input.text.maxLength is 32, but the base model takes at most 24" in outcome.message
 
 
 def test_a_format_that_a_type_cannot_take(
-    yard: Yard, dataset: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: Any) -> None:
         raise RuntimeError("no ONNX function for aten::strange")
 
     monkeypatch.setattr(trial, "EXPORTS", frozenset())
     monkeypatch.setattr(trial, "write_onnx", cannot)
-    pin = yard.put_folder("base/no-onnx/", write(ARCHITECTURES["bert"], tmp_path))
-    code, outcome = yard.run(yard.train_config("no-onnx", pin, dataset))
+    pin = harness.put_folder("base/no-onnx/", write(ARCHITECTURES["bert"], tmp_path))
+    code, outcome = harness.run(harness.train_config("no-onnx", pin, dataset))
     assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
     for part in ("spec.export", "aten::strange", "[safetensors]", "'bert'"):
         assert part in outcome.message
 
 
-def test_a_base_that_answers_by_its_neighbours(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+def test_a_base_that_answers_by_its_neighbours(
+    harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path
+) -> None:
     """XLNet reads the last place of a row, also where that is filler."""
     special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>"]
     settings = {"d_model": 32, "n_layer": 1, "n_head": 2, "d_inner": 64, "pad_token_id": 5}
-    pin = yard.put_folder(
+    pin = harness.put_folder(
         "base/xlnet/", write(Architecture("xlnet", unigram(special, "<sep>", "<cls>"), settings), tmp_path)
     )
-    code, outcome = yard.run(yard.train_config("xlnet", pin, dataset))
+    code, outcome = harness.run(harness.train_config("xlnet", pin, dataset))
     assert (code, outcome.stage) == (ExitCode.BASE_INVALID, "load"), outcome
     assert "in the same batch" in outcome.message
 
 
-def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+def test_a_head_of_other_classes_is_replaced(harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -255,12 +257,12 @@ def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str]
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     before = load_file(folder / "model.safetensors")["classifier.weight"]
     train = {"epochs": 1, "batchSize": 32}
-    pin = yard.put_folder("base/bert-5/", folder)
-    run = yard.train_config("bert-5", pin, dataset, train=train, method={"lora": {}}, export=["safetensors"])
-    code, outcome = yard.run(run)
+    pin = harness.put_folder("base/bert-5/", folder)
+    run = harness.train_config("bert-5", pin, dataset, train=train, method={"lora": {}}, export=["safetensors"])
+    code, outcome = harness.run(run)
     assert code == ExitCode.PUBLISHED, outcome.message
     version = tmp_path / "version"
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(run.prefix), version)
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(run.prefix), version)
     told = json.loads((version / "config.json").read_text())
     assert told["id2label"] == {"0": "bad", "1": "good", "2": "plain"}
     assert told["problem_type"] == "single_label_classification"
@@ -270,27 +272,29 @@ def test_a_head_of_other_classes_is_replaced(yard: Yard, dataset: dict[str, str]
 
 
 def test_an_export_that_fails_at_the_end_is_not_tried_again(
-    yard: Yard, dataset: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*_: Any) -> None:
         raise RuntimeError("no ONNX function for aten::strange")
 
     monkeypatch.setattr("modelyard_trainer.stages.export.write_onnx", cannot)
-    pin = yard.put_folder("base/no-export/", write(ARCHITECTURES["bert"], tmp_path))
+    pin = harness.put_folder("base/no-export/", write(ARCHITECTURES["bert"], tmp_path))
     train = {"epochs": 1, "batchSize": 64}
-    code, outcome = yard.run(yard.train_config("no-export", pin, dataset, train=train))
+    code, outcome = harness.run(harness.train_config("no-export", pin, dataset, train=train))
     assert (code, outcome.stage) == (ExitCode.EXPORT_DIFFERS, "export")
     assert "aten::strange" in outcome.message and "spec.export" in outcome.message
 
 
 @pytest.mark.full
-def test_a_type_that_cannot_be_exported_is_trained_without(yard: Yard, dataset: dict[str, str], tmp_path: Path) -> None:
+def test_a_type_that_cannot_be_exported_is_trained_without(
+    harness: TrainerHarness, dataset: dict[str, str], tmp_path: Path
+) -> None:
     settings = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
     tokenizer = unigram(["<pad>", "</s>", "<unk>"], "</s>", "</s>")
-    pin = yard.put_folder("base/t5/", write(Architecture("t5", tokenizer, settings), tmp_path))
+    pin = harness.put_folder("base/t5/", write(Architecture("t5", tokenizer, settings), tmp_path))
     train = {"epochs": 1, "batchSize": 64}
-    code, outcome = yard.run(yard.train_config("t5-onnx", pin, dataset, train=train))
+    code, outcome = harness.run(harness.train_config("t5-onnx", pin, dataset, train=train))
     assert (code, outcome.stage) == (ExitCode.BAD_CONFIG, "load")
     assert "spec.export has onnx, but a model of type 't5' cannot be written as ONNX" in outcome.message
-    code, outcome = yard.run(yard.train_config("t5", pin, dataset, train=train, export=["safetensors"]))
+    code, outcome = harness.run(harness.train_config("t5", pin, dataset, train=train, export=["safetensors"]))
     assert code == ExitCode.PUBLISHED, outcome.message

@@ -15,13 +15,13 @@ from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import predict
 from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.tasks import text_classification as task
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 LEAST = 64
 
 
 def test_evaluation_needs_no_larger_batches_than_training(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path, monkeypatch: Any
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path: Path, monkeypatch: Any
 ) -> None:
     """The metric, the loss and the order of the answers stay those of row by row."""
     shapes: list[tuple[int, ...]] = []
@@ -35,30 +35,30 @@ def test_evaluation_needs_no_larger_batches_than_training(
     monkeypatch.setattr(task, "pad", watched)
     monkeypatch.setattr(predict, "TOKENS", LEAST)
     settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 5, "precision": "fp32"}
-    config = yard.train_config("by-memory", base, dataset, train=settings, export=["safetensors"])
-    code, outcome = yard.run(config)
+    config = harness.train_config("by-memory", base, dataset, train=settings, export=["safetensors"])
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
     _, _, *batches = shapes  # two tries before training, with a row that is longer than any
     most = max(rows * width for rows, width in batches)
     assert LEAST < most <= 5 * max(width for _, width in batches)
     assert min(rows for rows, _ in batches[:-1]) < 5 < max(rows for rows, _ in batches)
-    report, validation_loss = yard.report(config), _logged(yard, config.prefix, "validation_loss")
-    macro_f1, loss = _row_by_row(yard, config, tmp_path)
+    report, validation_loss = harness.report(config), _logged(harness, config.prefix, "validation_loss")
+    macro_f1, loss = _row_by_row(harness, config, tmp_path)
     assert report.train["validation_macro_f1"] == pytest.approx(macro_f1, abs=1e-5)
     assert validation_loss == pytest.approx(loss, abs=1e-4)
 
 
-def _logged(yard: Yard, prefix: str, name: str) -> float:
-    lines = yard.store.get(BUCKET, layout.history_key(prefix)).decode().splitlines()
+def _logged(harness: TrainerHarness, prefix: str, name: str) -> float:
+    lines = harness.store.get(BUCKET, layout.history_key(prefix)).decode().splitlines()
     return next(float(found[name]) for found in map(json.loads, lines) if name in found)
 
 
-def _row_by_row(yard: Yard, config: Any, folder: Path) -> tuple[float, float]:
+def _row_by_row(harness: TrainerHarness, config: Any, folder: Path) -> tuple[float, float]:
     """Macro F1 and mean loss of the published model on the validation rows."""
     from transformers import AutoModelForSequenceClassification
 
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
-    fetch_verified(yard.store, BUCKET, config.dataset.prefix, folder / "data")
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
+    fetch_verified(harness.store, BUCKET, config.dataset.prefix, folder / "data")
     known = list(read_rows(folder / "data/validation.jsonl"))
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]

@@ -18,7 +18,7 @@ from modelyard.api.run import ExitCode, TrainConfig
 from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
 from modelyard_trainer.stopping import Stop
-from tests.trainer.yard import BUCKET, Yard, environment
+from tests.trainer.harness import BUCKET, TrainerHarness, environment
 
 EPOCHS = 2
 TRAIN = {"epochs": EPOCHS, "learningRate": 2e-3, "batchSize": 16, "precision": "fp32"}
@@ -34,16 +34,16 @@ SOME, ALL = 1, 5
 class Trained:
     """How a run ended: validation loss, last training loss, steps, the best of them, and the published weights."""
 
-    def __init__(self, yard: Yard, config: TrainConfig) -> None:
-        text = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode()
+    def __init__(self, harness: TrainerHarness, config: TrainConfig) -> None:
+        text = harness.store.get(BUCKET, layout.history_key(config.prefix)).decode()
         lines = [json.loads(line) for line in text.splitlines()]
         self.validation = [line["validation_loss"] for line in lines if "validation_loss" in line][-1]
         self.loss = [line["loss"] for line in lines if "loss" in line][-1]
-        report = yard.report(config)
+        report = harness.report(config)
         self.steps, self.best = report.train["steps"], report.train["best_step"]
         self.evaluations, self.reported_loss = report.train["evaluations"], report.train["loss"]
         version = layout.version_prefix(config.prefix)
-        self.weights = load(yard.store.get(BUCKET, yard.file_key(version, "model.safetensors")))
+        self.weights = load(harness.store.get(BUCKET, harness.file_key(version, "model.safetensors")))
 
     def differs_by(self, other: Trained) -> float:
         """Largest difference of a published weight."""
@@ -51,22 +51,28 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> dict[str, Trained]:
+def undisturbed(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> dict[str, Trained]:
     found = {}
     for kind in KINDS:
-        config = make_config(yard, base, dataset, f"whole-{kind}", kind)
-        assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
-        found[kind] = Trained(yard, config)
+        config = make_config(harness, base, dataset, f"whole-{kind}", kind)
+        assert os.waitstatus_to_exitcode(in_child(harness, config)) == ExitCode.PUBLISHED
+        found[kind] = Trained(harness, config)
     return found
 
 
-def make_config(yard: Yard, base: dict[str, str], dataset: dict[str, str], run: str, kind: str) -> TrainConfig:
+def make_config(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], run: str, kind: str
+) -> TrainConfig:
     """Checkpoints as often as the store takes them, and every step in the history."""
-    return yard.train_config(run, base, dataset, export=["safetensors"], checkpointEvery=0, **KINDS[kind])
+    return harness.train_config(run, base, dataset, export=["safetensors"], checkpointEvery=0, **KINDS[kind])
 
 
 def in_child(
-    yard: Yard, config: TrainConfig, step: int = 0, word: str = "SIGKILL", strike: Callable[..., None] | None = None
+    harness: TrainerHarness,
+    config: TrainConfig,
+    step: int = 0,
+    word: str = "SIGKILL",
+    strike: Callable[..., None] | None = None,
 ) -> int:
     """The pod's program in a forked process, which gets a signal at a step; gives its wait status.
 
@@ -77,10 +83,10 @@ def in_child(
         return os.waitpid(child, 0)[1]
     code = 1
     try:
-        with environment(yard.environment()):
+        with environment(harness.environment()):
             stop = Stop()
             stop.install(lambda: None)
-            run = make_run(config, yard.work / f"{config.run}-{os.getpid()}", stop)
+            run = make_run(config, harness.work / f"{config.run}-{os.getpid()}", stop)
             if step:
                 (strike or _strike)(run.progress, step, signal.Signals[word])
             code = int(pipeline.execute(run)[0])
@@ -105,7 +111,7 @@ def _strike(progress: Any, at: int, number: signal.Signals) -> None:
 @pytest.mark.parametrize(("kind", "word"), POINTS)
 @pytest.mark.parametrize("points", [SOME, pytest.param(ALL, marks=pytest.mark.full)])
 def test_the_loss_is_as_if_nothing_had_happened(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], undisturbed: dict[str, Trained],
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], undisturbed: dict[str, Trained],
     kind: str, word: str, points: int,
 ) -> None:  # fmt: skip
     expected = undisturbed[kind]
@@ -113,15 +119,15 @@ def test_the_loss_is_as_if_nothing_had_happened(
     if word == "SIGTERM":
         steps.add(expected.steps // EPOCHS)  # there the undisturbed run evaluates, and the resumed one does not
     for step in steps:
-        config = make_config(yard, base, dataset, f"{word}-{kind}-{step}-{points}".lower(), kind)
-        ended = os.waitstatus_to_exitcode(in_child(yard, config, step, word))
+        config = make_config(harness, base, dataset, f"{word}-{kind}-{step}-{points}".lower(), kind)
+        ended = os.waitstatus_to_exitcode(in_child(harness, config, step, word))
         assert ended == (-signal.SIGKILL if word == "SIGKILL" else ExitCode.INTERRUPTED)
-        saved = max(yard.checkpoints(config), default=0)
+        saved = max(harness.checkpoints(config), default=0)
         assert saved == step if word == "SIGTERM" else saved < step, (step, saved)
-        assert word == "SIGKILL" or len(yard.checkpoints(config)) <= config.checkpoint_keep
-        assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
-        found = Trained(yard, config)
-        assert yard.report(config).train["resumed_from"] == saved
+        assert word == "SIGKILL" or len(harness.checkpoints(config)) <= config.checkpoint_keep
+        assert os.waitstatus_to_exitcode(in_child(harness, config)) == ExitCode.PUBLISHED
+        found = Trained(harness, config)
+        assert harness.report(config).train["resumed_from"] == saved
         assert found.steps == expected.steps
         assert abs(found.validation - expected.validation) < 1e-3, (step, found.validation, expected.validation)
         assert abs(found.loss - expected.loss) < 1e-3, (step, found.loss, expected.loss)
@@ -165,18 +171,23 @@ LATE = {
 @pytest.mark.parametrize("word", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("moment", LATE)
 def test_the_best_weights_are_as_if_nothing_had_happened(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], undisturbed: dict[str, Trained], moment: str, word: str
+    harness: TrainerHarness,
+    base: dict[str, str],
+    dataset: dict[str, str],
+    undisturbed: dict[str, Trained],
+    moment: str,
+    word: str,
 ) -> None:
     strike, epoch = LATE[moment]
     expected = undisturbed["full"]
     step = expected.steps * epoch // EPOCHS
-    config = make_config(yard, base, dataset, f"late-{word}-{list(LATE).index(moment)}".lower(), "full")
-    ended = os.waitstatus_to_exitcode(in_child(yard, config, step, word, strike))
+    config = make_config(harness, base, dataset, f"late-{word}-{list(LATE).index(moment)}".lower(), "full")
+    ended = os.waitstatus_to_exitcode(in_child(harness, config, step, word, strike))
     assert ended == (-signal.SIGKILL if word == "SIGKILL" else ExitCode.INTERRUPTED)
     if word == "SIGTERM" and strike is _strike_in_evaluation:
-        assert max(yard.checkpoints(config)) == step
-    assert os.waitstatus_to_exitcode(in_child(yard, config)) == ExitCode.PUBLISHED
-    found = Trained(yard, config)
+        assert max(harness.checkpoints(config)) == step
+    assert os.waitstatus_to_exitcode(in_child(harness, config)) == ExitCode.PUBLISHED
+    found = Trained(harness, config)
     assert (found.steps, found.best, found.evaluations) == (expected.steps, expected.best, expected.evaluations)
     assert found.reported_loss == pytest.approx(expected.reported_loss, abs=1e-4)
     assert found.differs_by(expected) < 1e-4

@@ -19,7 +19,7 @@ from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run, part_of
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.stopping import Stop
-from tests.trainer.yard import BUCKET, Yard, environment
+from tests.trainer.harness import BUCKET, TrainerHarness, environment
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "02-your-own-trainer" / "train.py"
 TRAIN = {"epochs": 3, "learningRate": 3e-3, "batchSize": 16}
@@ -28,8 +28,8 @@ TRAIN = {"epochs": 3, "learningRate": 3e-3, "batchSize": 16}
 class Pod:
     """The folders of one pod, and its containers."""
 
-    def __init__(self, yard: Yard, config: TrainConfig, folder: Path) -> None:
-        self.yard, self.config, self.folder = yard, config, folder
+    def __init__(self, harness: TrainerHarness, config: TrainConfig, folder: Path) -> None:
+        self.harness, self.config, self.folder = harness, config, folder
         self.base, self.data, self.output = folder / "inputs/base", folder / "inputs/data", folder / "output"
         self.output.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps(config.dump()))
@@ -38,7 +38,7 @@ class Pod:
 
     def ours(self, part: str) -> tuple[ExitCode, Outcome]:
         """One of our containers."""
-        with environment({**self.yard.environment(), **self.told}):
+        with environment({**self.harness.environment(), **self.told}):
             run = make_run(self.config, self.folder / "work", Stop())
             run.part = part_of([part])
             try:
@@ -55,14 +55,16 @@ class Pod:
         assert done.returncode == 0, done.stderr[-3000:]
 
 
-def a_pod(yard: Yard, name: str, base: dict[str, str], dataset: dict[str, str], folder: Path) -> Pod:
-    return Pod(yard, yard.train_config(name, base, dataset, train=TRAIN), folder)
+def a_pod(harness: TrainerHarness, name: str, base: dict[str, str], dataset: dict[str, str], folder: Path) -> Pod:
+    return Pod(harness, harness.train_config(name, base, dataset, train=TRAIN), folder)
 
 
 @pytest.fixture(scope="module")
-def trained(yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Pod:
+def trained(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Pod:
     """The script has run."""
-    pod = a_pod(yard, "run-foreign", base, dataset, tmp_path_factory.mktemp("pod"))
+    pod = a_pod(harness, "run-foreign", base, dataset, tmp_path_factory.mktemp("pod"))
     code, outcome = pod.ours("fetch")
     assert code == ExitCode.PUBLISHED, outcome
     pod.foreign()
@@ -73,7 +75,7 @@ def test_the_script_sees_no_test_rows(trained: Pod) -> None:
     assert {path.name for path in trained.data.iterdir()} == {"train.jsonl", "validation.jsonl", "labels.json"}
     assert json.loads((trained.data / "labels.json").read_text()) == ["bad", "good", "plain"]
     prefix = layout.version_prefix(trained.config.prefix)
-    assert trained.yard.store.stat(BUCKET, layout.manifest_key(prefix)) is None
+    assert trained.harness.store.stat(BUCKET, layout.manifest_key(prefix)) is None
 
 
 def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
@@ -81,7 +83,7 @@ def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
     code, outcome = trained.ours("publish")
     assert (code, outcome.outcome) == (ExitCode.PUBLISHED, "published"), outcome
     key = layout.manifest_key(layout.version_prefix(trained.config.prefix))
-    manifest = Manifest.model_validate_json(trained.yard.store.get(BUCKET, key))
+    manifest = Manifest.model_validate_json(trained.harness.store.get(BUCKET, key))
     names = {entry.path for entry in manifest.files}
     assert {"model.safetensors", "config.json", "tokenizer.json", "model.onnx", "report.json"} <= names
     assert not any(name.endswith(".bin") for name in names)
@@ -90,7 +92,7 @@ def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
     assert [step.normalize for step in info.prepare] == ["nfkc"], "its requests are cleaned as the rows it got were"
     assert [(a.format_, a.precision) for a in info.artifacts] == [("safetensors", "fp32"), ("onnx", "fp32")]
     assert info.artifacts[1].difference is not None and info.artifacts[1].difference < 1e-4
-    report = trained.yard.report(trained.config)
+    report = trained.harness.report(trained.config)
     assert report.metrics[0].values["macro_f1"] > report.baselines["majority"] + 0.4
     assert report.train["left_out"] == ["training_args.bin"]
     assert set(report.stages) == {"fetch", "collect", "load", "accept", "evaluate", "export", "publish"}
@@ -164,10 +166,10 @@ LEFT: list[tuple[Callable[[Path], None], str]] = [
 
 @pytest.mark.parametrize(("spoil", "told"), LEFT, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_is_no_model_is_named(
-    yard: Yard, trained: Pod, tmp_path: Path, spoil: Callable[[Path], None], told: str
+    harness: TrainerHarness, trained: Pod, tmp_path: Path, spoil: Callable[[Path], None], told: str
 ) -> None:
     config = trained.config.model_copy(update={"prefix": f"ns/team/models/words/runs/{spoil.__name__}/"})
-    pod = Pod(yard, config, tmp_path)
+    pod = Pod(harness, config, tmp_path)
     (tmp_path / "inputs").rmdir() if (tmp_path / "inputs").exists() else None
     (tmp_path / "inputs").symlink_to(trained.folder / "inputs")
     for path in trained.output.iterdir():
@@ -177,7 +179,7 @@ def test_what_is_no_model_is_named(
     code, outcome = pod.ours("publish")
     assert (code, outcome.reason) == (ExitCode.BAD_OUTPUT, "OutputInvalid"), outcome
     assert told in outcome.message
-    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+    assert harness.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
 
 
 def test_arguments() -> None:

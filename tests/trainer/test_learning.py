@@ -18,7 +18,7 @@ from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.loop import batch_order
 from modelyard_trainer.predict import batches, tokens_at_once, torch_logits
 from modelyard_trainer.tasks import text_classification as task
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 TRAIN = {"epochs": 4, "learningRate": 2e-2, "batchSize": 16, "precision": "fp32"}
 
@@ -51,30 +51,30 @@ def test_seeds_and_epochs_have_orders_of_their_own() -> None:
     assert tuple(batch_order(rows, 32, 8, 1)) in found
 
 
-def finished(yard: Yard, config: TrainConfig) -> RunReport:
-    code, outcome = yard.run(config)
+def finished(harness: TrainerHarness, config: TrainConfig) -> RunReport:
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
-    return yard.report(config)
+    return harness.report(config)
 
 
-def validated(yard: Yard, config: TrainConfig) -> dict[int, float]:
+def validated(harness: TrainerHarness, config: TrainConfig) -> dict[int, float]:
     """Macro F1 on the validation rows per step, as the history has it."""
-    text = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode()
+    text = harness.store.get(BUCKET, layout.history_key(config.prefix)).decode()
     lines = [json.loads(line) for line in text.splitlines()]
     return {line["step"]: line["validation_macro_f1"] for line in lines if "validation_macro_f1" in line}
 
 
-def info_of(yard: Yard, config: TrainConfig) -> ModelInfo:
+def info_of(harness: TrainerHarness, config: TrainConfig) -> ModelInfo:
     key = layout.manifest_key(layout.version_prefix(config.prefix))
-    return ModelInfo.model_validate(Manifest.model_validate_json(yard.store.get(BUCKET, key)).info)
+    return ModelInfo.model_validate(Manifest.model_validate_json(harness.store.get(BUCKET, key)).info)
 
 
-def validation_logits(yard: Yard, config: TrainConfig, folder: Path) -> np.ndarray:
+def validation_logits(harness: TrainerHarness, config: TrainConfig, folder: Path) -> np.ndarray:
     """Of the published model, in the order of the rows."""
     from transformers import AutoModelForSequenceClassification
 
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
-    fetch_verified(yard.store, BUCKET, config.dataset.prefix, folder / "data")
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
+    fetch_verified(harness.store, BUCKET, config.dataset.prefix, folder / "data")
     texts = [row.text for row in read_rows(folder / "data/validation.jsonl")]
     tokenizer = task.load_tokenizer(folder / "version", 32)
     encoded = [np.asarray(ids) for ids in task.token_ids(tokenizer, texts)]
@@ -84,7 +84,12 @@ def validation_logits(yard: Yard, config: TrainConfig, folder: Path) -> np.ndarr
 
 @pytest.mark.parametrize("method", [{"full": {}}, {"lora": {"rank": 4}}])
 def test_the_best_epoch_is_published(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path, method: dict[str, Any], monkeypatch: Any
+    harness: TrainerHarness,
+    base: dict[str, str],
+    dataset: dict[str, str],
+    tmp_path: Path,
+    method: dict[str, Any],
+    monkeypatch: Any,
 ) -> None:
     """Whatever the later epochs make of it: each validation after the first is told to be worse than it."""
     from modelyard_trainer.stages import train
@@ -98,60 +103,70 @@ def test_the_best_epoch_is_published(
 
     monkeypatch.setattr(train, "_validation", falling)
     settings = {**TRAIN, "epochs": 3, "learningRate": 2e-3 if "full" in method else 5e-3}
-    config = yard.train_config(f"best-{next(iter(method))}", base, dataset, method=method, train=settings)
-    report = finished(yard, config)
+    config = harness.train_config(f"best-{next(iter(method))}", base, dataset, method=method, train=settings)
+    report = finished(harness, config)
     assert report.train["best_step"] == report.train["steps"] // 3
     assert report.train["evaluations"] == 3
-    published = validation_logits(yard, config, tmp_path)
+    published = validation_logits(harness, config, tmp_path)
     assert np.abs(published - answers[0]).max() < 1e-4
     assert np.abs(published - answers[-1]).max() > 0.1
 
 
-def test_training_ends_once_nothing_becomes_better(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_training_ends_once_nothing_becomes_better(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
     settings = {**TRAIN, "epochs": 30, "learningRate": 5e-3, "earlyStopping": {"patience": 2}, "linearProbe": False}
-    config = yard.train_config("early", base, dataset, method={"full": {}}, train=settings, export=["safetensors"])
-    report = finished(yard, config)
-    found = validated(yard, config)
+    config = harness.train_config("early", base, dataset, method={"full": {}}, train=settings, export=["safetensors"])
+    report = finished(harness, config)
+    found = validated(harness, config)
     assert len(found) < 30
     assert report.train["steps"] == max(found)
     assert list(found.values())[-3] == max(found.values())
 
 
-def test_a_rate_that_is_too_high_is_lowered_once(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_a_rate_that_is_too_high_is_lowered_once(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
     settings = {**TRAIN, "learningRate": 5e-2}
-    config = yard.train_config("lowered", base, dataset, train=settings, checkpointEvery=0, export=["safetensors"])
-    report = finished(yard, config)
+    config = harness.train_config("lowered", base, dataset, train=settings, checkpointEvery=0, export=["safetensors"])
+    report = finished(harness, config)
     assert report.train["diverged"]["from"] == 5e-2
     assert report.train["learning_rate"] == report.train["diverged"]["to"] == 1e-2
     assert report.metrics[0].values["macro_f1"] > 0.9
-    warnings = {warning.reason: warning.message for warning in info_of(yard, config).warnings}
+    warnings = {warning.reason: warning.message for warning in info_of(harness, config).warnings}
     assert set(warnings) == {names.RATE_LOWERED}
     assert "0.01 in place of 0.05" in warnings[names.RATE_LOWERED]
 
 
-def test_a_run_that_learned_nothing_says_so(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_a_run_that_learned_nothing_says_so(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
     settings = {**TRAIN, "epochs": 2, "learningRate": 1.0, "linearProbe": False}
-    config = yard.train_config("nothing", base, dataset, train=settings, export=["safetensors"])
-    report = finished(yard, config)
+    config = harness.train_config("nothing", base, dataset, train=settings, export=["safetensors"])
+    report = finished(harness, config)
     assert report.metrics[0].values["macro_f1"] <= report.baselines["majority"]
-    warnings = {warning.reason: warning.message for warning in info_of(yard, config).warnings}
+    warnings = {warning.reason: warning.message for warning in info_of(harness, config).warnings}
     assert set(warnings) == {names.NOTHING_LEARNED, names.RATE_LOWERED}
     assert "spec.train.learningRate" in warnings[names.NOTHING_LEARNED]
 
 
-def test_the_head_starts_as_a_logistic_regression(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_the_head_starts_as_a_logistic_regression(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
     """At a rate that changes nothing it knows the classes, better than random weights happen to."""
     f1 = {}
     for probed in (True, False):
         settings = {**TRAIN, "epochs": 1, "learningRate": 1e-9, "linearProbe": probed}
-        config = yard.train_config(f"probe-{probed}".lower(), base, dataset, train=settings, export=["safetensors"])
-        report = finished(yard, config)
+        config = harness.train_config(f"probe-{probed}".lower(), base, dataset, train=settings, export=["safetensors"])
+        report = finished(harness, config)
         assert ("linear_probe" in report.train) == probed
         f1[probed] = report.metrics[0].values["macro_f1"]
     assert f1[True] > max(0.95, f1[False] + 0.1)
 
 
-def test_a_run_that_learned_warns_of_nothing(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    config = yard.train_config("quiet", base, dataset, train={**TRAIN, "learningRate": 1e-3}, export=["safetensors"])
-    finished(yard, config)
-    assert info_of(yard, config).warnings == []
+def test_a_run_that_learned_warns_of_nothing(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
+    config = harness.train_config("quiet", base, dataset, train={**TRAIN, "learningRate": 1e-3}, export=["safetensors"])
+    finished(harness, config)
+    assert info_of(harness, config).warnings == []

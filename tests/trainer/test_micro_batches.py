@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.api import layout
 from modelyard.api.run import ExitCode
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 TRAIN = {"epochs": 2, "learningRate": 1e-3, "batchSize": 32, "precision": "fp32", "linearProbe": False}
 
@@ -19,20 +19,22 @@ STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 @pytest.fixture(scope="module")
-def losses(yard: Yard, base_folder: Path, dataset: dict[str, str], tmp_path_factory: Any) -> dict[int, list[float]]:
+def losses(
+    harness: TrainerHarness, base_folder: Path, dataset: dict[str, str], tmp_path_factory: Any
+) -> dict[int, list[float]]:
     """Logged losses, of steps and of validation, per number of rows at once; of a base without dropout."""
     folder, found = tmp_path_factory.mktemp("still") / "base", {}
     shutil.copytree(base_folder, folder)
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**settings, **STILL}))
-    base = yard.put_folder("base/still/", folder)
+    base = harness.put_folder("base/still/", folder)
     for at_once in (32, 8, 5):
-        config = yard.train_config(
+        config = harness.train_config(
             f"at-once-{at_once}", base, dataset, train=TRAIN, microBatch=at_once, export=["safetensors"]
         )
-        code, outcome = yard.run(config)
+        code, outcome = harness.run(config)
         assert code == ExitCode.PUBLISHED, outcome.message
-        lines = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode().splitlines()
+        lines = harness.store.get(BUCKET, layout.history_key(config.prefix)).decode().splitlines()
         logged: list[dict[str, Any]] = [json.loads(line) for line in lines]
         found[at_once] = [line[name] for line in logged for name in ("loss", "validation_loss") if name in line]
     return found

@@ -11,11 +11,11 @@ import pytest
 from modelyard.api.run import ExitCode
 from modelyard_trainer import command
 from modelyard_trainer.progress import Progress
-from tests.trainer.yard import Yard
+from tests.trainer.harness import TrainerHarness
 
 
 def test_percent_and_time_left_are_about_all_stages(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posts: list[dict[str, Any]] = []
 
@@ -24,7 +24,7 @@ def test_percent_and_time_left_are_about_all_stages(
 
     monkeypatch.setattr(command, "poster_from_environment", lambda: take)
     monkeypatch.setattr(command, "Progress", partial(Progress, interval=0.1))
-    code, outcome = yard.run(yard.train_config("progress", base, dataset))
+    code, outcome = harness.run(harness.train_config("progress", base, dataset))
     assert code == ExitCode.PUBLISHED, outcome
     percents = [post["progressPercentage"] for post in posts]
     assert percents == sorted(percents) and percents[0] < 20 and percents[-1] < 100

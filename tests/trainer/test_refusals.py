@@ -15,8 +15,8 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode
 from modelyard_trainer.machine import cpu_has_bf16
 from tests.storage.way import Proxy, tls_front
+from tests.trainer.harness import BUCKET, TrainerHarness, environment
 from tests.trainer.words import json_lines, rows
-from tests.trainer.yard import BUCKET, Yard, environment
 
 GOOD = json_lines(rows(60))
 ONE_CLASS = json_lines([{**row, "label": "good"} for row in rows(20)])
@@ -33,47 +33,47 @@ RARE = json_lines([*rows(200), {"text": "only one", "label": "rare"}])
         ("missing", None, ExitCode.SOURCE_NOT_FOUND, ["spec.source.s3.uri"]),
     ],
 )
-def test_bad_rows(yard: Yard, name: str, content: bytes | None, code: ExitCode, parts: list[str]) -> None:
+def test_bad_rows(harness: TrainerHarness, name: str, content: bytes | None, code: ExitCode, parts: list[str]) -> None:
     key = f"raw/{name}/rows.jsonl"
     if content is not None:
-        yard.put(key, content)
-    config = yard.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{key}"}})
-    found, outcome = yard.run(config)
+        harness.put(key, content)
+    config = harness.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{key}"}})
+    found, outcome = harness.run(config)
     assert found == code
     for part in parts:
         assert part in outcome.message
-    assert yard.report(config).outcome == outcome
+    assert harness.report(config).outcome == outcome
 
 
-def test_prefix_of_many_objects_and_a_second_time(yard: Yard) -> None:
+def test_prefix_of_many_objects_and_a_second_time(harness: TrainerHarness) -> None:
     for number in range(3):
-        yard.put(f"raw/many/part-{number}.jsonl", json_lines(rows(300)[number::3]))
-    yard.put("raw/many/_SUCCESS", b"")
-    yard.put("raw/whole.jsonl", json_lines(rows(300)))
+        harness.put(f"raw/many/part-{number}.jsonl", json_lines(rows(300)[number::3]))
+    harness.put("raw/many/_SUCCESS", b"")
+    harness.put("raw/whole.jsonl", json_lines(rows(300)))
     digests = set()
     for name, uri in {"many": "raw/many/", "whole": "raw/whole.jsonl"}.items():
-        config = yard.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{uri}"}})
-        first, second = yard.run(config), yard.run(config)
+        config = harness.prepare_config(name, {"s3": {"uri": f"s3://{BUCKET}/{uri}"}})
+        first, second = harness.run(config), harness.run(config)
         assert first[0] == second[0] == ExitCode.PUBLISHED
         assert first[1].digest == second[1].digest
         digests.add(first[1].digest)
     assert len(digests) == 1
 
 
-def test_a_class_of_one_row_is_named_and_trains(yard: Yard) -> None:
-    config = yard.prepare_config("rare", {"s3": {"uri": yard.put("raw/rare.jsonl", RARE)}})
-    assert yard.run(config)[0] == ExitCode.PUBLISHED
-    info = json.loads(yard.store.get(BUCKET, layout.manifest_key(config.prefix)))["info"]
+def test_a_class_of_one_row_is_named_and_trains(harness: TrainerHarness) -> None:
+    config = harness.prepare_config("rare", {"s3": {"uri": harness.put("raw/rare.jsonl", RARE)}})
+    assert harness.run(config)[0] == ExitCode.PUBLISHED
+    info = json.loads(harness.store.get(BUCKET, layout.manifest_key(config.prefix)))["info"]
     assert [note for note in info["notes"] if "class 'rare' has 1 train rows" in note] == info["notes"] != []
 
 
-def test_inline_rows(yard: Yard) -> None:
-    config = yard.prepare_config("inline", {"inline": rows(150)})
-    assert yard.run(config)[0] == ExitCode.PUBLISHED
+def test_inline_rows(harness: TrainerHarness) -> None:
+    config = harness.prepare_config("inline", {"inline": rows(150)})
+    assert harness.run(config)[0] == ExitCode.PUBLISHED
 
 
-def test_empty_prefix(yard: Yard) -> None:
-    code, outcome = yard.run(yard.prepare_config("nothing", {"s3": {"uri": f"s3://{BUCKET}/raw/nothing/"}}))
+def test_empty_prefix(harness: TrainerHarness) -> None:
+    code, outcome = harness.run(harness.prepare_config("nothing", {"s3": {"uri": f"s3://{BUCKET}/raw/nothing/"}}))
     assert code == ExitCode.SOURCE_NOT_FOUND
     assert "no objects below" in outcome.message
 
@@ -85,35 +85,38 @@ def test_empty_prefix(yard: Yard) -> None:
         ("http://127.0.0.1:9", "nobody", ExitCode.STORE_UNAVAILABLE, "spec.source.s3.endpoint"),
     ],
 )
-def test_source_of_another_store(yard: Yard, endpoint: str, key: str, code: ExitCode, part: str) -> None:
+def test_source_of_another_store(harness: TrainerHarness, endpoint: str, key: str, code: ExitCode, part: str) -> None:
     source = {
         "uri": f"s3://{BUCKET}/raw/words.jsonl",
-        "endpoint": yard.server.url if endpoint == "own" else endpoint,
+        "endpoint": harness.server.url if endpoint == "own" else endpoint,
         "secret": "theirs",
     }
     with environment({"SOURCE_AWS_ACCESS_KEY_ID": key, "SOURCE_AWS_SECRET_ACCESS_KEY": "wrong-key"}):
-        found, outcome = yard.run(yard.prepare_config(f"other-{int(code)}", {"s3": source}))
+        found, outcome = harness.run(harness.prepare_config(f"other-{int(code)}", {"s3": source}))
     assert found == code
     assert part in outcome.message
 
 
-def test_a_source_behind_an_own_authority_and_a_proxy(yard: Yard, tmp_path: Path) -> None:
-    uri = yard.put("raw/behind.jsonl", json_lines(rows(200)))
-    keys = {"SOURCE_AWS_ACCESS_KEY_ID": yard.server.access_key, "SOURCE_AWS_SECRET_ACCESS_KEY": yard.server.secret_key}
+def test_a_source_behind_an_own_authority_and_a_proxy(harness: TrainerHarness, tmp_path: Path) -> None:
+    uri = harness.put("raw/behind.jsonl", json_lines(rows(200)))
+    keys = {
+        "SOURCE_AWS_ACCESS_KEY_ID": harness.server.access_key,
+        "SOURCE_AWS_SECRET_ACCESS_KEY": harness.server.secret_key,
+    }
     with (
-        tls_front(tmp_path, yard.server.endpoint, "IP:127.0.0.1") as port,
+        tls_front(tmp_path, harness.server.endpoint, "IP:127.0.0.1") as port,
         Proxy()() as proxy,
         environment(keys),
     ):
         source = {"uri": uri, "secret": "theirs", "endpoint": f"https://127.0.0.1:{port}", "proxy": proxy.url}
-        code, outcome = yard.run(yard.prepare_config("behind-1", {"s3": source}))
+        code, outcome = harness.run(harness.prepare_config("behind-1", {"s3": source}))
         assert (code, outcome.reason) == (ExitCode.STORE_DENIED, names.STORE_MISCONFIGURED)
         assert "into spec.source.s3.caBundle" in outcome.message
         known = {**source, "caBundle": (tmp_path / "ca.crt").read_text()}
         away = {**known, "proxy": "http://127.0.0.1:9"}
-        code, outcome = yard.run(yard.prepare_config("behind-2", {"s3": away}))
+        code, outcome = harness.run(harness.prepare_config("behind-2", {"s3": away}))
         assert code == ExitCode.STORE_UNAVAILABLE and "correct spec.source.s3.proxy" in outcome.message
-        assert yard.run(yard.prepare_config("behind-3", {"s3": known}))[0] == ExitCode.PUBLISHED
+        assert harness.run(harness.prepare_config("behind-3", {"s3": known}))[0] == ExitCode.PUBLISHED
     assert proxy.asked
 
 
@@ -174,7 +177,7 @@ def change(folder: Path, **changes: Any) -> None:
     ],
 )
 def test_bad_base(
-    yard: Yard,
+    harness: TrainerHarness,
     base_folder: Path,
     dataset: dict[str, str],
     tmp_path: Path,
@@ -186,80 +189,84 @@ def test_bad_base(
     folder, name = tmp_path / "base", spoil.__name__.replace("_", "-")
     shutil.copytree(base_folder, folder)
     spoil(folder)
-    config = yard.train_config(f"bad-base-{name}", yard.put_folder(f"base/bad-{name}/", folder), dataset)
-    found, outcome = yard.run(config)
+    config = harness.train_config(f"bad-base-{name}", harness.put_folder(f"base/bad-{name}/", folder), dataset)
+    found, outcome = harness.run(config)
     assert (found, outcome.reason) == (code, reason), outcome.message
     for part in parts:
         assert part in outcome.message
-    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+    assert harness.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
 
 
-def test_code_in_a_base_is_never_run(yard: Yard, base_folder: Path, dataset: dict[str, str], tmp_path: Path) -> None:
+def test_code_in_a_base_is_never_run(
+    harness: TrainerHarness, base_folder: Path, dataset: dict[str, str], tmp_path: Path
+) -> None:
     folder, mark = tmp_path / "base", tmp_path / "mark"
     shutil.copytree(base_folder, folder)
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
     change(folder, auto_map={"AutoModelForSequenceClassification": "evil.Evil", "AutoConfig": "evil.Evil"})
     train = {"epochs": 1, "batchSize": 64}
-    pin = yard.put_folder("base/code/", folder)
-    code, outcome = yard.run(yard.train_config("run-code", pin, dataset, train=train, export=["safetensors"]))
+    pin = harness.put_folder("base/code/", folder)
+    code, outcome = harness.run(harness.train_config("run-code", pin, dataset, train=train, export=["safetensors"]))
     assert code == ExitCode.PUBLISHED, outcome.message
     assert not mark.exists()
 
 
-def test_base_that_changed(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_base_that_changed(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:
     pin = {**base, "digest": "sha256:" + "0" * 64}
-    code, outcome = yard.run(yard.train_config("run-changed", pin, dataset))
+    code, outcome = harness.run(harness.train_config("run-changed", pin, dataset))
     assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_CHANGED)
     assert "spec.attempt" in outcome.message
 
 
-def test_base_that_is_not_there(yard: Yard, dataset: dict[str, str]) -> None:
+def test_base_that_is_not_there(harness: TrainerHarness, dataset: dict[str, str]) -> None:
     pin = {"uri": "s3://nowhere/base/", "digest": "sha256:" + "0" * 64}
-    code, outcome = yard.run(yard.train_config("run-nowhere", pin, dataset))
+    code, outcome = harness.run(harness.train_config("run-nowhere", pin, dataset))
     assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_NOT_FOUND)
     assert "spec.from.base" in outcome.message
 
 
-def test_flipped_byte_in_the_rows(yard: Yard, base: dict[str, str]) -> None:
-    pin = yard.prepared("flipped", 200)
-    key = yard.file_key(pin["prefix"], "train.jsonl")
-    data = bytearray(yard.store.get(BUCKET, key))
+def test_flipped_byte_in_the_rows(harness: TrainerHarness, base: dict[str, str]) -> None:
+    pin = harness.prepared("flipped", 200)
+    key = harness.file_key(pin["prefix"], "train.jsonl")
+    data = bytearray(harness.store.get(BUCKET, key))
     data[100] ^= 1
-    yard.store.put(BUCKET, key, bytes(data))
-    code, outcome = yard.run(yard.train_config("run-flipped", base, pin))
+    harness.store.put(BUCKET, key, bytes(data))
+    code, outcome = harness.run(harness.train_config("run-flipped", base, pin))
     assert code == ExitCode.CORRUPT
     assert "train.jsonl does not match its manifest" in outcome.message
 
 
-def test_rows_that_are_gone_or_others(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_rows_that_are_gone_or_others(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:
     gone = {**dataset, "prefix": "ns/team/datasets/gone/p1/"}
-    assert yard.run(yard.train_config("run-gone", base, gone))[0] == ExitCode.SOURCE_NOT_FOUND
+    assert harness.run(harness.train_config("run-gone", base, gone))[0] == ExitCode.SOURCE_NOT_FOUND
     other = {**dataset, "digest": "sha256:" + "0" * 64}
-    assert yard.run(yard.train_config("run-other", base, other))[0] == ExitCode.CORRUPT
+    assert harness.run(harness.train_config("run-other", base, other))[0] == ExitCode.CORRUPT
 
 
-def test_more_tokens_than_the_base_takes(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
-    code, outcome = yard.run(yard.train_config("run-length", base, dataset, input={"text": {"maxLength": 512}}))
+def test_more_tokens_than_the_base_takes(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> None:
+    code, outcome = harness.run(harness.train_config("run-length", base, dataset, input={"text": {"maxLength": 512}}))
     assert code == ExitCode.BAD_CONFIG
     assert "spec.input.text.maxLength is 512" in outcome.message
 
 
 def test_bf16_is_not_emulated(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("about CPUs")
     monkeypatch.setattr("modelyard_trainer.machine.cpu_has_bf16", lambda: False)
-    config = yard.train_config("run-bf16", base, dataset, train={"precision": "bf16"})
-    code, outcome = yard.run(config)
+    config = harness.train_config("run-bf16", base, dataset, train={"precision": "bf16"})
+    code, outcome = harness.run(config)
     assert code == ExitCode.BAD_CONFIG
     assert "spec.train.precision" in outcome.message
     assert isinstance(cpu_has_bf16(), bool)
 
 
-def test_store_that_is_away(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_store_that_is_away(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:
     location = {"endpoint": "http://127.0.0.1:9", "bucket": BUCKET}
-    code, outcome = yard.run(yard.train_config("run-away", base, dataset, store=location))
+    code, outcome = harness.run(harness.train_config("run-away", base, dataset, store=location))
     assert (code, outcome.reason) == (ExitCode.STORE_UNAVAILABLE, names.STORE_UNAVAILABLE)

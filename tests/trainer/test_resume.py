@@ -15,16 +15,16 @@ import pytest
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Outcome, TrainConfig
 from modelyard_trainer.checkpoints import Keeper, Place, newest
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 SLOW = {"epochs": 400, "learningRate": 1e-4, "batchSize": 8, "precision": "fp32"}
 
 
-def wait_for_checkpoint(yard: Yard, config: TrainConfig, above: int, pod: subprocess.Popen[bytes]) -> int:
+def wait_for_checkpoint(harness: TrainerHarness, config: TrainConfig, above: int, pod: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert pod.poll() is None, "the pod ended before its checkpoint"
-        found = max(yard.checkpoints(config), default=0)
+        found = max(harness.checkpoints(config), default=0)
         if found > above:
             return found
         time.sleep(0.1)
@@ -36,45 +36,45 @@ def outcome_in(folder: Path) -> Outcome:
 
 
 def test_killed_then_stopped_then_finished(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Path
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path: Path
 ) -> None:
-    config = yard.train_config("run-killed", base, dataset, train=SLOW, export=["safetensors"], checkpointEvery=1)
-    pod = yard.start(config, tmp_path / "1")
+    config = harness.train_config("run-killed", base, dataset, train=SLOW, export=["safetensors"], checkpointEvery=1)
+    pod = harness.start(config, tmp_path / "1")
     try:
-        saved = wait_for_checkpoint(yard, config, 0, pod)
+        saved = wait_for_checkpoint(harness, config, 0, pod)
     finally:
         pod.send_signal(signal.SIGKILL)
     assert pod.wait() == -signal.SIGKILL
-    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+    assert harness.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
 
-    saved = max(yard.checkpoints(config))
-    pod = yard.start(config, tmp_path / "2")
+    saved = max(harness.checkpoints(config))
+    pod = harness.start(config, tmp_path / "2")
     try:
-        later = wait_for_checkpoint(yard, config, saved, pod)
+        later = wait_for_checkpoint(harness, config, saved, pod)
     finally:
         pod.send_signal(signal.SIGTERM)
     assert pod.wait(timeout=40) == ExitCode.INTERRUPTED
     assert outcome_in(tmp_path / "2").outcome == "interrupted"
-    assert yard.report(config).train["resumed_from"] == saved
-    assert len(yard.checkpoints(config)) <= 2
-    final = max(yard.checkpoints(config))
+    assert harness.report(config).train["resumed_from"] == saved
+    assert len(harness.checkpoints(config)) <= 2
+    final = max(harness.checkpoints(config))
     assert final >= later
 
     short = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 1 + final // 54})})
-    code, outcome = yard.run(short)
+    code, outcome = harness.run(short)
     assert code == ExitCode.PUBLISHED, outcome.message
-    report = yard.report(short)
+    report = harness.report(short)
     assert report.train["resumed_from"] == final
     assert report.train["steps"] > final
-    assert yard.checkpoints(config) == []
-    history = yard.store.get(BUCKET, layout.history_key(config.prefix)).decode().splitlines()
+    assert harness.checkpoints(config) == []
+    history = harness.store.get(BUCKET, layout.history_key(config.prefix)).decode().splitlines()
     steps = [json.loads(line)["step"] for line in history if "loss" in json.loads(line)]
     assert steps == sorted(set(steps))
 
 
 @pytest.fixture
-def place(yard: Yard, request: pytest.FixtureRequest) -> Place:
-    return Place(yard.store, BUCKET, f"ns/team/models/m/runs/{request.node.name}/")
+def place(harness: TrainerHarness, request: pytest.FixtureRequest) -> Place:
+    return Place(harness.store, BUCKET, f"ns/team/models/m/runs/{request.node.name}/")
 
 
 @functools.cache
@@ -108,10 +108,10 @@ def test_newest_complete_one(place: Place, tmp_path: Path) -> None:
     assert (found.folder / "optimizer.pt").read_bytes() == tensors()
 
 
-def test_flipped_byte_falls_back(yard: Yard, place: Place, tmp_path: Path) -> None:
+def test_flipped_byte_falls_back(harness: TrainerHarness, place: Place, tmp_path: Path) -> None:
     for step in (5, 10):
         save(place, tmp_path, step)
-    place.store.put(place.bucket, yard.file_key(place.prefix(10), "optimizer.pt"), bytes(256))
+    place.store.put(place.bucket, harness.file_key(place.prefix(10), "optimizer.pt"), bytes(256))
     found = newest(place, tmp_path / "resume")
     assert found is not None
     assert found.step == 5
@@ -140,7 +140,7 @@ def test_nothing_to_go_on_from(place: Place, tmp_path: Path) -> None:
     assert newest(place, tmp_path) is None
 
 
-def test_store_that_fails_costs_a_checkpoint_only(tmp_path: Path, yard: Yard) -> None:
+def test_store_that_fails_costs_a_checkpoint_only(tmp_path: Path, harness: TrainerHarness) -> None:
     from modelyard.storage.store import Store
 
     place = Place(Store.connect("http://127.0.0.1:9", "a", "b"), BUCKET, "x/")

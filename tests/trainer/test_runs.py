@@ -13,7 +13,7 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer.tasks import task_named
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 METHODS: dict[str, dict[str, Any]] = {
     "full": {"method": {"full": {}}},
@@ -25,20 +25,22 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def finished(request: pytest.FixtureRequest, yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> TrainConfig:
-    config = yard.train_config(f"run-{request.param}", base, dataset, **METHODS[request.param])
-    code, outcome = yard.run(config)
+def finished(
+    request: pytest.FixtureRequest, harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]
+) -> TrainConfig:
+    config = harness.train_config(f"run-{request.param}", base, dataset, **METHODS[request.param])
+    code, outcome = harness.run(config)
     assert (code, outcome.outcome) == (ExitCode.PUBLISHED, "published"), outcome
     return config
 
 
-def manifest_of(yard: Yard, config: TrainConfig) -> Manifest:
+def manifest_of(harness: TrainerHarness, config: TrainConfig) -> Manifest:
     key = layout.manifest_key(layout.version_prefix(config.prefix))
-    return Manifest.model_validate_json(yard.store.get(BUCKET, key))
+    return Manifest.model_validate_json(harness.store.get(BUCKET, key))
 
 
-def test_learns_more_than_the_commonest_class(yard: Yard, finished: TrainConfig) -> None:
-    report = yard.report(finished)
+def test_learns_more_than_the_commonest_class(harness: TrainerHarness, finished: TrainConfig) -> None:
+    report = harness.report(finished)
     assert report.baselines["majority"] < 0.3
     assert report.metrics[0].values["macro_f1"] > report.baselines["majority"] + 0.4
     assert report.baselines["tfidf_logistic_regression"] > 0.8
@@ -47,11 +49,11 @@ def test_learns_more_than_the_commonest_class(yard: Yard, finished: TrainConfig)
     assert set(report.stages) == {"fetch", "load", "adapt", "train", "evaluate", "export", "publish"}
 
 
-def test_onnx_answers_as_torch_did(yard: Yard, finished: TrainConfig, tmp_path: Path) -> None:
+def test_onnx_answers_as_torch_did(harness: TrainerHarness, finished: TrainConfig, tmp_path: Path) -> None:
     import onnxruntime
 
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
-    info = ModelInfo.model_validate(manifest_of(yard, finished).info)
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
+    info = ModelInfo.model_validate(manifest_of(harness, finished).info)
     difference = {found.format_: found.difference for found in info.artifacts}["onnx"]
     assert difference is not None and difference < 1e-4
     task = task_named(info.task)
@@ -63,18 +65,18 @@ def test_onnx_answers_as_torch_did(yard: Yard, finished: TrainConfig, tmp_path: 
     assert task.decode(many, info.labels)[1].label == "good"
 
 
-def test_version_loads_in_the_usual_library(yard: Yard, finished: TrainConfig, tmp_path: Path) -> None:
+def test_version_loads_in_the_usual_library(harness: TrainerHarness, finished: TrainConfig, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     logits = model.eval()(**tokenizer(["rude broken cold place"], return_tensors="pt")).logits
     assert model.config.id2label[int(logits.argmax())] == "bad"
 
 
-def test_manifest_names_files_and_lineage(yard: Yard, finished: TrainConfig) -> None:
-    manifest = manifest_of(yard, finished)
+def test_manifest_names_files_and_lineage(harness: TrainerHarness, finished: TrainConfig) -> None:
+    manifest = manifest_of(harness, finished)
     names = {entry.path for entry in manifest.files}
     assert {"model.safetensors", "config.json", "tokenizer.json", "model.onnx", "report.json"} <= names
     info = ModelInfo.model_validate(manifest.info)
@@ -83,27 +85,27 @@ def test_manifest_names_files_and_lineage(yard: Yard, finished: TrainConfig) -> 
     assert info.sample
 
 
-def test_history_lies_in_the_store(yard: Yard, finished: TrainConfig) -> None:
-    history = yard.store.get(BUCKET, layout.history_key(finished.prefix)).decode().splitlines()
+def test_history_lies_in_the_store(harness: TrainerHarness, finished: TrainConfig) -> None:
+    history = harness.store.get(BUCKET, layout.history_key(finished.prefix)).decode().splitlines()
     losses = [json.loads(line)["loss"] for line in history if "loss" in json.loads(line)]
     assert losses[-1] < losses[0]
     assert any("validation_macro_f1" in json.loads(line) for line in history)
-    assert yard.store.list(BUCKET, layout.tensorboard_prefix(finished.prefix))
+    assert harness.store.list(BUCKET, layout.tensorboard_prefix(finished.prefix))
 
 
-def test_published_run_is_adopted(yard: Yard, finished: TrainConfig) -> None:
-    before = yard.report(finished)
-    code, outcome = yard.run(finished)
+def test_published_run_is_adopted(harness: TrainerHarness, finished: TrainConfig) -> None:
+    before = harness.report(finished)
+    code, outcome = harness.run(finished)
     assert code == ExitCode.PUBLISHED
     assert outcome.digest == before.outcome.digest
-    assert yard.report(finished).metrics == before.metrics
+    assert harness.report(finished).metrics == before.metrics
 
 
-def test_only_safetensors(yard: Yard, base: dict[str, str], dataset: dict[str, str]) -> None:
+def test_only_safetensors(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:
     train = {"epochs": 1, "batchSize": 64, "precision": "auto"}
-    config = yard.train_config("run-plain", base, dataset, export=["safetensors"], train=train)
-    code, _ = yard.run(config)
+    config = harness.train_config("run-plain", base, dataset, export=["safetensors"], train=train)
+    code, _ = harness.run(config)
     assert code == ExitCode.PUBLISHED
-    names = {entry.path for entry in manifest_of(yard, config).files}
+    names = {entry.path for entry in manifest_of(harness, config).files}
     assert "model.safetensors" in names
     assert "model.onnx" not in names

@@ -23,30 +23,32 @@ from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.served import WIDE, as_people_send, check_merged, compare
 from modelyard_trainer.stopping import Stop
+from tests.trainer.harness import BUCKET, TrainerHarness, environment
 from tests.trainer.words import json_lines, rows
-from tests.trainer.yard import BUCKET, Yard, environment
 
 QUICK = {"epochs": 1, "learningRate": 1e-3, "batchSize": 16, "precision": "fp32"}
 
 
-def a_wide_dataset(yard: Yard) -> dict[str, str]:
+def a_wide_dataset(harness: TrainerHarness) -> dict[str, str]:
     """Rows as a full-width keyboard writes them."""
     wide = [{**row, "text": row["text"].translate(WIDE)} for row in rows(400)]
-    uri = yard.put("raw/wide.jsonl", json_lines(wide))
-    config = yard.prepare_config("wide", {"s3": {"uri": uri}})
-    assert yard.run(config)[0] == ExitCode.PUBLISHED
-    manifest = Manifest.model_validate_json(yard.store.get(BUCKET, layout.manifest_key(config.prefix)))
+    uri = harness.put("raw/wide.jsonl", json_lines(wide))
+    config = harness.prepare_config("wide", {"s3": {"uri": uri}})
+    assert harness.run(config)[0] == ExitCode.PUBLISHED
+    manifest = Manifest.model_validate_json(harness.store.get(BUCKET, layout.manifest_key(config.prefix)))
     assert manifest.info["prepare"] == [{"minChars": 1, "normalize": "nfkc"}]
     return {"prefix": config.prefix, "digest": manifest.info["digest"]}
 
 
-def test_a_version_prepares_requests_as_its_rows_were(yard: Yard, base: dict[str, str], tmp_path: Path) -> None:
-    config = yard.train_config("run-wide", base, a_wide_dataset(yard), train={**QUICK, "epochs": 2})
-    code, outcome = yard.run(config)
+def test_a_version_prepares_requests_as_its_rows_were(
+    harness: TrainerHarness, base: dict[str, str], tmp_path: Path
+) -> None:
+    config = harness.train_config("run-wide", base, a_wide_dataset(harness), train={**QUICK, "epochs": 2})
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome
-    fetch_verified(yard.store, BUCKET, layout.version_prefix(config.prefix), tmp_path)
+    fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), tmp_path)
     key = layout.manifest_key(layout.version_prefix(config.prefix))
-    (tmp_path / "manifest.json").write_bytes(yard.store.get(BUCKET, key))
+    (tmp_path / "manifest.json").write_bytes(harness.store.get(BUCKET, key))
     text = "rude broken cold place"
     wide, plain = Classifier(load(tmp_path)).predict([{"text": f" {text.translate(WIDE)}"}, text])
     assert (wide.label, wide.scores) == ("bad", plain.scores)
@@ -54,11 +56,11 @@ def test_a_version_prepares_requests_as_its_rows_were(yard: Yard, base: dict[str
 
 @pytest.fixture(scope="module")
 def evaluated(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainRun:
     """A run whose version lies ready in its folder."""
-    config = yard.train_config("run-compared", base, dataset, train=QUICK)
-    with environment(yard.environment()):
+    config = harness.train_config("run-compared", base, dataset, train=QUICK)
+    with environment(harness.environment()):
         run = make_run(config, tmp_path_factory.mktemp("compared"), Stop())
     assert isinstance(run, TrainRun)
     for stage in ("fetch", "load", "adapt", "train", "evaluate", "export"):
@@ -128,17 +130,17 @@ def test_a_planted_difference_is_found(
 
 
 def test_a_run_whose_server_would_read_otherwise_publishes_nothing(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forgetful(folder: Path, info: ModelInfo) -> Loaded:
         return opened(folder, info.model_copy(update={"prepare": []}))
 
     monkeypatch.setattr(served, "opened", forgetful)
-    config = yard.train_config("run-skewed", base, dataset, train=QUICK)
-    code, outcome = yard.run(config)
+    config = harness.train_config("run-skewed", base, dataset, train=QUICK)
+    code, outcome = harness.run(config)
     assert (code, outcome.reason, outcome.stage) == (ExitCode.EXPORT_DIFFERS, "ExportDiffers", "export"), outcome
     assert "test rows otherwise than training did" in outcome.message
-    assert yard.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
+    assert harness.store.stat(BUCKET, layout.manifest_key(layout.version_prefix(config.prefix))) is None
 
 
 def test_a_merge_that_changes_the_answers_is_found() -> None:

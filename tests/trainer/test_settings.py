@@ -9,7 +9,7 @@ import torch
 
 from modelyard_trainer.errors import Interrupted
 from modelyard_trainer.stages import train
-from tests.trainer.yard import Yard
+from tests.trainer.harness import TrainerHarness
 
 TRAIN = {"epochs": 4, "batchSize": 16, "precision": "fp32", "linearProbe": False}
 
@@ -19,7 +19,9 @@ class Seen(Interrupted):
 
 
 @pytest.fixture
-def loop_of(yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def loop_of(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """The training loop of a run with these settings, its optimizer and schedule made."""
 
     def find(name: str, **changes: Any) -> Any:
@@ -33,7 +35,7 @@ def loop_of(yard: Yard, base: dict[str, str], dataset: dict[str, str], monkeypat
 
         monkeypatch.setattr(train, "_run", see)
         settings = {**TRAIN, **changes.pop("train", {})}
-        yard.run(yard.train_config(f"settings-{name}", base, dataset, train=settings, **changes))
+        harness.run(harness.train_config(f"settings-{name}", base, dataset, train=settings, **changes))
         return loops[0]
 
     return find

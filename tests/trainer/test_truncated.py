@@ -13,41 +13,41 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
 from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.tasks import text_classification as task
-from tests.trainer.yard import BUCKET, Yard
+from tests.trainer.harness import BUCKET, TrainerHarness
 
 
-def words_of(yard: Yard, dataset: dict[str, str], folder: Any) -> Iterator[tuple[str, list[int]]]:
+def words_of(harness: TrainerHarness, dataset: dict[str, str], folder: Any) -> Iterator[tuple[str, list[int]]]:
     """Split, and words per row."""
     from modelyard.storage.fetch import fetch_verified
 
-    fetch_verified(yard.store, BUCKET, dataset["prefix"], folder)
+    fetch_verified(harness.store, BUCKET, dataset["prefix"], folder)
     for split in ("train", "validation", "test"):
         yield split, [len(row.text.split()) for row in read_rows(folder / f"{split}.jsonl")]
 
 
-def warnings_of(yard: Yard, config: TrainConfig) -> dict[str, str]:
+def warnings_of(harness: TrainerHarness, config: TrainConfig) -> dict[str, str]:
     key = layout.manifest_key(layout.version_prefix(config.prefix))
-    info = ModelInfo.model_validate(Manifest.model_validate_json(yard.store.get(BUCKET, key)).info)
+    info = ModelInfo.model_validate(Manifest.model_validate_json(harness.store.get(BUCKET, key)).info)
     return {warning.reason: warning.message for warning in info.warnings}
 
 
 @pytest.mark.parametrize(("length", "warned"), [(12, True), (18, False)])
 def test_rows_that_are_cut(
-    yard: Yard, base: dict[str, str], dataset: dict[str, str], tmp_path: Any, length: int, warned: bool
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path: Any, length: int, warned: bool
 ) -> None:
     """A word is a token here, and two special ones stand around them; a row that just fits is none that was cut."""
     settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "precision": "fp32"}
     read = {"text": {"maxLength": length}}
-    config = yard.train_config(f"cut-{length}", base, dataset, train=settings, input=read, export=["safetensors"])
-    code, outcome = yard.run(config)
+    config = harness.train_config(f"cut-{length}", base, dataset, train=settings, input=read, export=["safetensors"])
+    code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
     wanted = {}
-    for split, counts in words_of(yard, dataset, tmp_path):
+    for split, counts in words_of(harness, dataset, tmp_path):
         cut = sum(count + 2 > length for count in counts)
         wanted[split] = {"rows": cut, "share": round(cut / len(counts), 6)}
-    assert yard.report(config).train["truncated"] == wanted
+    assert harness.report(config).train["truncated"] == wanted
     assert (wanted["train"]["rows"] > 0) == warned
-    found = warnings_of(yard, config)
+    found = warnings_of(harness, config)
     assert (names.ROWS_TRUNCATED in found) == warned
     if warned:
         message = found[names.ROWS_TRUNCATED]

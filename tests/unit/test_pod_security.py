@@ -21,7 +21,7 @@ PROFILED = ("run with all that a profile adds", "server with all that a profile 
 NAMES = (
     *("run", "run with GPUs", "preparation", "preparation with a key of its own", "server", "server under KServe"),
     *("run whose user the cluster chooses", *PROFILED),
-    *("chart: Deployment yard-modelyard", "chart: Job yard-modelyard-release"),
+    *("chart: Deployment prod-modelyard", "chart: Job prod-modelyard-release"),
 )
 
 

@@ -19,7 +19,7 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def template(*values: str) -> subprocess.CompletedProcess[str]:
     settings = [part for value in values for part in ("--set", value)]
-    return helm("template", "yard", str(CHART), "--namespace", "ops", "--kube-version", "1.34.0", *settings)
+    return helm("template", "prod", str(CHART), "--namespace", "ops", "--kube-version", "1.34.0", *settings)
 
 
 @pytest.fixture(scope="session")

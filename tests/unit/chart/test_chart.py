@@ -8,7 +8,7 @@ from modelyard.settings import REQUIRED
 from tests.unit.chart.conftest import CHART, Render, helm, template
 
 
-def one(objects: list[dict[str, Any]], kind: str, name: str = "yard-modelyard") -> dict[str, Any]:
+def one(objects: list[dict[str, Any]], kind: str, name: str = "prod-modelyard") -> dict[str, Any]:
     found = [obj for obj in objects if obj["kind"] == kind]
     named = [obj for obj in found if obj["metadata"]["name"] == name] if len(found) > 1 else found
     assert len(named) == 1, kind
@@ -39,12 +39,12 @@ def test_no_object_of_a_kind_that_the_chart_brings(render: Render) -> None:
 
 def test_permissions_are_the_generated_ones(render: Render) -> None:
     assert one(render(), "ClusterRole")["rules"] == [rule.manifest() for rule in rbac.cluster_rules()]
-    own = {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["yard-modelyard"], "verbs": ["patch"]}
+    own = {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["prod-modelyard"], "verbs": ["patch"]}
     assert one(render(), "Role")["rules"] == [*(rule.manifest() for rule in rbac.namespace_rules()), own]
 
 
 def test_roles_are_bound_to_the_service_account(render: Render) -> None:
-    account = {"kind": "ServiceAccount", "name": "yard-modelyard", "namespace": "ops"}
+    account = {"kind": "ServiceAccount", "name": "prod-modelyard", "namespace": "ops"}
     for kind in ("ClusterRoleBinding", "RoleBinding"):
         assert one(render(), kind)["subjects"] == [account]
     assert one(render(), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
@@ -98,7 +98,7 @@ def test_the_operator_gets_all_that_its_settings_require(render: Render) -> None
     ("values", "image"),
     [
         ((), "modelyard/operator:0.1.0"),
-        (("image.operator.repository=localhost:5000/yard/op", "image.operator.tag=t1"), "localhost:5000/yard/op:t1"),
+        (("image.operator.repository=localhost:5000/prod/op", "image.operator.tag=t1"), "localhost:5000/prod/op:t1"),
         ((f"image.operator.digest=sha256:{'a' * 64}",), f"modelyard/operator@sha256:{'a' * 64}"),
     ],
 )
@@ -118,7 +118,7 @@ def test_uninstallation_stops_the_operator_and_releases_versions(render: Render)
     job = one(render(), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert arguments == ["release-finalizers", "--namespace=ops", "--deployment=yard-modelyard"]
+    assert arguments == ["release-finalizers", "--namespace=ops", "--deployment=prod-modelyard"]
     selector = one(render(), "Deployment")["spec"]["selector"]["matchLabels"]
     labels = job["spec"]["template"]["metadata"]["labels"]
     assert not selector.items() <= labels.items()
@@ -149,7 +149,7 @@ def test_bad_values_are_refused_by_name(values: tuple[str, ...], told: str) -> N
 def test_policies_are_there_unless_left_out(render: Render) -> None:
     names = [obj["metadata"]["name"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicy"]
     assert names == [
-        f"yard-modelyard-{name}"
+        f"prod-modelyard-{name}"
         for name in ("profile-finetunejobs", "profile-datasets", "profile-modeldeployments", "places", "writers")
     ]
     bound = [obj["spec"]["policyName"] for obj in render() if obj["kind"] == "ValidatingAdmissionPolicyBinding"]
@@ -166,12 +166,12 @@ def test_trusted_users_are_writers(render: Render) -> None:
     ]
     (variable,) = writers["spec"]["variables"]
     assert (
-        variable["expression"] == "['system:serviceaccount:ops:yard-modelyard', 'system:serviceaccount:velero:velero']"
+        variable["expression"] == "['system:serviceaccount:ops:prod-modelyard', 'system:serviceaccount:velero:velero']"
     )
 
 
 def test_users_roles_write_no_status_and_make_no_version(render: Render) -> None:
-    edit = one(render(), "ClusterRole", "yard-modelyard-edit")
+    edit = one(render(), "ClusterRole", "prod-modelyard-edit")
     assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
     granted = {(resource, verb) for rule in edit["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert ("finetunejobs", "create") in granted and ("modelversions", "create") not in granted

@@ -16,7 +16,7 @@ def test_nothing_of_the_prometheus_operator_unless_asked(render: Render) -> None
 
 
 def test_the_service_leads_to_the_operators_port(render: Render) -> None:
-    (service,) = (obj for obj in render() if obj["metadata"]["name"] == "yard-modelyard-metrics")
+    (service,) = (obj for obj in render() if obj["metadata"]["name"] == "prod-modelyard-metrics")
     deployment = one(render(), "Deployment")["spec"]
     assert service["spec"]["selector"] == deployment["selector"]["matchLabels"]
     (port,) = service["spec"]["ports"]
@@ -25,7 +25,7 @@ def test_the_service_leads_to_the_operators_port(render: Render) -> None:
 
 def test_the_service_monitor_selects_the_service(render: Render) -> None:
     monitor = one(render(*ALL), "ServiceMonitor")["spec"]
-    (service,) = (obj for obj in render(*ALL) if obj["metadata"]["name"] == "yard-modelyard-metrics")
+    (service,) = (obj for obj in render(*ALL) if obj["metadata"]["name"] == "prod-modelyard-metrics")
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     (endpoint,) = monitor["endpoints"]
     assert endpoint == {"port": "http", "path": "/metrics", "interval": "30s", "honorLabels": True}

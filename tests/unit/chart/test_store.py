@@ -39,7 +39,7 @@ def test_values_reach_the_platform(tmp_path: Any, pem: str) -> None:
     values = {"store": {"caBundle": pem, "proxy": "http://proxy:3128", "addressing": "virtualHost", "region": "eu-9"}}
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     basic = [part for value in BASIC for part in ("--set", value)]
-    done = helm("template", "yard", str(CHART), "--kube-version", "1.34.0", "-f", str(tmp_path / "values.yaml"), *basic)
+    done = helm("template", "prod", str(CHART), "--kube-version", "1.34.0", "-f", str(tmp_path / "values.yaml"), *basic)
     assert done.returncode == 0, done.stderr
     found = environment([obj for obj in yaml.safe_load_all(done.stdout) if obj])
     texts = {name: value for name, value in found.items() if isinstance(value, str)}

@@ -43,7 +43,7 @@ def test_fences_and_links(page: Path) -> None:
 @pytest.mark.parametrize("block", all_blocks("yaml", "helm-values"), ids=str)
 def test_values_render(block: Block, tmp_path: Path) -> None:
     (tmp_path / "values.yaml").write_text(block.text)
-    done = helm("template", "yard", str(CHART), "--kube-version", "1.34.0", "-f", str(tmp_path / "values.yaml"))
+    done = helm("template", "prod", str(CHART), "--kube-version", "1.34.0", "-f", str(tmp_path / "values.yaml"))
     assert done.returncode == 0, done.stderr
 
 

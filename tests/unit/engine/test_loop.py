@@ -1,4 +1,4 @@
-"""Passes of the real engine on the fake API server."""
+"""Reconciles of the real engine on the fake API server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from modelyard.engine.loop import Engine
 from modelyard.engine.queue import WorkQueue
 from modelyard.engine.resync import repair, resync
 from tests.simulation import clock, wishes
-from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
 from tests.simulation.fake_api import FakeApi
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.operators import PLATFORM
 from tests.simulation.story import Story
 
@@ -38,7 +38,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
 def lived(script: Callable[[FakeApi, Engine], Awaitable[None]]) -> None:
     async def play() -> None:
         api = FakeApi()
-        client = Client(api, "operator", Faults(), Chances(1), Story())
+        client = Client(api, "operator", Faults(), FaultPoints(1), Story())
         context = Context(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
         reconciler = Reconciler(
             "TrainingProfile", "trainingprofiles", False, lambda obj, observed: (), decide, ("Job",)

@@ -11,9 +11,9 @@ from modelyard.engine.context import Context
 from modelyard.engine.facts import Facts
 from modelyard.engine.observe import ROUNDS, EndlessNeedsError, observe
 from tests.simulation import clock, wishes
-from tests.simulation.chances import Chances
 from tests.simulation.client import Client, Faults
 from tests.simulation.fake_api import FakeApi
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.operators import PLATFORM
 from tests.simulation.story import Story
 
@@ -30,7 +30,7 @@ def asks(times: int) -> Reconciler:
 
 
 async def observed(reconciler: Reconciler) -> set[Need]:
-    client = Client(FakeApi(), "operator", Faults(), Chances(1), Story())
+    client = Client(FakeApi(), "operator", Faults(), FaultPoints(1), Story())
     context = Context(kube=client, facts=Facts({}, clock.seconds), platform=PLATFORM, now=clock.now)
     return (await observe(reconciler, KEY, {**wishes.profile(), "metadata": {"name": "default", "uid": "u"}}, context))[
         1

@@ -9,8 +9,8 @@ from modelyard.decision import Child
 from modelyard.engine.apply import set_owner_and_labels
 from modelyard.resources.dataset import RECONCILER as DATASETS
 from tests.builders import Built, a_dataset, a_finetunejob, a_profile
-from tests.unit.resources.finetunejob.yard import Yard
-from tests.unit.resources.lab import Lab
+from tests.unit.resources.finetunejob.harness import JobHarness
+from tests.unit.resources.harness import Harness
 from tests.unit.resources.modeldeployment.test_rollout import live
 
 LABELS = {"app.kubernetes.io/instance": "shop", "argocd.argoproj.io/instance": "shop", "team": "blue"}
@@ -24,35 +24,35 @@ def marked(obj: Any) -> Any:
 
 
 def jobs_children() -> tuple[dict[str, Any], tuple[Child, ...]]:
-    yard = Yard(marked(a_finetunejob()))
-    yard.settle()
-    return yard.obj, yard.last.children
+    harness = JobHarness(marked(a_finetunejob()))
+    harness.settle()
+    return harness.obj, harness.last.children
 
 
 def inline_children() -> tuple[dict[str, Any], tuple[Child, ...]]:
-    yard = Yard(marked(a_finetunejob(dataset=INLINE)))
-    yard.settle()
-    return yard.obj, yard.last.children
+    harness = JobHarness(marked(a_finetunejob(dataset=INLINE)))
+    harness.settle()
+    return harness.obj, harness.last.children
 
 
 def published_children() -> tuple[dict[str, Any], tuple[Child, ...]]:
-    yard = Yard(marked(a_finetunejob()))
-    yard.settle()
-    yard.publish()
-    decision = yard.go()
-    return yard.obj, decision.children
+    harness = JobHarness(marked(a_finetunejob()))
+    harness.settle()
+    harness.publish()
+    decision = harness.go()
+    return harness.obj, decision.children
 
 
 def dataset_children() -> tuple[dict[str, Any], tuple[Child, ...]]:
-    yard = Lab(DATASETS, marked(a_dataset()), a_profile())
-    yard.settle()
-    return yard.obj, yard.last.children
+    harness = Harness(DATASETS, marked(a_dataset()), a_profile())
+    harness.settle()
+    return harness.obj, harness.last.children
 
 
 def deployment_children() -> tuple[dict[str, Any], tuple[Child, ...]]:
-    world = live()
-    world.obj = marked(Built(world.obj))
-    return world.obj, world.look().children
+    harness = live()
+    harness.obj = marked(Built(harness.obj))
+    return harness.obj, harness.look().children
 
 
 @pytest.mark.parametrize(

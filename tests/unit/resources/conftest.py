@@ -28,7 +28,7 @@ def conditions_keep_the_rules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def _check(status: dict[str, Any]) -> None:
-    """Once for the same conditions: the random lives repeat themselves."""
+    """Once for the same conditions: the random scenarios repeat themselves."""
     key = json.dumps([[c["type"], c["status"], c["reason"], len(c["message"])] for c in status["conditions"]])
     if key in checked:
         return

@@ -17,8 +17,8 @@ from modelyard.resources.limits import Asked, not_offered, over_limit
 from tests.builders import Built, a_dataset, a_finetunejob, a_profile
 from tests.cluster.manifests import changed, smallest
 from tests.limit_cases import ALLOWED, FOREIGN, GOLD, LIMITS, NOT_OFFERED, OWN, REFUSED, Case
-from tests.unit.resources.finetunejob.yard import Yard
-from tests.unit.resources.lab import Lab
+from tests.unit.resources.finetunejob.harness import JobHarness
+from tests.unit.resources.harness import Harness
 
 NARROW = TrainingProfileSpec.model_validate(LIMITS)
 
@@ -60,61 +60,61 @@ def narrow() -> Built:
 
 
 def test_a_job_admitted_before_its_profile_waits_and_goes_on_when_it_may() -> None:
-    yard = Yard(a_finetunejob(), narrow(), a_dataset().prepared())
-    yard.facts["namespace_labels"] = {"tier": "gold"}
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.NOT_ALLOWED, True, [])
-    assert "team=a, which team-a lacks" in yard.message
-    yard.facts["namespace_labels"] = GOLD
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.WAITING_FOR_POD, False)
+    harness = JobHarness(a_finetunejob(), narrow(), a_dataset().prepared())
+    harness.facts["namespace_labels"] = {"tier": "gold"}
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.NOT_ALLOWED, True, [])
+    assert "team=a, which team-a lacks" in harness.message
+    harness.facts["namespace_labels"] = GOLD
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.WAITING_FOR_POD, False)
 
 
 def test_labels_that_cannot_be_read_are_not_permission() -> None:
-    yard = Yard(a_finetunejob(), narrow(), a_dataset().prepared())
-    yard.facts["namespace_labels"] = Answer(reason=names.PENDING, message="no answer")
-    yard.settle()
-    assert (yard.named("Job"), yard.stalled) == ([], False)
+    harness = JobHarness(a_finetunejob(), narrow(), a_dataset().prepared())
+    harness.facts["namespace_labels"] = Answer(reason=names.PENDING, message="no answer")
+    harness.settle()
+    assert (harness.named("Job"), harness.stalled) == ([], False)
 
 
 def test_a_profile_without_labels_asks_for_none() -> None:
-    yard = Yard()
-    yard.settle()
-    assert not [fact for fact in yard.asked if fact.name == "namespace_labels"]
+    harness = JobHarness()
+    harness.settle()
+    assert not [fact for fact in harness.asked if fact.name == "namespace_labels"]
 
 
 def test_a_base_of_another_namespace_is_not_even_listed() -> None:
     base: dict[str, Any] = {"from": {"base": "s3://modelyard/ns/team-b/models/m/runs/1/version/"}}
-    yard = Yard(a_finetunejob(**base))
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.NOT_ALLOWED, True, [])
-    assert "may only name ns/team-a/" in yard.message
-    assert not [fact for fact in yard.asked if fact.name == "listing"]
+    harness = JobHarness(a_finetunejob(**base))
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.NOT_ALLOWED, True, [])
+    assert "may only name ns/team-a/" in harness.message
+    assert not [fact for fact in harness.asked if fact.name == "listing"]
 
 
 def test_rows_of_another_namespace_in_a_forged_status() -> None:
-    yard = Yard(a_finetunejob(), a_profile(), a_dataset().prepared(prefix="ns/team-b/datasets/reviews/1/"))
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.NOT_ALLOWED, True, [])
+    harness = JobHarness(a_finetunejob(), a_profile(), a_dataset().prepared(prefix="ns/team-b/datasets/reviews/1/"))
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.NOT_ALLOWED, True, [])
 
 
 @pytest.mark.parametrize("more", [{}, {"endpoint": "http://store:9000"}, {"secret": "mine"}], ids=str)
 def test_a_source_of_another_namespace(more: dict[str, str]) -> None:
     source = {"s3": {"uri": "s3://modelyard/ns/team-b/datasets/x/", **more}}
-    yard = Lab(dataset.RECONCILER, a_dataset(source=source), a_profile())
-    yard.settle()
-    assert (yard.reason, yard.named("Job")) == (names.NOT_ALLOWED, [])
+    harness = Harness(dataset.RECONCILER, a_dataset(source=source), a_profile())
+    harness.settle()
+    assert (harness.reason, harness.named("Job")) == (names.NOT_ALLOWED, [])
 
 
 def test_a_store_and_a_key_of_ones_own() -> None:
     source = {"s3": {"uri": "s3://modelyard/ns/team-b/x/", "endpoint": "http://mine:9000", "secret": "mine"}}
-    yard = Lab(dataset.RECONCILER, a_dataset(source=source), a_profile())
-    yard.settle()
-    assert yard.named("Job")
+    harness = Harness(dataset.RECONCILER, a_dataset(source=source), a_profile())
+    harness.settle()
+    assert harness.named("Job")
 
 
 def test_a_folder_of_too_many_files() -> None:
-    yard = Yard()
-    yard.facts["listing"] = Answer(reason=names.BASE_INVALID, message="there are more than 10000 files")
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.BASE_INVALID, True, [])
+    harness = JobHarness()
+    harness.facts["listing"] = Answer(reason=names.BASE_INVALID, message="there are more than 10000 files")
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.BASE_INVALID, True, [])

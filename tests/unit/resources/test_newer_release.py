@@ -12,8 +12,8 @@ from modelyard.engine.apply import merge_patch, status_schema
 from modelyard.resources.dataset import RECONCILER as DATASET
 from modelyard.resources.parse import UnknownStatusError
 from tests.builders import Built, a_dataset, a_profile, published_rows
-from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
-from tests.unit.resources.lab import Lab
+from tests.unit.resources.finetunejob.harness import JobHarness, started, succeeded, training
+from tests.unit.resources.harness import Harness
 
 DRIFTED = {
     "type": "Drifted",
@@ -24,74 +24,74 @@ DRIFTED = {
 }
 
 
-def changed(yard: Lab, path: str, value: Any) -> None:
+def changed(harness: Harness, path: str, value: Any) -> None:
     """Another release has written a field, by dotted path; the generation stays, as with a default of the CRD."""
-    yard.obj = Built(yard.obj).but(path, value)
+    harness.obj = Built(harness.obj).but(path, value)
 
 
-def prepared() -> Lab:
-    yard = Lab(DATASET, a_dataset(), a_profile())
-    yard.facts["manifest"] = published_rows()
-    yard.settle()
-    return yard
+def prepared() -> Harness:
+    harness = Harness(DATASET, a_dataset(), a_profile())
+    harness.facts["manifest"] = published_rows()
+    harness.settle()
+    return harness
 
 
 @pytest.mark.parametrize("make", [started, training, succeeded, prepared])
 @pytest.mark.parametrize("path", ["spec.later", "spec.resources.later"])
 def test_a_field_that_came_by_default_changes_nothing(make: Any, path: str) -> None:
-    yard = make()
-    writes, children = yard.writes, sorted(yard.children)
-    changed(yard, path, {"to": 1})
-    yard.settle()
-    assert (yard.writes, sorted(yard.children)) == (writes, children)
+    harness = make()
+    writes, children = harness.writes, sorted(harness.children)
+    changed(harness, path, {"to": 1})
+    harness.settle()
+    assert (harness.writes, sorted(harness.children)) == (writes, children)
 
 
 @pytest.mark.parametrize("path", ["spec.later", "spec.train.later", "spec.evaluate.gate.later"])
 def test_nothing_begins_with_a_field_that_is_not_known(path: str) -> None:
-    yard = Yard()
-    changed(yard, path, 1)
-    yard.settle()
-    assert (yard.reason, yard.status["phase"], yard.named("Job")) == (names.INVALID_SPEC, "Stalled", [])
-    assert f"{path}: not known to this release of the operator" in yard.ready["message"]
-    changed(yard, path, None)
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
+    harness = JobHarness()
+    changed(harness, path, 1)
+    harness.settle()
+    assert (harness.reason, harness.status["phase"], harness.named("Job")) == (names.INVALID_SPEC, "Stalled", [])
+    assert f"{path}: not known to this release of the operator" in harness.ready["message"]
+    changed(harness, path, None)
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
 
 
 def test_rows_are_not_prepared_without_a_step_that_is_not_known() -> None:
-    yard = Lab(DATASET, a_dataset(), a_profile())
-    changed(yard, "spec.source.later", "x")
-    yard.settle()
-    assert yard.reason == names.INVALID_SPEC and not yard.named("Job")
-    assert "spec.source.later" in yard.ready["message"]
+    harness = Harness(DATASET, a_dataset(), a_profile())
+    changed(harness, "spec.source.later", "x")
+    harness.settle()
+    assert harness.reason == names.INVALID_SPEC and not harness.named("Job")
+    assert "spec.source.later" in harness.ready["message"]
 
 
 def test_the_run_goes_on_where_the_next_one_would_not_begin() -> None:
-    yard = training()
-    changed(yard, "spec.later", 1)
-    yard.finish()
-    assert yard.status["version"] == "reviews-7"
-    yard.edit(attempt=2)
-    yard.settle()
-    assert yard.reason == names.INVALID_SPEC and yard.status["version"] == "reviews-7"
+    harness = training()
+    changed(harness, "spec.later", 1)
+    harness.finish()
+    assert harness.status["version"] == "reviews-7"
+    harness.edit(attempt=2)
+    harness.settle()
+    assert harness.reason == names.INVALID_SPEC and harness.status["version"] == "reviews-7"
 
 
 @pytest.mark.parametrize("path", ["status.run.state", "status.gate"])
 def test_a_word_that_is_not_understood_never_reads_as_nothing(path: str) -> None:
-    yard = succeeded()
-    before = copy.deepcopy(yard.children)
-    changed(yard, path, "quarantined")
+    harness = succeeded()
+    before = copy.deepcopy(harness.children)
+    changed(harness, path, "quarantined")
     with pytest.raises(UnknownStatusError, match=f"reviews is left alone.*{path}.*newer release"):
-        yard.go()
-    assert yard.children == before
+        harness.go()
+    assert harness.children == before
 
 
 def test_conditions_of_others_stay() -> None:
-    yard = training()
-    changed(yard, "status.conditions", [*yard.status["conditions"], DRIFTED])
-    yard.finish()
-    assert [c["type"] for c in yard.status["conditions"]] == ["Ready", "Drifted"]
-    assert yard.status["conditions"][-1]["lastTransitionTime"] == "2026-01-01"
+    harness = training()
+    changed(harness, "status.conditions", [*harness.status["conditions"], DRIFTED])
+    harness.finish()
+    assert [c["type"] for c in harness.status["conditions"]] == ["Ready", "Drifted"]
+    assert harness.status["conditions"][-1]["lastTransitionTime"] == "2026-01-01"
 
 
 PATCHES: list[tuple[Any, Any, Any]] = [

@@ -9,7 +9,7 @@ from modelyard.api.pod import OUR_VOLUMES
 from modelyard.resources.run_pod import MOUNTS
 from tests.builders import a_dataset, a_finetunejob, a_profile
 from tests.cluster.manifests import FULL_POD
-from tests.unit.resources.finetunejob.yard import Yard
+from tests.unit.resources.finetunejob.harness import JobHarness
 
 FOREIGN = {"image": "other:1", "command": ["train"]}
 
@@ -17,9 +17,9 @@ FOREIGN = {"image": "other:1", "command": ["train"]}
 def job_of(pod: dict[str, Any], *, labels: dict[str, str] | None = None, **profile: Any) -> dict[str, Any]:
     """The Job that a run under a profile with this pod block gets."""
     made = a_finetunejob().but("metadata.labels", labels or {})
-    yard = Yard(made, a_profile(pod=pod, **profile), a_dataset().prepared())
-    yard.settle()
-    return dict(yard.job())
+    harness = JobHarness(made, a_profile(pod=pod, **profile), a_dataset().prepared())
+    harness.settle()
+    return dict(harness.job())
 
 
 @pytest.mark.parametrize("trainer", [{}, FOREIGN], ids=["ours", "foreign"])
@@ -70,24 +70,24 @@ def test_a_variable_of_the_profile_wins_over_ours() -> None:
 
 def test_another_gpu_resource_is_asked_for() -> None:
     profile = a_profile(pod={"gpuResource": "amd.com/gpu", "sharedMemory": "8Gi"})
-    yard = Yard(a_finetunejob(resources={"gpu": 1}), profile, a_dataset().prepared())
-    yard.settle()
-    spec = yard.job()["spec"]["template"]["spec"]
+    harness = JobHarness(a_finetunejob(resources={"gpu": 1}), profile, a_dataset().prepared())
+    harness.settle()
+    spec = harness.job()["spec"]["template"]["spec"]
     assert spec["containers"][0]["resources"]["limits"]["amd.com/gpu"] == "1"
     shared = [volume for volume in spec["volumes"] if volume["name"] == "shm"]
     assert shared == [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
 
 
 def test_an_edited_profile_leaves_a_started_run_alone() -> None:
-    yard = Yard(a_finetunejob(), a_profile(pod={"nodeSelector": {"pool": "a"}}), a_dataset().prepared())
-    yard.settle()
-    yard.pod(lambda pod: pod.running())
-    yard.settle()
-    before = yard.job()
-    yard.put(a_profile(pod={"nodeSelector": {"pool": "b"}, "copyLabels": ["team"]}))
-    yard.settle()
-    assert yard.job() == before
-    assert yard.run["pinned"]["pod"]["nodeSelector"] == {"pool": "a"}
+    harness = JobHarness(a_finetunejob(), a_profile(pod={"nodeSelector": {"pool": "a"}}), a_dataset().prepared())
+    harness.settle()
+    harness.pod(lambda pod: pod.running())
+    harness.settle()
+    before = harness.job()
+    harness.put(a_profile(pod={"nodeSelector": {"pool": "b"}, "copyLabels": ["team"]}))
+    harness.settle()
+    assert harness.job() == before
+    assert harness.run["pinned"]["pod"]["nodeSelector"] == {"pool": "a"}
 
 
 def test_names_of_our_volumes_are_reserved() -> None:

@@ -9,20 +9,20 @@ import pytest
 from modelyard import names
 from modelyard.api.run import FINAL_EXIT_CODES
 from tests.builders import AT, Pod, a_dataset, a_finetunejob, a_profile
-from tests.unit.resources.finetunejob.yard import Yard, started
+from tests.unit.resources.finetunejob.harness import JobHarness, started
 
 COMMAND = ["python", "/opt/train.py"]
 
 
-def foreign(**profile: Any) -> Yard:
+def foreign(**profile: Any) -> JobHarness:
     trainer = {"image": "theirs:1", "command": COMMAND, "args": ["--fast"]}
-    yard = Yard(a_finetunejob(), a_profile(trainer=trainer, **profile), a_dataset().prepared())
-    yard.settle()
-    return yard
+    harness = JobHarness(a_finetunejob(), a_profile(trainer=trainer, **profile), a_dataset().prepared())
+    harness.settle()
+    return harness
 
 
-def containers(yard: Yard) -> dict[str, dict[str, Any]]:
-    pod = yard.job()["spec"]["template"]["spec"]
+def containers(harness: JobHarness) -> dict[str, dict[str, Any]]:
+    pod = harness.job()["spec"]["template"]["spec"]
     return {found["name"]: found for found in (*pod["initContainers"], *pod["containers"])}
 
 
@@ -78,22 +78,22 @@ def test_each_containers_final_codes_end_the_run() -> None:
 
 def test_a_dataset_is_prepared_by_ours() -> None:
     from modelyard.resources.dataset import RECONCILER
-    from tests.unit.resources.lab import Lab
+    from tests.unit.resources.harness import Harness
 
-    lab = Lab(RECONCILER, a_dataset(), a_profile(trainer={"image": "theirs:1", "command": COMMAND}))
-    lab.settle()
-    pod = lab.job()["spec"]["template"]["spec"]
+    harness = Harness(RECONCILER, a_dataset(), a_profile(trainer={"image": "theirs:1", "command": COMMAND}))
+    harness.settle()
+    pod = harness.job()["spec"]["template"]["spec"]
     assert [container["image"] for container in pod["containers"]] == ["modelyard/trainer:1"]
     assert "initContainers" not in pod
 
 
 def test_another_command_before_a_pod_ran_makes_the_job_again() -> None:
-    yard = foreign()
-    before = yard.job()["metadata"]["uid"]
-    yard.put(a_profile(trainer={"image": "theirs:1", "command": ["python", "/opt/other.py"]}))
-    yard.settle()
-    assert yard.job()["metadata"]["uid"] != before
-    assert containers(yard)["trainer"]["command"] == ["python", "/opt/other.py"]
+    harness = foreign()
+    before = harness.job()["metadata"]["uid"]
+    harness.put(a_profile(trainer={"image": "theirs:1", "command": ["python", "/opt/other.py"]}))
+    harness.settle()
+    assert harness.job()["metadata"]["uid"] != before
+    assert containers(harness)["trainer"]["command"] == ["python", "/opt/other.py"]
 
 
 def states(fetch: Any = None, trainer: Any = None, publish: Any = None, phase: str = "Pending") -> dict[str, Any]:
@@ -118,21 +118,27 @@ def ended(code: int, message: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("state", [states(RUNS), states(DONE), states(DONE, RUNS), states(DONE, DONE)])
 def test_it_trains_while_any_of_them_runs(state: dict[str, Any]) -> None:
-    yard = foreign()
-    yard.pod(lambda pod: pod.status(**state))
-    yard.facts["progress"] = {"run": yard.run["id"], "stage": "train", "percent": 40, "loss": 0.5, "secondsLeft": 90}
-    yard.settle()
-    assert (yard.reason, yard.status["phase"]) == (names.TRAINING, "Training")
-    assert (yard.status["progress"]["percent"], yard.status["progress"]["eta"]) == (40, "2m")
+    harness = foreign()
+    harness.pod(lambda pod: pod.status(**state))
+    harness.facts["progress"] = {
+        "run": harness.run["id"],
+        "stage": "train",
+        "percent": 40,
+        "loss": 0.5,
+        "secondsLeft": 90,
+    }
+    harness.settle()
+    assert (harness.reason, harness.status["phase"]) == (names.TRAINING, "Training")
+    assert (harness.status["progress"]["percent"], harness.status["progress"]["eta"]) == (40, "2m")
 
 
 def test_an_image_that_cannot_be_pulled_is_theirs() -> None:
-    yard = foreign()
+    harness = foreign()
     pull = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
-    yard.pod(lambda pod: pod.status(**states(DONE, pull)))
-    yard.settle()
-    assert yard.reason == names.IMAGE_PULL
-    assert "theirs:1" in yard.message and "container trainer" in yard.message
+    harness.pod(lambda pod: pod.status(**states(DONE, pull)))
+    harness.settle()
+    assert harness.reason == names.IMAGE_PULL
+    assert "theirs:1" in harness.message and "container trainer" in harness.message
 
 
 CRASH = ended(1, "Traceback\nKeyError: 'text'")
@@ -149,11 +155,11 @@ ENDS = [
 
 @pytest.mark.parametrize(("state", "told"), ENDS)
 def test_the_right_container_is_blamed(state: dict[str, Any], told: str) -> None:
-    yard = foreign()
-    yard.pod(lambda pod: pod.status(**state))
-    yard.job(lambda job: job.failed())
-    yard.settle()
-    assert yard.status["phase"] == "Failed" and told in yard.message
+    harness = foreign()
+    harness.pod(lambda pod: pod.status(**state))
+    harness.job(lambda job: job.failed())
+    harness.settle()
+    assert harness.status["phase"] == "Failed" and told in harness.message
 
 
 def test_our_own_pod_is_one_container() -> None:

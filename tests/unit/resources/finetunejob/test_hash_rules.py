@@ -11,7 +11,7 @@ from modelyard import names
 from modelyard.api.deciding import ALWAYS, DATASET, FINETUNEJOB, Table
 from modelyard.resources import hashes
 from tests.builders import a_dataset, a_finetunejob, a_profile
-from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
+from tests.unit.resources.finetunejob.harness import JobHarness, started, succeeded, training
 
 DIGEST = "registry/mine@sha256:" + "a" * 64
 ROWS = [{"text": f"text {number}", "label": "ab"[number % 2]} for number in range(4)]
@@ -29,47 +29,47 @@ def plant_a_second_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [started, training, succeeded])
 def test_an_existing_run_stays_under_its_rule_and_a_new_one_takes_the_newest(
-    make: Callable[[], Yard], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], JobHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yard = make()
-    before, job = yard.run, yard.job()["metadata"]["uid"]
+    harness = make()
+    before, job = harness.run, harness.job()["metadata"]["uid"]
     assert before["hashVersion"] == 1
     plant_a_second_rule(monkeypatch)
-    yard.settle()
-    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
-    yard.edit(attempt=2)
-    yard.settle()
-    assert yard.run["hashVersion"] == 2 and yard.run["id"] != before["id"]
+    harness.settle()
+    assert (harness.run, harness.job()["metadata"]["uid"]) == (before, job)
+    harness.edit(attempt=2)
+    harness.settle()
+    assert harness.run["hashVersion"] == 2 and harness.run["id"] != before["id"]
 
 
 def test_an_inline_dataset_is_not_renamed_by_a_newer_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    yard = Yard(a_finetunejob(dataset=INLINE), a_profile())
-    yard.settle()
-    before = yard.named("Dataset")
+    harness = JobHarness(a_finetunejob(dataset=INLINE), a_profile())
+    harness.settle()
+    before = harness.named("Dataset")
     plant_a_second_rule(monkeypatch)
-    yard.settle()
-    assert len(before) == 1 and yard.named("Dataset") == before
+    harness.settle()
+    assert len(before) == 1 and harness.named("Dataset") == before
 
 
 def test_a_run_of_a_newer_rule_stands() -> None:
-    yard = training()
-    made = {**yard.run, "hashVersion": 99, "specHash": "made otherwise"}
-    yard.obj["status"] = {**yard.status, "run": made}
-    before = yard.run["id"]
-    yard.settle()
-    assert (yard.run["id"], yard.run["hashVersion"]) == (before, 99)
+    harness = training()
+    made = {**harness.run, "hashVersion": 99, "specHash": "made otherwise"}
+    harness.obj["status"] = {**harness.status, "run": made}
+    before = harness.run["id"]
+    harness.settle()
+    assert (harness.run["id"], harness.run["hashVersion"]) == (before, 99)
 
 
 def mine(image: str = DIGEST, **trainer: Any) -> Any:
     return a_profile(trainer={"image": image, "command": ["train"], "args": ["--fast"], **trainer})
 
 
-def made_with(profile: Any, uid: str = "uid-1") -> Yard:
+def made_with(profile: Any, uid: str = "uid-1") -> JobHarness:
     job = a_finetunejob()
     job["metadata"]["uid"] = uid
-    yard = Yard(job, profile, a_dataset().prepared())
-    yard.settle()
-    return yard
+    harness = JobHarness(job, profile, a_dataset().prepared())
+    harness.settle()
+    return harness
 
 
 def test_a_foreign_trainer_enters_the_id() -> None:
@@ -98,28 +98,28 @@ def test_only_a_digest_lets_another_object_adopt_the_result() -> None:
 
 
 def test_an_edited_profile_starts_nothing_once_a_pod_ran() -> None:
-    yard = Yard(a_finetunejob(), mine(), a_dataset().prepared())
-    yard.settle()
-    yard.pod(lambda pod: pod.running())
-    yard.settle()
-    before, job = yard.run, yard.job()["metadata"]["uid"]
-    yard.put(mine(args=["--slow"]))
-    yard.settle()
-    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
+    harness = JobHarness(a_finetunejob(), mine(), a_dataset().prepared())
+    harness.settle()
+    harness.pod(lambda pod: pod.running())
+    harness.settle()
+    before, job = harness.run, harness.job()["metadata"]["uid"]
+    harness.put(mine(args=["--slow"]))
+    harness.settle()
+    assert (harness.run, harness.job()["metadata"]["uid"]) == (before, job)
 
 
 def test_until_a_pod_ran_the_run_follows_the_trainer_with_its_id() -> None:
-    yard = made_with(mine())
-    before = yard.run["id"]
-    yard.put(mine(args=["--slow"]))
-    yard.settle()
-    assert yard.run["id"] == made_with(mine(args=["--slow"])).run["id"] != before
-    assert (yard.reason, len(yard.named("Job"))) == (names.WAITING_FOR_POD, 1)
+    harness = made_with(mine())
+    before = harness.run["id"]
+    harness.put(mine(args=["--slow"]))
+    harness.settle()
+    assert harness.run["id"] == made_with(mine(args=["--slow"])).run["id"] != before
+    assert (harness.reason, len(harness.named("Job"))) == (names.WAITING_FOR_POD, 1)
 
 
 def test_until_a_pod_ran_an_edit_that_decides_nothing_renames_no_run_of_a_tag() -> None:
-    yard = made_with(mine("registry/mine:1"))
-    before = yard.run["id"]
-    yard.edit(checkpoint={"every": "1m"})
-    yard.settle()
-    assert yard.run["id"] == before
+    harness = made_with(mine("registry/mine:1"))
+    before = harness.run["id"]
+    harness.edit(checkpoint={"every": "1m"})
+    harness.settle()
+    assert harness.run["id"] == before

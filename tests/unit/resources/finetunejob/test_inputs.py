@@ -9,7 +9,7 @@ import pytest
 from modelyard import names
 from modelyard.decision import Answer
 from tests.builders import Built, a_dataset, a_finetunejob, a_listing, a_profile
-from tests.unit.resources.finetunejob.yard import Yard, started
+from tests.unit.resources.finetunejob.harness import JobHarness, started
 
 INLINE = {
     "task": "text-classification",
@@ -31,15 +31,19 @@ WAITS: list[tuple[str, list[Built], str, bool, str]] = [
 @pytest.mark.parametrize("case", WAITS, ids=[case[0] for case in WAITS])
 def test_what_is_missing_is_named_and_waited_for(case: tuple[str, list[Built], str, bool, str]) -> None:
     _, others, reason, stalled, words = case
-    yard = Yard(None, *others)
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Stalled" if stalled else "Pending")
-    assert words in yard.message
-    assert yard.named("Job") == []
-    assert "run" not in yard.status
-    yard.put(PROFILE, ROWS)
-    yard.settle()
-    assert (yard.reason, yard.stalled, len(yard.named("Job"))) == (names.WAITING_FOR_POD, False, 1)
+    harness = JobHarness(None, *others)
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.status["phase"]) == (
+        reason,
+        stalled,
+        "Stalled" if stalled else "Pending",
+    )
+    assert words in harness.message
+    assert harness.named("Job") == []
+    assert "run" not in harness.status
+    harness.put(PROFILE, ROWS)
+    harness.settle()
+    assert (harness.reason, harness.stalled, len(harness.named("Job"))) == (names.WAITING_FOR_POD, False, 1)
 
 
 GONE = Answer(reason=names.SOURCE_NOT_FOUND, message="no such bucket")
@@ -70,61 +74,61 @@ BASES: list[tuple[str, Any, str, bool, str]] = [
 @pytest.mark.parametrize("case", BASES, ids=[case[0] for case in BASES])
 def test_a_base_that_cannot_be_used_is_named_and_looked_at_again(case: tuple[str, Any, str, bool, str]) -> None:
     _, listing, reason, stalled, words = case
-    yard = Yard()
-    yard.facts["listing"] = listing
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (reason, stalled, [])
-    assert words in yard.message
-    assert yard.last.wake_after is not None and yard.last.wake_after <= 30
-    yard.facts["listing"] = a_listing()
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
+    harness = JobHarness()
+    harness.facts["listing"] = listing
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (reason, stalled, [])
+    assert words in harness.message
+    assert harness.last.wake_after is not None and harness.last.wake_after <= 30
+    harness.facts["listing"] = a_listing()
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
 
 
 def test_pickles_beside_safetensors_do_not_matter() -> None:
-    yard = Yard()
-    yard.facts["listing"] = a_listing("pytorch_model.bin")
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
+    harness = JobHarness()
+    harness.facts["listing"] = a_listing("pytorch_model.bin")
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
 
 
 def test_an_outage_is_asked_about_later_and_later() -> None:
-    yard, pauses = Yard(), []
-    yard.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
+    harness, pauses = JobHarness(), []
+    harness.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
     for _ in range(100):
-        pauses.append(yard.go().wake_after or 0)
+        pauses.append(harness.go().wake_after or 0)
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (2, 20)
-    assert yard.writes == 1
+    assert harness.writes == 1
 
 
 def test_what_needs_a_human_is_told_before_what_goes_on_by_itself() -> None:
-    yard = Yard(None, a_profile(), a_dataset())
-    yard.facts["listing"] = a_listing(without="config.json")
-    yard.settle()
-    assert yard.reason == names.BASE_INVALID
+    harness = JobHarness(None, a_profile(), a_dataset())
+    harness.facts["listing"] = a_listing(without="config.json")
+    harness.settle()
+    assert harness.reason == names.BASE_INVALID
 
 
 def test_no_image_anywhere_is_told() -> None:
-    yard = Yard(None, a_profile(trainer={}), ROWS)
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
-    yard = Yard(None, a_profile(trainer={}), ROWS)
-    yard.platform = type(yard.platform)()
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
-    assert "chart value image.trainer" in yard.message
+    harness = JobHarness(None, a_profile(trainer={}), ROWS)
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
+    harness = JobHarness(None, a_profile(trainer={}), ROWS)
+    harness.platform = type(harness.platform)()
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.IMAGE_PULL, True)
+    assert "chart value image.trainer" in harness.message
 
 
 def test_inline_data_becomes_an_owned_dataset_that_stays_listed() -> None:
-    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
-    yard.settle()
-    (name,) = yard.named("Dataset")
-    assert (yard.reason, name.startswith("reviews-data-")) == (names.WAITING_FOR_DATASET, True)
-    yard.children["Dataset", name] = a_dataset(name, **INLINE).prepared().owned_by(yard.obj)
-    yard.settle()
-    assert (yard.reason, yard.named("Dataset")) == (names.WAITING_FOR_POD, [name])
-    assert yard.run["pinned"]["dataset"]["name"] == name
+    harness = JobHarness(a_finetunejob(dataset={"inline": INLINE}))
+    harness.settle()
+    (name,) = harness.named("Dataset")
+    assert (harness.reason, name.startswith("reviews-data-")) == (names.WAITING_FOR_DATASET, True)
+    harness.children["Dataset", name] = a_dataset(name, **INLINE).prepared().owned_by(harness.obj)
+    harness.settle()
+    assert (harness.reason, harness.named("Dataset")) == (names.WAITING_FOR_POD, [name])
+    assert harness.run["pinned"]["dataset"]["name"] == name
 
 
 INLINE_CHANGES = [({"resources": {"cpu": 2, "memory": "2Gi"}}, True), ({"revision": 2}, False)]
@@ -132,23 +136,23 @@ INLINE_CHANGES = [({"resources": {"cpu": 2, "memory": "2Gi"}}, True), ({"revisio
 
 @pytest.mark.parametrize(("change", "same"), INLINE_CHANGES)
 def test_an_inline_dataset_is_named_by_what_decides_its_rows(change: dict[str, Any], same: bool) -> None:
-    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
-    yard.settle()
-    before = yard.named("Dataset")
-    yard.edit(dataset={"inline": {**INLINE, **change}})
-    yard.settle()
-    assert (yard.named("Dataset") == before) is same
-    assert len(yard.named("Dataset")) == 1
+    harness = JobHarness(a_finetunejob(dataset={"inline": INLINE}))
+    harness.settle()
+    before = harness.named("Dataset")
+    harness.edit(dataset={"inline": {**INLINE, **change}})
+    harness.settle()
+    assert (harness.named("Dataset") == before) is same
+    assert len(harness.named("Dataset")) == 1
 
 
 def test_a_refused_dataset_is_told() -> None:
-    yard = Yard(a_finetunejob(dataset={"inline": INLINE}))
-    yard.go()
-    (name,) = yard.named("Dataset")
-    yard.remove("Dataset", name)
-    yard.refused = {("Dataset", name): "exceeded quota: datasets"}
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.QUOTA, True)
+    harness = JobHarness(a_finetunejob(dataset={"inline": INLINE}))
+    harness.go()
+    (name,) = harness.named("Dataset")
+    harness.remove("Dataset", name)
+    harness.refused = {("Dataset", name): "exceeded quota: datasets"}
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.QUOTA, True)
 
 
 NAMES = [("x" * 41, False), ("with.dots", False), ("x" * 40, True), ("a", True)]
@@ -156,22 +160,22 @@ NAMES = [("x" * 41, False), ("with.dots", False), ("x" * 40, True), ("a", True)]
 
 @pytest.mark.parametrize(("name", "fits"), NAMES)
 def test_a_name_that_is_no_model_name_needs_one(name: str, fits: bool) -> None:
-    yard = Yard(a_finetunejob(name))
-    yard.settle()
-    assert (yard.reason == names.NAME_TOO_LONG) is not fits
-    named = Yard(a_finetunejob(name, model={"name": "reviews"}))
+    harness = JobHarness(a_finetunejob(name))
+    harness.settle()
+    assert (harness.reason == names.NAME_TOO_LONG) is not fits
+    named = JobHarness(a_finetunejob(name, model={"name": "reviews"}))
     named.settle()
     assert named.reason == names.WAITING_FOR_POD
 
 
 @pytest.mark.parametrize("name", ["x" * 253, "with.dots." + "y" * 200])
 def test_long_names_fit_with_inline_data_too(name: str) -> None:
-    yard = Yard(a_finetunejob(name, model={"name": "m" * 40}, dataset={"inline": INLINE}))
-    yard.go()
-    (dataset,) = yard.named("Dataset")
-    yard.children["Dataset", dataset] = a_dataset(dataset, **INLINE).prepared().owned_by(yard.obj)
-    yard.settle()
-    assert max(len(found) for found in (*yard.named("Job"), dataset)) <= 52
+    harness = JobHarness(a_finetunejob(name, model={"name": "m" * 40}, dataset={"inline": INLINE}))
+    harness.go()
+    (dataset,) = harness.named("Dataset")
+    harness.children["Dataset", dataset] = a_dataset(dataset, **INLINE).prepared().owned_by(harness.obj)
+    harness.settle()
+    assert max(len(found) for found in (*harness.named("Job"), dataset)) <= 52
 
 
 CLASSES = {
@@ -188,37 +192,39 @@ def asking(label: str) -> dict[str, Any]:
     "label", ["finance", "\ufb01nance", " finance ", "\uff25\uff52\uff52\uff4f\uff52", "cafe\u0301"]
 )
 def test_a_gate_may_name_a_class_in_another_unicode_form(label: str) -> None:
-    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
-    yard.settle()
-    assert (yard.reason, len(yard.named("Job"))) == (names.WAITING_FOR_POD, 1)
+    harness = JobHarness(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    harness.settle()
+    assert (harness.reason, len(harness.named("Job"))) == (names.WAITING_FOR_POD, 1)
 
 
 @pytest.mark.parametrize(("label", "meant"), [("error", "'Error'"), ("finances", "'finance'"), ("sports", "")])
 def test_a_gate_of_a_class_that_is_not_there_is_said_before_training(label: str, meant: str) -> None:
-    yard = Yard(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
-    assert f"spec.evaluate.gate.require[1].class: the rows of Dataset reviews have no class '{label}'" in yard.message
-    assert (f"did you mean {meant}?" in yard.message) is bool(meant)
-    assert "Error, café, finance, rare" in yard.message
-    yard.edit(evaluate=asking("Error"))
-    yard.settle()
-    assert (yard.stalled, len(yard.named("Job"))) == (False, 1)
+    harness = JobHarness(a_finetunejob(evaluate=asking(label)), PROFILE, ROWS.status(classes=CLASSES))
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert (
+        f"spec.evaluate.gate.require[1].class: the rows of Dataset reviews have no class '{label}'" in harness.message
+    )
+    assert (f"did you mean {meant}?" in harness.message) is bool(meant)
+    assert "Error, café, finance, rare" in harness.message
+    harness.edit(evaluate=asking("Error"))
+    harness.settle()
+    assert (harness.stalled, len(harness.named("Job"))) == (False, 1)
 
 
 def test_a_gate_of_a_class_without_test_rows_is_said_before_training() -> None:
-    yard = Yard(a_finetunejob(evaluate=asking("rare")), PROFILE, ROWS.status(classes=CLASSES))
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.INVALID_SPEC, True, [])
-    assert "Dataset reviews has no test row of class 'rare'" in yard.message
+    harness = JobHarness(a_finetunejob(evaluate=asking("rare")), PROFILE, ROWS.status(classes=CLASSES))
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.INVALID_SPEC, True, [])
+    assert "Dataset reviews has no test row of class 'rare'" in harness.message
 
 
 def test_an_invalid_spec_is_told_and_nothing_is_touched() -> None:
-    yard = started()
-    run = yard.run
-    yard.edit(task="juggling")
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.deaths, yard.run) == (names.INVALID_SPEC, True, 0, run)
-    yard.edit(task="text-classification")
-    yard.settle()
-    assert (yard.reason, yard.run) == (names.WAITING_FOR_POD, run)
+    harness = started()
+    run = harness.run
+    harness.edit(task="juggling")
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.deaths, harness.run) == (names.INVALID_SPEC, True, 0, run)
+    harness.edit(task="text-classification")
+    harness.settle()
+    assert (harness.reason, harness.run) == (names.WAITING_FOR_POD, run)

@@ -7,7 +7,7 @@ import pytest
 from modelyard.api.common import Resources
 from modelyard.api.hyperparameters import ResolvedInput
 from modelyard.resources.finetunejob.micro_batch import micro_batch
-from tests.unit.resources.finetunejob.yard import started, training
+from tests.unit.resources.finetunejob.harness import started, training
 
 
 def at_once(batch: int, length: int, memory: str = "4Gi", gpu: int = 0) -> int:
@@ -35,9 +35,9 @@ def test_rows_at_once(batch: int, length: int, memory: str, gpu: int, rows: int)
 
 def test_it_follows_the_memory_until_a_pod_ran_and_never_moves_the_run() -> None:
     for make, moves in ((started, True), (training, False)):
-        yard = make(input={"text": {"maxLength": 512}})
-        before = yard.run
-        yard.edit(resources={"cpu": 1, "memory": "64Gi"})
-        yard.settle()
-        assert yard.run["id"] == before["id"]
-        assert (yard.run["pinned"]["microBatch"] > before["pinned"]["microBatch"]) == moves
+        harness = make(input={"text": {"maxLength": 512}})
+        before = harness.run
+        harness.edit(resources={"cpu": 1, "memory": "64Gi"})
+        harness.settle()
+        assert harness.run["id"] == before["id"]
+        assert (harness.run["pinned"]["microBatch"] > before["pinned"]["microBatch"]) == moves

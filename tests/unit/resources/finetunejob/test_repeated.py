@@ -10,7 +10,7 @@ import pytest
 from modelyard import names
 from modelyard.api.run import ExitCode
 from tests.builders import Pod
-from tests.unit.resources.finetunejob.yard import Yard, training
+from tests.unit.resources.finetunejob.harness import JobHarness, training
 
 End = Callable[[Pod], Pod]
 
@@ -22,15 +22,15 @@ def told(message: str = "IndexError: index out of range", stage: str = "train", 
     return lambda pod: pod.exited(code, json.dumps(words))
 
 
-def ended(*ends: End) -> Yard:
+def ended(*ends: End) -> JobHarness:
     """Pods that started and ended, one after the other."""
-    yard = training()
+    harness = training()
     for number, end in enumerate(ends, 1):
-        yard.pod(Pod.running, number)
-        yard.settle()
-        yard.pod(end, number)
-        yard.settle()
-    return yard
+        harness.pod(Pod.running, number)
+        harness.settle()
+        harness.pod(end, number)
+        harness.settle()
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def ended(*ends: End) -> Yard:
     ],
 )
 def test_twice_the_same_ends_the_run(ends: tuple[End, ...]) -> None:
-    yard = ended(*ends)
-    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.TRAINER_FAILED, True, "Failed")
-    assert "the same failure twice in a row, so it is not tried again" in yard.message
-    assert "spec.attempt: 2" in yard.message
-    assert yard.job()["spec"]["suspend"] is True
-    assert yard.status["resumes"] == len(ends) - 1
+    harness = ended(*ends)
+    assert (harness.reason, harness.stalled, harness.run["state"]) == (names.TRAINER_FAILED, True, "Failed")
+    assert "the same failure twice in a row, so it is not tried again" in harness.message
+    assert "spec.attempt: 2" in harness.message
+    assert harness.job()["spec"]["suspend"] is True
+    assert harness.status["resumes"] == len(ends) - 1
 
 
 @pytest.mark.parametrize(
@@ -69,23 +69,23 @@ def test_twice_the_same_ends_the_run(ends: tuple[End, ...]) -> None:
     ],
 )
 def test_what_is_not_the_same_goes_on(ends: tuple[End, ...]) -> None:
-    yard = ended(*ends)
-    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.TRAINING, False, "Running")
+    harness = ended(*ends)
+    assert (harness.reason, harness.stalled, harness.run["state"]) == (names.TRAINING, False, "Running")
 
 
 def test_the_words_of_a_foreign_trainer_count_only_where_no_step_was_done() -> None:
-    yard = training()
-    yard.facts["progress"] = {"run": yard.run["id"], "pod": "p", "stage": "train", "step": 10, "steps": 20}
-    yard.settle()
+    harness = training()
+    harness.facts["progress"] = {"run": harness.run["id"], "pod": "p", "stage": "train", "step": 10, "steps": 20}
+    harness.settle()
     for number in (1, 2):
-        yard.pod(lambda pod: pod.exited(1, "boom"), number)
-        yard.settle()
-    assert yard.run["state"] == "Running"
+        harness.pod(lambda pod: pod.exited(1, "boom"), number)
+        harness.settle()
+    assert harness.run["state"] == "Running"
 
 
 def test_what_the_store_holds_counts_more() -> None:
-    yard = ended(told())
-    yard.publish()
-    yard.pod(told(), 2)
-    yard.settle()
-    assert yard.run["state"] == "Succeeded"
+    harness = ended(told())
+    harness.publish()
+    harness.pod(told(), 2)
+    harness.settle()
+    assert harness.run["state"] == "Succeeded"

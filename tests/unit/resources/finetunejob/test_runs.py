@@ -16,7 +16,7 @@ from modelyard.api.store import StoreLocation
 from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
-from tests.unit.resources.finetunejob.yard import Yard, started, succeeded, training
+from tests.unit.resources.finetunejob.harness import JobHarness, started, succeeded, training
 
 LORA = {"lora": {"rank": 4}}
 HASHED: list[dict[str, Any]] = [
@@ -46,58 +46,58 @@ NOT_HASHED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", HASHED)
 def test_hashed_fields_supersede_the_run(change: dict[str, Any]) -> None:
-    yard = training()
-    yard.put(a_profile("big"), a_dataset("tweets").prepared(digest="sha256:" + "e" * 64))
-    before, job = yard.run, yard.named("Job")
-    yard.edit(**change)
-    yard.settle()
-    assert yard.run["id"] != before["id"]
-    assert yard.run["state"] == "Running"
-    assert len(yard.named("Job")) == 1 and yard.named("Job") != job
-    assert yard.status["resumes"] == 0
+    harness = training()
+    harness.put(a_profile("big"), a_dataset("tweets").prepared(digest="sha256:" + "e" * 64))
+    before, job = harness.run, harness.named("Job")
+    harness.edit(**change)
+    harness.settle()
+    assert harness.run["id"] != before["id"]
+    assert harness.run["state"] == "Running"
+    assert len(harness.named("Job")) == 1 and harness.named("Job") != job
+    assert harness.status["resumes"] == 0
 
 
 @pytest.mark.parametrize("change", NOT_HASHED)
 @pytest.mark.parametrize("make", [training, succeeded])
 def test_other_fields_never_do(change: dict[str, Any], make: Any) -> None:
-    yard = make()
-    yard.put(a_profile("big", trainer={"image": "modelyard/trainer:2"}))
-    before, job = yard.run, yard.job()["metadata"]["uid"]
-    yard.edit(**change)
-    yard.settle()
-    assert {**yard.run, "lastPod": None} == {**before, "lastPod": None}
-    assert yard.job()["metadata"]["uid"] == job
+    harness = make()
+    harness.put(a_profile("big", trainer={"image": "modelyard/trainer:2"}))
+    before, job = harness.run, harness.job()["metadata"]["uid"]
+    harness.edit(**change)
+    harness.settle()
+    assert {**harness.run, "lastPod": None} == {**before, "lastPod": None}
+    assert harness.job()["metadata"]["uid"] == job
 
 
 OUTSIDE: list[Any] = [
-    lambda yard: yard.put(a_dataset().prepared(digest="sha256:" + "e" * 64)),
-    lambda yard: yard.put(a_profile(trainer={"image": "modelyard/trainer:2"}, retries=0)),
-    lambda yard: yard.remove("TrainingProfile", "default"),
-    lambda yard: yard.remove("Dataset", "reviews"),
-    lambda yard: yard.facts.update(listing=a_listing(digest="sha256:" + "c" * 64)),
-    lambda yard: yard.facts.update(listing={"digest": "x", "files": []}),
+    lambda harness: harness.put(a_dataset().prepared(digest="sha256:" + "e" * 64)),
+    lambda harness: harness.put(a_profile(trainer={"image": "modelyard/trainer:2"}, retries=0)),
+    lambda harness: harness.remove("TrainingProfile", "default"),
+    lambda harness: harness.remove("Dataset", "reviews"),
+    lambda harness: harness.facts.update(listing=a_listing(digest="sha256:" + "c" * 64)),
+    lambda harness: harness.facts.update(listing={"digest": "x", "files": []}),
 ]
 
 
 @pytest.mark.parametrize("change", OUTSIDE)
 @pytest.mark.parametrize("make", [training, succeeded])
 def test_pins_rule_whatever_changes_outside(change: Any, make: Any) -> None:
-    yard = make()
-    before, job = yard.run, yard.job()["metadata"]["uid"]
-    change(yard)
-    yard.settle()
-    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
+    harness = make()
+    before, job = harness.run, harness.job()["metadata"]["uid"]
+    change(harness)
+    harness.settle()
+    assert (harness.run, harness.job()["metadata"]["uid"]) == (before, job)
 
 
 def test_pins_stand_in_the_status_with_the_first_child() -> None:
-    yard = Yard()
-    yard.go()
-    pinned = yard.run["pinned"]
+    harness = JobHarness()
+    harness.go()
+    pinned = harness.run["pinned"]
     assert pinned["image"] == "modelyard/trainer:1"
     assert pinned["base"] == {"uri": "s3://base/minilm/", "digest": "sha256:" + "b" * 64}
     assert pinned["dataset"]["digest"] == "sha256:" + "d" * 64
-    assert (yard.run["state"], yard.run["model"], len(yard.run["id"])) == ("Running", "reviews", 16)
-    assert yard.run["startedAt"] == "2026-11-22T10:00:00Z"
+    assert (harness.run["state"], harness.run["model"], len(harness.run["id"])) == ("Running", "reviews", 16)
+    assert harness.run["startedAt"] == "2026-11-22T10:00:00Z"
 
 
 def spec(**fields: Any) -> FineTuneJobSpec:
@@ -147,50 +147,50 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [started, training, succeeded])
 def test_a_new_recipe_starts_no_run_and_counts_for_the_next(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    yard = make()
-    before, job = yard.run, yard.job()["metadata"]["uid"]
+    harness = make()
+    before, job = harness.run, harness.job()["metadata"]["uid"]
     assert (before["pinned"]["recipe"], before["pinned"]["train"]["learningRate"]) != (99, 0.0123)
     newer(monkeypatch)
-    yard.settle()
-    assert (yard.run, yard.job()["metadata"]["uid"]) == (before, job)
-    yard.edit(attempt=2)
-    yard.settle()
-    pinned = yard.run["pinned"]
+    harness.settle()
+    assert (harness.run, harness.job()["metadata"]["uid"]) == (before, job)
+    harness.edit(attempt=2)
+    harness.settle()
+    pinned = harness.run["pinned"]
     assert (pinned["recipe"], pinned["train"]["learningRate"]) == (99, 0.0123)
-    assert yard.run["id"] != before["id"]
+    assert harness.run["id"] != before["id"]
 
 
 def test_the_pod_gets_the_pinned_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    yard = started()
+    harness = started()
     newer(monkeypatch)
-    yard.settle()
-    wanted = yard.wanted("ConfigMap")
+    harness.settle()
+    wanted = harness.wanted("ConfigMap")
     assert wanted is not None
     config = TrainConfig.model_validate(json.loads(wanted.manifest["data"]["run.json"]))
-    assert config.train.dump() == yard.run["pinned"]["train"]
-    assert config.method.dump() == yard.run["pinned"]["method"]
+    assert config.train.dump() == harness.run["pinned"]["train"]
+    assert config.method.dump() == harness.run["pinned"]["method"]
     assert "input.text.maxLength" in config.by_recipe
 
 
 def test_epochs_of_the_recipe_stay_within_the_profile() -> None:
     def epochs(profile: Any) -> int:
-        yard = Yard(a_finetunejob(), profile, a_dataset().prepared())
-        yard.settle()
-        return int(yard.run["pinned"]["train"]["epochs"])
+        harness = JobHarness(a_finetunejob(), profile, a_dataset().prepared())
+        harness.settle()
+        return int(harness.run["pinned"]["train"]["epochs"])
 
     assert epochs(a_profile()) > 2
     assert epochs(a_profile(limits={"epochs": 2})) == 2
 
 
 def test_several_gpus_are_refused_with_the_reason() -> None:
-    yard = Yard(a_finetunejob(resources={"gpu": 2}))
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.named("Job")) == (names.NOT_ALLOWED, True, [])
-    assert "spec.resources.gpu is 2" in yard.message and "set it to 1" in yard.message
+    harness = JobHarness(a_finetunejob(resources={"gpu": 2}))
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.named("Job")) == (names.NOT_ALLOWED, True, [])
+    assert "spec.resources.gpu is 2" in harness.message and "set it to 1" in harness.message
     own = a_profile(trainer={"image": "mine", "command": ["train"]})
-    yard = Yard(a_finetunejob(resources={"gpu": 2}), own, a_dataset().prepared())
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
+    harness = JobHarness(a_finetunejob(resources={"gpu": 2}), own, a_dataset().prepared())
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
 
 
 def test_the_hashes_do_not_move() -> None:
@@ -202,8 +202,8 @@ def test_the_hashes_do_not_move() -> None:
 
 
 def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
-    yard = started(resources={"cpu": 0.5, "memory": "2048Mi"})
-    job = yard.job()["spec"]
+    harness = started(resources={"cpu": 0.5, "memory": "2048Mi"})
+    job = harness.job()["spec"]
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 1, 1)
     assert (job["backoffLimit"], job["podReplacementPolicy"]) == (3, "Failed")
     final, disrupted, asked_to_stop = job["podFailurePolicy"]["rules"]
@@ -232,30 +232,30 @@ def test_the_job_is_one_indexed_restricted_pod_that_is_never_patched() -> None:
     mounts = [m["mountPath"] for m in container["volumeMounts"]]
     tokens = [f"/var/run/secrets/modelyard/{purpose}" for purpose in ("progress", "credentials")]
     assert mounts == ["/work", "/tmp", "/etc/modelyard", *tokens]
-    assert job["template"]["metadata"]["labels"][names.LABEL_RUN] == yard.run["id"]
-    child = yard.wanted("Job")
+    assert job["template"]["metadata"]["labels"][names.LABEL_RUN] == harness.run["id"]
+    child = harness.wanted("Job")
     assert child is not None and (child.policy, child.suspend) == ("create", False)
     assert "suspend" not in child.manifest["spec"]
 
 
 def test_each_purpose_has_a_token_that_opens_nothing_else() -> None:
-    yard = started()
-    pod, name = yard.job()["spec"]["template"]["spec"], yard.job()["metadata"]["name"]
+    harness = started()
+    pod, name = harness.job()["spec"]["template"]["spec"], harness.job()["metadata"]["name"]
     sources = [source for volume in pod["volumes"] for source in volume.get("projected", {}).get("sources", ())]
     audiences = [source["serviceAccountToken"]["audience"] for source in sources]
     assert audiences == [f"modelyard.dev/jobs/{name}/progress", f"modelyard.dev/jobs/{name}/credentials"]
 
 
 def test_the_pod_knows_where_to_post_and_whom_to_trust() -> None:
-    yard = started()
-    name, env = yard.job()["metadata"]["name"], {}
-    for entry in yard.job()["spec"]["template"]["spec"]["containers"][0]["env"]:
+    harness = started()
+    name, env = harness.job()["metadata"]["name"], {}
+    for entry in harness.job()["spec"]["template"]["spec"]["containers"][0]["env"]:
         env[entry["name"]] = entry.get("value")
     url = f"https://modelyard.ops.svc/v1/namespaces/team-a/jobs/{name}/progress"
     assert env["KUBEFLOW_TRAINER_SERVER_URL"] == url
     assert env["KUBEFLOW_TRAINER_SERVER_CA_CERT"] == "/etc/modelyard/ca.crt"
     assert env["KUBEFLOW_TRAINER_SERVER_TOKEN"] == "/var/run/secrets/modelyard/progress/token"
-    config = yard.wanted("ConfigMap")
+    config = harness.wanted("ConfigMap")
     assert config is not None and config.manifest["data"]["ca.crt"] == "PEM"
 
 
@@ -264,9 +264,11 @@ def test_gpus_placement_and_keys_reach_the_pod() -> None:
         pod={"nodeSelector": {"pool": "gpu"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
         store={"secret": "team-key"},
     )
-    yard = Yard(a_finetunejob(resources={"gpu": 1, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared())
-    yard.settle()
-    pod = yard.job()["spec"]["template"]["spec"]
+    harness = JobHarness(
+        a_finetunejob(resources={"gpu": 1, "cpu": 8, "memory": "64Gi"}), profile, a_dataset().prepared()
+    )
+    harness.settle()
+    pod = harness.job()["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert {"name": "shm", "emptyDir": {"medium": "Memory"}} in pod["volumes"]
@@ -278,94 +280,94 @@ def test_gpus_placement_and_keys_reach_the_pod() -> None:
 
 
 def test_no_secret_is_mounted_by_default() -> None:
-    yard = started()
-    pod, name = yard.job()["spec"]["template"]["spec"], yard.job()["metadata"]["name"]
+    harness = started()
+    pod, name = harness.job()["spec"]["template"]["spec"], harness.job()["metadata"]["name"]
     env = {e["name"]: e for e in pod["containers"][0]["env"]}
     assert all("valueFrom" not in entry for entry in env.values())
     assert env["MODELYARD_CREDENTIALS_URL"]["value"].endswith(f"/v1/namespaces/team-a/jobs/{name}/credentials")
 
 
 def test_the_pod_reads_what_was_pinned() -> None:
-    yard = started(checkpoint={"every": "90s", "keep": 3}, method=LORA)
-    (name,) = yard.named("ConfigMap")
-    child = yard.children["ConfigMap", name]
-    assert (child["immutable"], name) == (True, yard.named("Job")[0])
+    harness = started(checkpoint={"every": "90s", "keep": 3}, method=LORA)
+    (name,) = harness.named("ConfigMap")
+    child = harness.children["ConfigMap", name]
+    assert (child["immutable"], name) == (True, harness.named("Job")[0])
     config = TrainConfig.model_validate(json.loads(child["data"]["run.json"]))
-    assert (config.run, config.model, config.name) == (yard.run["id"], "reviews", "reviews")
-    assert config.prefix == f"ns/team-a/models/reviews/runs/{yard.run['id']}/"
+    assert (config.run, config.model, config.name) == (harness.run["id"], "reviews", "reviews")
+    assert config.prefix == f"ns/team-a/models/reviews/runs/{harness.run['id']}/"
     assert config.method.lora is not None
     assert (config.checkpoint_every, config.checkpoint_keep, config.method.lora.rank) == (90, 3, 4)
     assert (config.store.endpoint, config.store.bucket) == ("http://store:9000", "modelyard")
 
 
 REPAIRS: list[Any] = [
-    lambda yard: yard.edit(resources={"cpu": 1, "memory": "1Gi"}),
-    lambda yard: yard.put(a_profile(trainer={"image": "modelyard/trainer:2"})),
-    lambda yard: yard.put(a_profile(pod={"nodeSelector": {"pool": "b"}})),
+    lambda harness: harness.edit(resources={"cpu": 1, "memory": "1Gi"}),
+    lambda harness: harness.put(a_profile(trainer={"image": "modelyard/trainer:2"})),
+    lambda harness: harness.put(a_profile(pod={"nodeSelector": {"pool": "b"}})),
 ]
 
 
 @pytest.mark.parametrize("repair", REPAIRS)
 def test_until_a_pod_ran_a_repair_replaces_the_job(repair: Any) -> None:
-    yard = started()
-    run, uid, name = yard.run["id"], yard.job()["metadata"]["uid"], yard.named("Job")
-    pod = yard.pod(lambda pod: pod.waiting("ErrImagePull", "not found"))
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.IMAGE_PULL, True)
-    repair(yard)
-    yard.go()
-    assert yard.named("Job") == []
-    yard.pods.append(pod.leaving())
-    yard.go(3)
-    assert yard.named("Job") == []
-    yard.pods.clear()
-    yard.settle()
-    assert (yard.run["id"], yard.named("Job")) == (run, name)
-    assert yard.job()["metadata"]["uid"] != uid
-    wanted = yard.wanted("Job")
+    harness = started()
+    run, uid, name = harness.run["id"], harness.job()["metadata"]["uid"], harness.named("Job")
+    pod = harness.pod(lambda pod: pod.waiting("ErrImagePull", "not found"))
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.IMAGE_PULL, True)
+    repair(harness)
+    harness.go()
+    assert harness.named("Job") == []
+    harness.pods.append(pod.leaving())
+    harness.go(3)
+    assert harness.named("Job") == []
+    harness.pods.clear()
+    harness.settle()
+    assert (harness.run["id"], harness.named("Job")) == (run, name)
+    assert harness.job()["metadata"]["uid"] != uid
+    wanted = harness.wanted("Job")
     assert wanted is not None
-    assert yard.job()["spec"]["template"] == wanted.manifest["spec"]["template"]
+    assert harness.job()["spec"]["template"] == wanted.manifest["spec"]["template"]
 
 
 def test_once_a_pod_ran_changes_count_from_the_next_attempt_and_the_condition_says_so() -> None:
-    yard = training()
-    yard.put(a_profile("big"))
-    yard.edit(resources={"cpu": 4, "memory": "16Gi"}, profile="big")
-    yard.settle()
-    assert "spec.resources and spec.profile will count from the next attempt (spec.attempt: 2)" in yard.message
-    assert yard.deaths == 0
+    harness = training()
+    harness.put(a_profile("big"))
+    harness.edit(resources={"cpu": 4, "memory": "16Gi"}, profile="big")
+    harness.settle()
+    assert "spec.resources and spec.profile will count from the next attempt (spec.attempt: 2)" in harness.message
+    assert harness.deaths == 0
 
 
 def test_suspend_holds_the_job_and_resume_lets_it_go_on() -> None:
-    yard = training()
-    yard.edit(suspend=True)
-    yard.settle()
-    assert (yard.reason, yard.status["phase"], yard.stalled) == (names.SUSPENDED, "Suspended", False)
-    assert [c["type"] for c in yard.status["conditions"]] == ["Ready"]
-    assert yard.job()["spec"]["suspend"] is True
-    yard.pods.clear()
-    yard.settle()
-    assert yard.last.wake_after is None
-    yard.edit(suspend=False)
-    yard.settle()
-    assert yard.job()["spec"]["suspend"] is False
-    yard.pod(Pod.running, 2)
-    yard.settle()
-    assert (yard.reason, yard.status["resumes"], yard.births) == (names.TRAINING, 1, 2)
+    harness = training()
+    harness.edit(suspend=True)
+    harness.settle()
+    assert (harness.reason, harness.status["phase"], harness.stalled) == (names.SUSPENDED, "Suspended", False)
+    assert [c["type"] for c in harness.status["conditions"]] == ["Ready"]
+    assert harness.job()["spec"]["suspend"] is True
+    harness.pods.clear()
+    harness.settle()
+    assert harness.last.wake_after is None
+    harness.edit(suspend=False)
+    harness.settle()
+    assert harness.job()["spec"]["suspend"] is False
+    harness.pod(Pod.running, 2)
+    harness.settle()
+    assert (harness.reason, harness.status["resumes"], harness.births) == (names.TRAINING, 1, 2)
 
 
 def test_a_job_that_is_suspended_before_its_inputs_are_there_looks_for_them_again() -> None:
-    yard = Yard(a_finetunejob(suspend=True))
-    yard.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="down")
-    assert yard.settle().wake_after is not None
-    assert yard.reason == names.SUSPENDED
+    harness = JobHarness(a_finetunejob(suspend=True))
+    harness.facts["listing"] = Answer(reason=names.STORE_UNAVAILABLE, message="down")
+    assert harness.settle().wake_after is not None
+    assert harness.reason == names.SUSPENDED
 
 
 def test_a_job_that_is_suspended_from_the_start_is_made_suspended() -> None:
-    yard = Yard(a_finetunejob(suspend=True))
-    yard.settle()
-    assert (yard.reason, yard.job()["spec"]["suspend"]) == (names.SUSPENDED, True)
-    without = Yard(a_finetunejob(suspend=True), a_profile())
+    harness = JobHarness(a_finetunejob(suspend=True))
+    harness.settle()
+    assert (harness.reason, harness.job()["spec"]["suspend"]) == (names.SUSPENDED, True)
+    without = JobHarness(a_finetunejob(suspend=True), a_profile())
     without.settle()
     assert (without.reason, without.stalled, without.named("Job")) == (names.SUSPENDED, False, [])
     assert "there is no Dataset reviews" in without.message
@@ -381,51 +383,55 @@ WAITING: list[tuple[Any, str, bool]] = [
 
 @pytest.mark.parametrize(("state", "reason", "stalled"), WAITING)
 def test_a_pod_that_cannot_start_is_named_and_recovers_by_itself(state: Any, reason: str, stalled: bool) -> None:
-    yard = started()
-    yard.pod(state)
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.status["phase"]) == (reason, stalled, "Stalled" if stalled else "Pending")
-    assert yard.run["state"] == "Running"
-    yard.pod(Pod.running)
-    yard.settle()
-    assert (yard.reason, yard.stalled, yard.births) == (names.TRAINING, False, 2)
+    harness = started()
+    harness.pod(state)
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.status["phase"]) == (
+        reason,
+        stalled,
+        "Stalled" if stalled else "Pending",
+    )
+    assert harness.run["state"] == "Running"
+    harness.pod(Pod.running)
+    harness.settle()
+    assert (harness.reason, harness.stalled, harness.births) == (names.TRAINING, False, 2)
 
 
 @pytest.mark.parametrize("kind", ["Job", "ConfigMap"])
 def test_a_refused_child_is_told_and_tried_again(kind: str) -> None:
-    yard = Yard()
-    yard.go()
-    name = yard.named("Job")[0]
-    yard.remove("Job", name)
-    yard.remove("ConfigMap", name)
-    yard.refused = {(kind, name): "exceeded quota: count/jobs.batch=1"}
-    yard.go(3)
-    assert (yard.reason, yard.stalled, yard.run["state"]) == (names.QUOTA, True, "Running")
-    assert "exceeded quota: count/jobs.batch=1" in yard.message
-    yard.refused = {}
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.WAITING_FOR_POD, False)
+    harness = JobHarness()
+    harness.go()
+    name = harness.named("Job")[0]
+    harness.remove("Job", name)
+    harness.remove("ConfigMap", name)
+    harness.refused = {(kind, name): "exceeded quota: count/jobs.batch=1"}
+    harness.go(3)
+    assert (harness.reason, harness.stalled, harness.run["state"]) == (names.QUOTA, True, "Running")
+    assert "exceeded quota: count/jobs.batch=1" in harness.message
+    harness.refused = {}
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.WAITING_FOR_POD, False)
 
 
 def test_a_deleted_job_is_made_again_never_beside_a_living_pod() -> None:
-    yard = training()
-    pod = yard.pods[0]
-    name = yard.named("Job")[0]
-    yard.job(Job.leaving)
-    yard.settle()
-    assert yard.births == 2
-    yard.remove("Job", name)
-    yard.settle()
-    assert yard.named("Job") == []
-    yard.pods.remove(pod)
-    yard.settle()
-    assert yard.named("Job") == [name]
+    harness = training()
+    pod = harness.pods[0]
+    name = harness.named("Job")[0]
+    harness.job(Job.leaving)
+    harness.settle()
+    assert harness.births == 2
+    harness.remove("Job", name)
+    harness.settle()
+    assert harness.named("Job") == []
+    harness.pods.remove(pod)
+    harness.settle()
+    assert harness.named("Job") == [name]
 
 
 def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
-    yard = started()
-    name, other = yard.named("Job")[0], Yard()
-    left = yard.pod(Pod.running).but("metadata.ownerReferences", [{"uid": "uid-of-a-twin's-job"}])
+    harness = started()
+    name, other = harness.named("Job")[0], JobHarness()
+    left = harness.pod(Pod.running).but("metadata.ownerReferences", [{"uid": "uid-of-a-twin's-job"}])
     other.put(left)
     other.settle()
     assert (other.reason, other.named("Job")) == (names.PENDING, [])
@@ -435,45 +441,45 @@ def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
 
 
 def test_the_pod_reaches_the_store_as_the_installation_does() -> None:
-    yard = Yard()
+    harness = JobHarness()
     pem, proxy = "-----BEGIN CERTIFICATE-----", "http://proxy:3128"
-    yard.platform = replace(yard.platform, store_ca_bundle=pem, store_proxy=proxy, store_addressing="virtualHost")
-    yard.settle()
-    (config,) = [child for (kind, _), child in yard.children.items() if kind == "ConfigMap"]
+    harness.platform = replace(harness.platform, store_ca_bundle=pem, store_proxy=proxy, store_addressing="virtualHost")
+    harness.settle()
+    (config,) = [child for (kind, _), child in harness.children.items() if kind == "ConfigMap"]
     store = TrainConfig.model_validate(json.loads(config["data"]["run.json"])).store
-    assert store == StoreLocation(**yard.platform.store.model_dump(), bucket="modelyard")
+    assert store == StoreLocation(**harness.platform.store.model_dump(), bucket="modelyard")
     assert (store.ca_bundle, store.proxy, store.addressing) == (pem, proxy, "virtualHost")
 
 
 def test_the_end_of_a_twins_config_map_wakes_the_one_who_made_the_job() -> None:
-    yard = started()
-    asked = set(yard.reconciler.needs(yard.obj, yard.observe()))
-    assert Ref("ConfigMap", yard.named("Job")[0], "team-a") in asked
+    harness = started()
+    asked = set(harness.reconciler.needs(harness.obj, harness.observe()))
+    assert Ref("ConfigMap", harness.named("Job")[0], "team-a") in asked
 
 
 def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:
-    yard = started()
+    harness = started()
     ghost = a_finetunejob("reviews")
-    old = yard.pod(Pod.oom)
-    yard.pods = [
+    old = harness.pod(Pod.oom)
+    harness.pods = [
         old.but("metadata.ownerReferences", [{"uid": "uid-of-another-job", "name": ghost["metadata"]["name"]}])
     ]
-    yard.settle()
-    assert (yard.reason, yard.run["state"]) == (names.WAITING_FOR_POD, "Running")
+    harness.settle()
+    assert (harness.reason, harness.run["state"]) == (names.WAITING_FOR_POD, "Running")
 
 
 def test_a_job_that_counts_its_pod_before_we_see_it_changes_nothing_yet() -> None:
-    yard = started()
-    writes = yard.writes
-    yard.job(lambda job: job.status(active=1, ready=1))
-    yard.settle()
-    assert (yard.reason, yard.writes) == (names.WAITING_FOR_POD, writes)
-    yard.edit(resources={"cpu": 1, "memory": "1Gi"})
-    yard.settle()
-    assert yard.deaths == 0
+    harness = started()
+    writes = harness.writes
+    harness.job(lambda job: job.status(active=1, ready=1))
+    harness.settle()
+    assert (harness.reason, harness.writes) == (names.WAITING_FOR_POD, writes)
+    harness.edit(resources={"cpu": 1, "memory": "1Gi"})
+    harness.settle()
+    assert harness.deaths == 0
 
 
 def test_a_whole_run_writes_little_and_tells_its_story() -> None:
-    yard = succeeded()
-    assert yard.writes + yard.births <= 10
-    assert yard.events == [names.WAITING_FOR_POD, names.TRAINING, names.PUBLISHING, names.SUCCEEDED]
+    harness = succeeded()
+    assert harness.writes + harness.births <= 10
+    assert harness.events == [names.WAITING_FOR_POD, names.TRAINING, names.PUBLISHING, names.SUCCEEDED]

@@ -24,14 +24,14 @@ from tests.builders_serving import (
     stamp,
     waiting_container,
 )
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 WITH_KSERVE = replace(PLATFORM, kserve=True)
 ISVC = "InferenceService"
 
 
 @dataclass
-class KServeWorld(World):
+class KServeHarness(ServingHarness):
     """KServe's controller is played by hand: it makes Deployments of InferenceServices."""
 
     made: dict[str, Manifest] = field(default_factory=dict)
@@ -73,12 +73,12 @@ def kserve_deployment(isvc: Manifest) -> Manifest:
     }
 
 
-def world(**more: Any) -> KServeWorld:
-    return KServeWorld(versions={7: a_ready_version(7)}, platform=WITH_KSERVE, **more)
+def harness(**more: Any) -> KServeHarness:
+    return KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE, **more)
 
 
-def live(**more: Any) -> KServeWorld:
-    w = world(**more)
+def live(**more: Any) -> KServeHarness:
+    w = harness(**more)
     w.go_live(7)
     return w
 
@@ -252,7 +252,7 @@ def test_the_next_version_takes_over_and_the_old_one_drains() -> None:
 
 
 def test_kserves_own_words_are_told() -> None:
-    w = world()
+    w = harness()
     w.turn()
     info = {"reason": "NoSupportingRuntime", "message": "No runtime found to support specified framework/version"}
     w.isvc(7)["status"] = {"modelStatus": {"lastFailureInfo": info}}
@@ -262,7 +262,7 @@ def test_kserves_own_words_are_told() -> None:
 
 
 def test_a_silent_controller_is_named_and_waited_for() -> None:
-    w = world()
+    w = harness()
     w.turn()
     w.isvc(7)["metadata"]["creationTimestamp"] = stamp(w.now)
     w.turn(10)
@@ -277,7 +277,7 @@ def test_a_silent_controller_is_named_and_waited_for() -> None:
 
 
 def test_pods_of_kserve_are_diagnosed() -> None:
-    w = world()
+    w = harness()
     w.turn()
     w.up(7)
     made = w.made["reviews-v7-predictor"]
@@ -295,7 +295,7 @@ def test_pods_of_kserve_are_diagnosed() -> None:
 
 
 def test_kserve_that_comes_later_changes_no_backend() -> None:
-    w = KServeWorld(versions={7: a_ready_version(7)})
+    w = KServeHarness(versions={7: a_ready_version(7)})
     w.turn()
     w.children["Deployment", "reviews-v7"] = make_available(w.children["Deployment", "reviews-v7"], w.now)
     w.answers(7)
@@ -330,7 +330,7 @@ def test_the_spec_moves_the_backend_and_the_old_server_stays_until_the_new_one_s
 
 
 def test_without_kserve_a_wish_for_it_is_stuck_and_says_so() -> None:
-    w = KServeWorld(obj=a_modeldeployment(backend="kserve"), versions={7: a_ready_version(7)})
+    w = KServeHarness(obj=a_modeldeployment(backend="kserve"), versions={7: a_ready_version(7)})
     w.turn()
     assert w.word(names.STALLED) == ("True", names.KSERVE_MISSING)
     assert "spec.serve.backend" in w.message(names.READY) and "install KServe" in w.message(names.READY)

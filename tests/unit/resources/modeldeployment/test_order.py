@@ -11,16 +11,16 @@ import pytest
 from modelyard import names
 from modelyard.decision import Answer, Manifest
 from tests.builders_serving import PLATFORM, a_modeldeployment, a_ready_version, deleting, make_available, stamp
-from tests.unit.resources.modeldeployment.test_kserve import ISVC, WITH_KSERVE, KServeWorld
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
+from tests.unit.resources.modeldeployment.test_kserve import ISVC, WITH_KSERVE, KServeHarness
 
 STABLE = ("Service", "reviews")
 SILENT = Answer(reason=names.SERVER_UNREACHABLE, message="http://reviews.shop gave no answer")
 
 
-def live() -> World:
+def live() -> ServingHarness:
     """7 serves, 8 is up and would answer."""
-    w = World(versions={7: a_ready_version(7)})
+    w = ServingHarness(versions={7: a_ready_version(7)})
     w.go_live(7)
     w.versions[8] = a_ready_version(8)
     w.turn()
@@ -29,7 +29,7 @@ def live() -> World:
     return w
 
 
-def switched() -> World:
+def switched() -> ServingHarness:
     """8 has just taken over, 7 drains."""
     w = live()
     w.turn(5)
@@ -37,7 +37,7 @@ def switched() -> World:
     return w
 
 
-def states(w: World) -> dict[int, tuple[str, int]]:
+def states(w: ServingHarness) -> dict[int, tuple[str, int]]:
     return {v["number"]: (v["state"], v["weight"]) for v in w.status["versions"]}
 
 
@@ -85,15 +85,15 @@ def test_a_version_drains_until_its_successor_is_up() -> None:
     assert w.traffic == "7"
 
 
-def gone(w: World) -> None:
+def gone(w: ServingHarness) -> None:
     del w.children["Deployment", "reviews-v8"]
 
 
-def without_pods(w: World) -> None:
+def without_pods(w: ServingHarness) -> None:
     w.deployment(8)["status"]["availableReplicas"] = 0
 
 
-def on_its_way_out(w: World) -> None:
+def on_its_way_out(w: ServingHarness) -> None:
     w.children["Deployment", "reviews-v8"] = deleting(w.deployment(8), "foregroundDeletion")
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_is_down_hands_back_at_once_and_is_tried_again(end: Any) -
 
 def test_a_version_that_nobody_sees_is_not_left() -> None:
     """KServe's Deployment is unknown for a moment: the InferenceService is there."""
-    w = KServeWorld(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+    w = KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
     w.go_live(7)
     w.versions[8] = a_ready_version(8)
     w.turn()
@@ -136,7 +136,7 @@ def test_a_version_that_nobody_sees_is_not_left() -> None:
 
 
 def test_a_new_address_serves_when_it_has_answered() -> None:
-    w = World(versions={7: a_ready_version(7)}, address=SILENT)
+    w = ServingHarness(versions={7: a_ready_version(7)}, address=SILENT)
     w.turn()
     w.up(7)
     w.answers(7)
@@ -162,7 +162,7 @@ def test_a_new_address_serves_when_it_has_answered() -> None:
 
 
 def test_an_address_that_is_made_again_is_asked_again() -> None:
-    w = World(versions={7: a_ready_version(7)})
+    w = ServingHarness(versions={7: a_ready_version(7)})
     w.go_live(7)
     del w.children[STABLE]
     w.address = SILENT
@@ -176,7 +176,7 @@ def test_an_address_that_is_made_again_is_asked_again() -> None:
 
 
 def test_a_hand_that_points_traffic_nowhere_is_corrected() -> None:
-    w = World(versions={7: a_ready_version(7)})
+    w = ServingHarness(versions={7: a_ready_version(7)})
     w.go_live(7)
     w.children[STABLE]["spec"]["selector"][names.LABEL_VERSION] = "6"
     w.step()
@@ -196,8 +196,8 @@ def test_a_state_of_another_release_keeps_its_server_and_its_words() -> None:
     assert w.serving == 8 and w.has(6) and shadow in w.status["versions"]
 
 
-def kserve_candidate() -> KServeWorld:
-    w = KServeWorld(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+def kserve_candidate() -> KServeHarness:
+    w = KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
     w.go_live(7)
     w.versions[8] = a_ready_version(8)
     w.turn()
@@ -231,25 +231,25 @@ WEBHOOK = (
 )
 
 
-def never_made(w: KServeWorld) -> None:
+def never_made(w: KServeHarness) -> None:
     del w.children[ISVC, "reviews-v8"]
     w.lost = {(ISVC, "reviews-v8")}
 
 
-def refused(w: KServeWorld) -> None:
+def refused(w: KServeHarness) -> None:
     never_made(w)
     w.refused = {(ISVC, "reviews-v8"): WEBHOOK}
 
 
-def not_looked_at(w: KServeWorld) -> None:
+def not_looked_at(w: KServeHarness) -> None:
     w.isvc(8)["status"] = {}
 
 
-def begun_only(w: KServeWorld) -> None:
+def begun_only(w: KServeHarness) -> None:
     w.isvc(8)["status"] = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
 
 
-def of_the_last_template(w: KServeWorld) -> None:
+def of_the_last_template(w: KServeHarness) -> None:
     w.up(8)
     made: Manifest = w.made["reviews-v8-predictor"]
     made["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_TEMPLATE] = "another"
@@ -283,7 +283,7 @@ def test_kserve_without_a_runtime_bars_no_version() -> None:
 
 
 def test_a_version_of_which_no_pod_was_made_has_not_failed() -> None:
-    w = World(versions={7: a_ready_version(7)})
+    w = ServingHarness(versions={7: a_ready_version(7)})
     w.turn()
     w.turn(7200)
     assert (w.candidate, w.failed) == (7, None)

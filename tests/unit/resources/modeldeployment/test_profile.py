@@ -12,7 +12,7 @@ from modelyard.decision import Manifest
 from tests.builders import an_object
 from tests.builders_serving import PLATFORM, a_modeldeployment, a_ready_version
 from tests.cluster.manifests import FULL_POD
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 GOLD = {"matchLabels": {"tier": "gold"}}
 
@@ -21,23 +21,25 @@ def a_servingprofile(name: str = names.DEFAULT_PROFILE, **spec: Any) -> Manifest
     return an_object(names.API_VERSION, "ServingProfile", name, spec, namespace="")
 
 
-def world(*profiles: Manifest, labels: dict[str, str] | None = None, **serve: Any) -> World:
+def harness(*profiles: Manifest, labels: dict[str, str] | None = None, **serve: Any) -> ServingHarness:
     obj = a_modeldeployment(**serve)
     obj["metadata"]["labels"] = labels or {}
-    return World(obj=obj, versions={7: a_ready_version(7)}, profiles={p["metadata"]["name"]: p for p in profiles})
+    return ServingHarness(
+        obj=obj, versions={7: a_ready_version(7)}, profiles={p["metadata"]["name"]: p for p in profiles}
+    )
 
 
-def live(*profiles: Manifest, **more: Any) -> World:
-    w = world(*profiles, **more)
+def live(*profiles: Manifest, **more: Any) -> ServingHarness:
+    w = harness(*profiles, **more)
     w.go_live(7)
     return w
 
 
-def template(w: World) -> Manifest:
+def template(w: ServingHarness) -> Manifest:
     return dict(w.deployment(7)["spec"]["template"])
 
 
-def reason(w: World) -> str:
+def reason(w: ServingHarness) -> str:
     return str(w.obj["status"]["conditions"][0]["reason"])
 
 
@@ -72,7 +74,7 @@ def test_our_labels_win() -> None:
 
 
 def test_the_same_under_kserve() -> None:
-    w = world(a_servingprofile(pod=FULL_POD), labels={"team": "a"}, backend="kserve")
+    w = harness(a_servingprofile(pod=FULL_POD), labels={"team": "a"}, backend="kserve")
     w.platform = replace(PLATFORM, kserve=True)
     made = next(child.manifest for child in w.look().children if child.key[0] == "InferenceService")
     predictor = made["spec"]["predictor"]
@@ -99,7 +101,7 @@ def test_another_profile_named_by_the_user_counts_at_once() -> None:
 
 
 def test_a_profile_that_is_not_there_starts_nothing() -> None:
-    w = world(profile="gone")
+    w = harness(profile="gone")
     w.turn()
     assert not w.has(7) and reason(w) == names.PROFILE_NOT_FOUND
     assert "spec.serve.profile" in w.obj["status"]["conditions"][0]["message"]
@@ -107,7 +109,7 @@ def test_a_profile_that_is_not_there_starts_nothing() -> None:
 
 @pytest.mark.parametrize("labels", [{}, {"tier": "silver"}])
 def test_a_profile_of_others_starts_nothing(labels: dict[str, str]) -> None:
-    w = world(a_servingprofile("gold", namespaces=GOLD, pod=FULL_POD), profile="gold")
+    w = harness(a_servingprofile("gold", namespaces=GOLD, pod=FULL_POD), profile="gold")
     w.namespace_labels = labels
     w.turn()
     assert not w.has(7) and reason(w) == names.NOT_ALLOWED
@@ -117,7 +119,7 @@ def test_a_profile_of_others_starts_nothing(labels: dict[str, str]) -> None:
 
 
 def test_what_serves_goes_on_when_its_profile_is_taken_back_and_takes_nothing_more_from_it() -> None:
-    w = world(a_servingprofile("gold", namespaces=GOLD, pod={"nodeSelector": {"pool": "a"}}), profile="gold")
+    w = harness(a_servingprofile("gold", namespaces=GOLD, pod={"nodeSelector": {"pool": "a"}}), profile="gold")
     w.namespace_labels = {"tier": "gold"}
     w.go_live(7)
     before = template(w)

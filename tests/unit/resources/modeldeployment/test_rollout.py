@@ -17,22 +17,22 @@ from tests.builders_serving import (
     deleting,
     waiting_container,
 )
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 
-def fresh(**more: Any) -> World:
-    return World(versions={7: a_ready_version(7)}, **more)
+def fresh(**more: Any) -> ServingHarness:
+    return ServingHarness(versions={7: a_ready_version(7)}, **more)
 
 
-def live(version: int = 7, **more: Any) -> World:
-    """A world in which `version` serves and 8 has just appeared."""
-    w = World(versions={version: a_ready_version(version)}, **more)
+def live(version: int = 7, **more: Any) -> ServingHarness:
+    """A harness in which `version` serves and 8 has just appeared."""
+    w = ServingHarness(versions={version: a_ready_version(version)}, **more)
     w.go_live(version)
     w.versions[8] = a_ready_version(8)
     return w
 
 
-def keys(w: World) -> set[tuple[str, str]]:
+def keys(w: ServingHarness) -> set[tuple[str, str]]:
     return set(w.children)
 
 
@@ -184,20 +184,20 @@ def test_probe_time_counts_from_the_first_wrong_answer() -> None:
     assert (w.failed, w.entry("failed").get("suspectSince")) == (8, None)
 
 
-def restarted(w: World) -> None:
+def restarted(w: ServingHarness) -> None:
     w.children[("Deployment", "reviews-v8")]["status"] = {}
 
 
-def of_another_spec(w: World) -> None:
+def of_another_spec(w: ServingHarness) -> None:
     w.obj["metadata"]["generation"] += 1
 
 
-def without_store(w: World) -> None:
+def without_store(w: ServingHarness) -> None:
     w.manifest = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
 
 
 @pytest.mark.parametrize("end", [restarted, of_another_spec, without_store])
-def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[World], None]) -> None:
+def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[ServingHarness], None]) -> None:
     w = live()
     w.turn()
     w.up(8)
@@ -351,7 +351,7 @@ def test_a_registry_that_is_away_bars_no_version() -> None:
     assert w.serving == 8
 
 
-def running(name: str, w: World) -> dict[str, Any]:
+def running(name: str, w: ServingHarness) -> dict[str, Any]:
     started = w.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"name": name, "ready": False, "restartCount": 0, "state": {"running": {"startedAt": started}}}
 
@@ -459,7 +459,7 @@ def test_a_failed_first_version_is_stalled_without_a_server() -> None:
     assert not w.children
 
 
-def failed() -> World:
+def failed() -> ServingHarness:
     w = live()
     w.turn()
     w.hangs(8)

@@ -19,18 +19,18 @@ from tests.builders_serving import (
     digest_of,
     prefix_of,
 )
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 PEM = "-----BEGIN CERTIFICATE-----"
 
 
-def live(**more: Any) -> World:
-    w = World(versions={7: a_ready_version(7)}, **more)
+def live(**more: Any) -> ServingHarness:
+    w = ServingHarness(versions={7: a_ready_version(7)}, **more)
     w.go_live(7)
     return w
 
 
-def template(w: World) -> Manifest:
+def template(w: ServingHarness) -> Manifest:
     return dict(w.deployment(7)["spec"]["template"])
 
 
@@ -83,7 +83,7 @@ def test_fetch_reads_the_pinned_artifacts_with_the_read_only_secret() -> None:
 
 
 def test_fetch_reaches_the_store_as_the_installation_does() -> None:
-    w = World(versions={7: a_ready_version(7)})
+    w = ServingHarness(versions={7: a_ready_version(7)})
     proxy = "http://proxy:3128"
     w.platform = replace(w.platform, store_ca_bundle=PEM, store_proxy=proxy, store_addressing="virtualHost")
     w.turn()

@@ -12,11 +12,11 @@ from tests.builders_serving import (
     a_stalled_version,
     deleting,
 )
-from tests.unit.resources.modeldeployment.world import World
+from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 
-def world(*versions: Manifest, obj: Manifest | None = None, serving: int | None = None) -> World:
-    found = World(obj=obj or a_modeldeployment(), versions={v["spec"]["number"]: v for v in versions})
+def harness(*versions: Manifest, obj: Manifest | None = None, serving: int | None = None) -> ServingHarness:
+    found = ServingHarness(obj=obj or a_modeldeployment(), versions={v["spec"]["number"]: v for v in versions})
     if serving is not None:
         wanted, asked_for = found.versions, found.obj
         found.versions, found.obj = {serving: a_ready_version(serving)}, a_modeldeployment()
@@ -43,7 +43,7 @@ P, F, U = "passed", "failed", "unjudged"
     ],
 )
 def test_follow_takes_the_highest_ready_and_passed(versions: list[Manifest], candidate: int) -> None:
-    w = world(*versions)
+    w = harness(*versions)
     w.turn()
     assert w.candidate == candidate
 
@@ -60,7 +60,7 @@ def test_follow_takes_the_highest_ready_and_passed(versions: list[Manifest], can
     ],
 )
 def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, stalled: bool, text: str) -> None:
-    w = world(*versions)
+    w = harness(*versions)
     w.turn()
     assert w.word(names.READY) == ("False", reason)
     assert (w.word(names.STALLED) is not None) is stalled
@@ -81,7 +81,7 @@ def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, 
     ],
 )
 def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalled: bool) -> None:
-    w = world(*[a_ready_version(6), *([version] if version else [])], obj=a_modeldeployment(version=7))
+    w = harness(*[a_ready_version(6), *([version] if version else [])], obj=a_modeldeployment(version=7))
     w.turn()
     assert w.word(names.READY) == ("False", reason)
     assert (w.word(names.STALLED) is not None) is stalled
@@ -90,25 +90,25 @@ def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalle
 
 @pytest.mark.parametrize("gate", [P, F, U])
 def test_pin_is_a_human_word_about_the_gate(gate: str) -> None:
-    w = world(a_ready_version(7, gate), obj=a_modeldeployment(version=7))
+    w = harness(a_ready_version(7, gate), obj=a_modeldeployment(version=7))
     w.turn()
     assert w.candidate == 7
 
 
 def test_no_onnx_names_the_remedy() -> None:
-    w = world(a_ready_version(7, artifacts=artifacts("safetensors")))
+    w = harness(a_ready_version(7, artifacts=artifacts("safetensors")))
     w.turn()
     assert "add onnx to spec.export of FineTuneJob reviews-job" in w.message(names.STALLED)
 
 
 def test_missing_pin_names_what_there_is() -> None:
-    w = world(a_ready_version(5), a_ready_version(6), obj=a_modeldeployment(version=7))
+    w = harness(a_ready_version(5), a_ready_version(6), obj=a_modeldeployment(version=7))
     w.turn()
     assert "reviews-7 does not exist (there are: 5, 6)" in w.message(names.STALLED)
 
 
 def test_long_name_is_refused_with_the_count() -> None:
-    w = world(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
+    w = harness(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
     w.obj["metadata"]["namespace"] = "n" * 14
     w.turn()
     assert w.word(names.STALLED) == ("True", names.NAME_TOO_LONG)
@@ -117,7 +117,7 @@ def test_long_name_is_refused_with_the_count() -> None:
 
 
 def test_longest_name_is_allowed() -> None:
-    w = world(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
+    w = harness(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
     w.obj["metadata"]["namespace"] = "n" * 13
     w.turn()
     assert w.candidate == 7
@@ -141,7 +141,7 @@ def test_longest_name_is_allowed() -> None:
     ],
 )
 def test_follow_moves_down_only_from_a_rejected_version(versions: list[Manifest], candidate: int | None) -> None:
-    w = world(*versions, serving=7)
+    w = harness(*versions, serving=7)
     w.turn()
     assert w.candidate == candidate
     assert w.serving == 7
@@ -151,7 +151,7 @@ def test_follow_moves_down_only_from_a_rejected_version(versions: list[Manifest]
 
 @pytest.mark.parametrize("gone", [a_stalled_version(7), deleting(a_ready_version(7), "x"), a_modelversion(7), None])
 def test_pinned_and_serving_goes_on_whatever_becomes_of_its_object(gone: Manifest | None) -> None:
-    w = world(*([gone] if gone else []), obj=a_modeldeployment(version=7), serving=7)
+    w = harness(*([gone] if gone else []), obj=a_modeldeployment(version=7), serving=7)
     writes = w.writes
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
@@ -160,21 +160,21 @@ def test_pinned_and_serving_goes_on_whatever_becomes_of_its_object(gone: Manifes
 
 
 def test_rejected_without_a_better_one_serves_on_and_says_so() -> None:
-    w = world(a_ready_version(7, F), serving=7)
+    w = harness(a_ready_version(7, F), serving=7)
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.STALLED) == ("True", names.NO_VERSION)
 
 
 def test_server_and_version_both_gone_follows_down() -> None:
-    w = world(a_ready_version(6), serving=7)
+    w = harness(a_ready_version(6), serving=7)
     del w.children["Deployment", "reviews-v7"]
     w.turn()
     assert w.candidate == 6
 
 
 def test_server_and_pinned_version_both_gone_is_said() -> None:
-    w = world(a_ready_version(6), obj=a_modeldeployment(version=7), serving=7)
+    w = harness(a_ready_version(6), obj=a_modeldeployment(version=7), serving=7)
     del w.children["Deployment", "reviews-v7"]
     w.turn()
     assert w.word(names.READY) == ("False", names.VERSION_NOT_FOUND)
@@ -182,7 +182,7 @@ def test_server_and_pinned_version_both_gone_is_said() -> None:
 
 
 def test_pin_to_a_missing_version_leaves_the_serving_one_alone() -> None:
-    w = world(a_ready_version(7), obj=a_modeldeployment(version=9), serving=7)
+    w = harness(a_ready_version(7), obj=a_modeldeployment(version=9), serving=7)
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.STALLED) == ("True", names.VERSION_NOT_FOUND)

@@ -7,7 +7,7 @@ from modelyard.decision import Observed
 from modelyard.resources.pods import Hints
 from modelyard.resources.refusals import refusal, refused_child, why_refused
 from tests.builders import Job, Pod
-from tests.unit.resources.finetunejob.yard import Yard, started, training
+from tests.unit.resources.finetunejob.harness import JobHarness, started, training
 
 QUOTA = (
     'Error creating: pods "reviews-1-0-abcde" is forbidden: exceeded quota: team, requested: requests.memory=3Gi, '
@@ -20,49 +20,49 @@ def seen_by_its_controller(job: Job, **status: Any) -> Job:
     return job.status(startTime="2026-11-22T10:00:00Z", **status)
 
 
-def refused(yard: Yard, at: str = LATER) -> Yard:
-    yard.facts["refused_pod"] = {"at": at, "message": QUOTA}
-    yard.job(seen_by_its_controller)
-    yard.settle()
-    return yard
+def refused(harness: JobHarness, at: str = LATER) -> JobHarness:
+    harness.facts["refused_pod"] = {"at": at, "message": QUOTA}
+    harness.job(seen_by_its_controller)
+    harness.settle()
+    return harness
 
 
 def test_a_quota_is_named_with_its_field() -> None:
-    yard = refused(started())
-    assert (yard.reason, yard.stalled) == (names.QUOTA, True)
-    assert yard.message == (
+    harness = refused(started())
+    assert (harness.reason, harness.stalled) == (names.QUOTA, True)
+    assert harness.message == (
         "the namespace refuses the pod: over ResourceQuota team: asks for requests.memory=3Gi; used requests.memory=0 "
         "of requests.memory=1Gi; lower spec.resources or have the quota raised; goes on by itself"
     )
-    assert yard.last.wake_after is not None and "Job" in {kind for kind, _ in yard.children}
+    assert harness.last.wake_after is not None and "Job" in {kind for kind, _ in harness.children}
 
 
 def test_it_goes_on_once_a_pod_is_there() -> None:
-    yard = refused(started())
-    yard.pod(Pod.running)
-    yard.job(lambda job: seen_by_its_controller(job, active=1))
-    yard.settle()
-    assert (yard.reason, yard.stalled) == (names.TRAINING, False)
+    harness = refused(started())
+    harness.pod(Pod.running)
+    harness.job(lambda job: seen_by_its_controller(job, active=1))
+    harness.settle()
+    assert (harness.reason, harness.stalled) == (names.TRAINING, False)
 
 
 def test_nothing_is_asked_while_pods_are_there_or_the_controller_has_not_looked() -> None:
-    yard = training()
-    assert "refused_pod" not in {fact.name for fact in yard.asked}
+    harness = training()
+    assert "refused_pod" not in {fact.name for fact in harness.asked}
 
 
 def test_a_job_without_a_pod_is_looked_at_again() -> None:
-    yard = started()
-    yard.job(seen_by_its_controller)
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD and yard.last.wake_after is not None
+    harness = started()
+    harness.job(seen_by_its_controller)
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD and harness.last.wake_after is not None
 
 
 def test_a_refusal_from_before_the_last_pod_is_old() -> None:
-    yard = training()
-    yard.pod(lambda pod: pod.exited(1, "boom"))
-    yard.job(lambda job: seen_by_its_controller(job, failed=1))
-    assert refused(yard, EARLIER).reason == names.TRAINING
-    assert refused(yard, LATER).reason == names.QUOTA
+    harness = training()
+    harness.pod(lambda pod: pod.exited(1, "boom"))
+    harness.job(lambda job: seen_by_its_controller(job, failed=1))
+    assert refused(harness, EARLIER).reason == names.TRAINING
+    assert refused(harness, LATER).reason == names.QUOTA
 
 
 @pytest.mark.parametrize(

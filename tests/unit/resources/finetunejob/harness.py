@@ -17,10 +17,10 @@ from tests.builders import (
     a_profile,
     a_published_model,
 )
-from tests.unit.resources.lab import Lab
+from tests.unit.resources.harness import Harness
 
 
-class Yard(Lab):
+class JobHarness(Harness):
     """Short words for what tests do often."""
 
     def __init__(self, obj: FineTuneJob | None = None, *others: Built) -> None:
@@ -45,25 +45,25 @@ class Yard(Lab):
         self.settle()
 
 
-def started(**spec: Any) -> Yard:
+def started(**spec: Any) -> JobHarness:
     """The Job is made."""
-    yard = Yard(a_finetunejob(**spec))
-    yard.settle()
-    assert yard.reason == names.WAITING_FOR_POD
-    return yard
+    harness = JobHarness(a_finetunejob(**spec))
+    harness.settle()
+    assert harness.reason == names.WAITING_FOR_POD
+    return harness
 
 
-def training(**spec: Any) -> Yard:
+def training(**spec: Any) -> JobHarness:
     """The first pod runs."""
-    yard = started(**spec)
-    yard.pod(Pod.running)
-    yard.settle()
-    assert yard.reason == names.TRAINING
-    return yard
+    harness = started(**spec)
+    harness.pod(Pod.running)
+    harness.settle()
+    assert harness.reason == names.TRAINING
+    return harness
 
 
-def succeeded(macro_f1: float = 0.742, **spec: Any) -> Yard:
+def succeeded(macro_f1: float = 0.742, **spec: Any) -> JobHarness:
     """The version stands."""
-    yard = training(**spec)
-    yard.finish(macro_f1)
-    return yard
+    harness = training(**spec)
+    harness.finish(macro_f1)
+    return harness

@@ -1,4 +1,4 @@
-"""Known bugs, planted one at a time: each must break a promise within a few hundred lives, or the promises are idle."""
+"""Known bugs, one at a time: each must break a promise within some hundred scenarios, or the promises are idle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import pins, run_id, training_job
 from modelyard.resources.modeldeployment import candidate, rollout, servers, situation
 from modelyard.resources.modelversion import deletion, verification
-from tests.simulation.lived import live
+from tests.simulation.playing import play
 
 pytestmark = pytest.mark.full
 MOST = 600
@@ -263,7 +263,7 @@ UNNOTICED: dict[Callable[[Patch], None], str] = {
     the_drain_ends_whoever_is_up: "a successor is seldom down at the very end of a drain; the rule has a unit test",
     failed_jobs_go_on: "the later pods of a failed run end by themselves, and what they publish is not looked at",
 }
-"""Bugs that so many lives need not show, and why."""
+"""Bugs that so many scenarios need not show, and why."""
 
 
 def _marked(bug: Callable[[Patch], None]) -> Any:
@@ -274,6 +274,6 @@ def _marked(bug: Callable[[Patch], None]) -> Any:
 @pytest.mark.parametrize("bug", [*map(_marked, BUGS)])
 def test_a_planted_bug_is_noticed(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
     bug(monkeypatch)
-    noticed = next((lived for seed in range(MOST) if (lived := live(seed, lines=1)).broken), None)
-    assert noticed is not None, f"{MOST} lives broke no promise"
-    print(f"\n{bug.__name__}: life {noticed.seed} ({noticed.kind}): {noticed.broken[0][:150]}")
+    noticed = next((played for seed in range(MOST) if (played := play(seed, lines=1)).broken), None)
+    assert noticed is not None, f"{MOST} scenarios broke no promise"
+    print(f"\n{bug.__name__}: scenario {noticed.seed} ({noticed.kind}): {noticed.broken[0][:150]}")

@@ -19,7 +19,7 @@ ROUNDS = 4
 
 
 @dataclass
-class World:
+class ServingHarness:
     """One ModelDeployment, the versions of its model, its children, and what the facts would answer."""
 
     obj: Manifest = field(default_factory=a_modeldeployment)

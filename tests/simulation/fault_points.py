@@ -1,4 +1,4 @@
-"""Chances: whatever a life is dealt by chance has a name; what harms is noted down under it and can be left out."""
+"""Fault points: whatever happens by chance has a name; what harms is noted down under it and can be left out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 
-class Chances:
-    """All chances of one life, drawn from its seed and a name, so never from the order of events."""
+class FaultPoints:
+    """All fault points of one scenario, drawn from its seed and a name, so never from the order of events."""
 
     def __init__(self, seed: int, only: Iterable[str] | None = None) -> None:
         self.seed = seed
         self._only = None if only is None else frozenset(only)
         self._turns: Counter[str] = Counter()
         self.struck: dict[str, None] = {}
-        """Names of what came true, in order; a life that is given some of them as `only` meets no others."""
+        """Names of what came true, in order; a scenario that is given some of them as `only` meets no others."""
 
     def rng(self, *about: object) -> random.Random:
         """Randomness of its own for everything that has a name."""

@@ -22,12 +22,12 @@ from modelyard_trainer.stopping import Stop
 from tests.hyperparameters import completed
 from tests.trainer.words import json_lines, rows
 
-BUCKET = "yard"
+BUCKET = "trainer-tests"
 STEPS = [{"clean": {}}, {"dedupe": {}}, {"split": {"test": 0.15, "validation": 0.15}}]
 
 
 @dataclass
-class Yard:
+class TrainerHarness:
     """One installation's store; `work` is the scratch folder of all runs."""
 
     server: MinioServer

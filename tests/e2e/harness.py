@@ -27,7 +27,7 @@ STUB_RESOURCES = {"cpu": 0.3, "memory": "256Mi"}
 
 
 @dataclass(frozen=True)
-class Yard:
+class ClusterHarness:
     """One namespace; times in seconds."""
 
     cluster: Cluster

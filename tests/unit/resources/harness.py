@@ -1,4 +1,4 @@
-"""A laboratory for one object: passes as the engine makes them, on a world that the test changes by hand."""
+"""A laboratory for one object: passes as the engine makes them, on a harness that the test changes by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PLATFORM = Platform(
 ROUNDS = 4
 
 
-class Lab:
+class Harness:
     """Holds the object, its children, pods, other objects and what facts answer."""
 
     def __init__(self, reconciler: Reconciler, obj: Built, *others: Built) -> None:

@@ -1,4 +1,4 @@
-"""One life: a world is made from a seed, lived through with faults, and settles."""
+"""One scenario: made from a seed, played through with faults, until it settles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from modelyard.engine.endpoint.callers import Caller
 from modelyard.engine.kserve import KINDS as KSERVE
 from tests.simulation import clock, oracle
 from tests.simulation.budget import Budget
-from tests.simulation.chances import Chances
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_kserve import FakeKServe
 from tests.simulation.fake_kubelet import FakeKubelet
@@ -18,6 +17,7 @@ from tests.simulation.fake_kueue import FakeKueue
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import FakeStore
 from tests.simulation.fate import Fates
+from tests.simulation.fault_points import FaultPoints
 from tests.simulation.garbage import Garbage
 from tests.simulation.invariants import Invariants
 from tests.simulation.kinds import kind_of
@@ -32,21 +32,21 @@ QUIET = 135.0
 VERIFIED_AGAIN = 620.0
 
 
-class Life:
-    """Everything of one life."""
+class Scenario:
+    """Everything of one scenario."""
 
     def __init__(self, seed: int, story: Story, only: Iterable[str] | None = None) -> None:
         self.kind, self.story = kind_of(seed), story
-        self.chances = Chances(seed, only)
-        self.rng = self.chances.rng("life")
-        self.fates = Fates(self.chances, self.kind.bad_pods, self.kind.bad_servers, self.kind.longest)
+        self.fault_points = FaultPoints(seed, only)
+        self.rng = self.fault_points.rng("life")
+        self.fates = Fates(self.fault_points, self.kind.bad_pods, self.kind.bad_servers, self.kind.longest)
         self.faults = self.kind.rates()
         self.operators: list[Operator] = []
         self._count = 0
 
-    async def live(self) -> None:
+    async def play(self) -> None:
         """Birth, faults, peace, and what is left."""
-        self._make_world()
+        self._set_up()
         self.start_operator()
         trouble = asyncio.create_task(Troubles(self).go_on())
         await self._user_at_work()
@@ -61,7 +61,7 @@ class Life:
 
     def was_misled(self) -> bool:
         """True when an answer of the store to an operator was ever wrong."""
-        return any(name.startswith("wrong-fact/") for name in self.chances.struck)
+        return any(name.startswith("wrong-fact/") for name in self.fault_points.struck)
 
     def start_operator(self) -> None:
         """Another process of the operator."""
@@ -85,7 +85,7 @@ class Life:
             left -= 10.0
             self._replace_ended()
 
-    def _make_world(self) -> None:
+    def _set_up(self) -> None:
         self.api, self.store = FakeApi(), FakeStore()
         if not self.kind.kserve:
             self.api.take_away(*KSERVE)
@@ -93,18 +93,18 @@ class Life:
         self.kubelet.posted = self._post
         self.servers = FakeServers(self.api, self.store, self.fates, self.story)
         self.kserve = FakeKServe(self.api, self.fates.rng("kserve"))
-        self.kueue = FakeKueue(self.api, self.chances)
+        self.kueue = FakeKueue(self.api, self.fault_points)
         self.garbage = Garbage(self.api, self.fates.rng("garbage"))
         self.invariants = Invariants(self.api, self.store, self.servers, self.story)
         self.budget = Budget(self.api)
         self.sightings = Sightings(self.api)
-        self.user = User(self.api, self.store, self.chances, self.story, self.kind)
+        self.user = User(self.api, self.store, self.fault_points, self.story, self.kind)
         self.outside = Outside(
             self.api,
             self.store,
             self.servers,
             self.faults,
-            self.chances,
+            self.fault_points,
             self.story,
             "kserve_goes" in self.kind.troubles,
             self.kind.misses_events,
@@ -135,7 +135,7 @@ class Life:
         await self.pass_time(self.rng.uniform(5.0, 60.0))
 
     async def _make_peace(self) -> None:
-        """Faults stop, one operator is left, and what the world lacked is there."""
+        """Faults stop, one operator is left, and what was lacking is there."""
         self.story.tell("peace")
         self.faults.stop()
         clock.shift(0.0)
@@ -168,7 +168,7 @@ class Life:
             await operator.resync()
             await self.pass_time(20.0)
         if extra := self.api.writes[operator.name] - before:
-            self.story.breaks(f"a settled world took {extra} more writes")
+            self.story.breaks(f"a settled cluster took {extra} more writes")
         for line in (*leftovers(operator, self.api), *oracle.wrong(self)):
             self.story.breaks(line)
         for line in self.budget.overdrawn() if self.kind.name == "calm" else ():

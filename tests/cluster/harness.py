@@ -25,7 +25,7 @@ FILES = {"model.onnx": "x", "model.safetensors": "x", "tokenizer.json": "{}", "c
 
 
 @dataclass(frozen=True)
-class Life:
+class OperatorHarness:
     """One operator with its own account, and everything around it."""
 
     installed: Installed
@@ -90,34 +90,34 @@ def fill_base(store: Store) -> None:
         store.put("base", f"minilm/{name}", b"{}")
 
 
-def prepare(life: Life) -> None:
-    life.create(smallest("Dataset", name="rows"))
-    life.until("the Job of rows", lambda: bool(life.children("job", "rows")))
-    (job,) = life.children("job", "rows")
-    config = json.loads(life.get("configmap", job)["data"]["run.json"])
+def prepare(harness: OperatorHarness) -> None:
+    harness.create(smallest("Dataset", name="rows"))
+    harness.until("the Job of rows", lambda: bool(harness.children("job", "rows")))
+    (job,) = harness.children("job", "rows")
+    config = json.loads(harness.get("configmap", job)["data"]["run.json"])
     counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": {"train": 1}}, "removed": {}}
     info = DatasetInfo(task="text-classification", digest="sha256:" + "d" * 64, **counts)
-    life.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
-    life.kube("delete", "job", job)
-    life.kube("wait", "dataset/rows", "--for=condition=Ready", "--timeout=60s")
+    harness.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
+    harness.kube("delete", "job", job)
+    harness.kube("wait", "dataset/rows", "--for=condition=Ready", "--timeout=60s")
 
 
-def succeed(life: Life, job: str, number: int) -> None:
+def succeed(harness: OperatorHarness, job: str, number: int) -> None:
     """Publish what the run's pod would, and let its Job go: the operator looks into the store."""
-    life.until("the Job of this run", lambda: bool(job_of_run(life, job)) and attempt(life, job))
-    run, name = life.get("ftj", job)["status"]["run"]["id"], job_of_run(life, job)
-    prefix = layout.version_prefix(layout.run_prefix(life.namespace, job, run))
-    life.publish(prefix, "model", FILES, a_published_model(run, job)["manifest"]["info"])
-    life.kube("delete", "job", name)
-    life.until(f"{job}-{number}", lambda: bool(life.get("mv", f"{job}-{number}")))
-    life.kube("wait", f"mv/{job}-{number}", "--for=condition=Ready", "--timeout=60s")
+    harness.until("the Job of this run", lambda: bool(job_of_run(harness, job)) and attempt(harness, job))
+    run, name = harness.get("ftj", job)["status"]["run"]["id"], job_of_run(harness, job)
+    prefix = layout.version_prefix(layout.run_prefix(harness.namespace, job, run))
+    harness.publish(prefix, "model", FILES, a_published_model(run, job)["manifest"]["info"])
+    harness.kube("delete", "job", name)
+    harness.until(f"{job}-{number}", lambda: bool(harness.get("mv", f"{job}-{number}")))
+    harness.kube("wait", f"mv/{job}-{number}", "--for=condition=Ready", "--timeout=60s")
 
 
-def attempt(life: Life, job: str) -> bool:
-    found = life.get("ftj", job)
+def attempt(harness: OperatorHarness, job: str) -> bool:
+    found = harness.get("ftj", job)
     return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
 
 
-def job_of_run(life: Life, job: str) -> str:
-    run = life.get("ftj", job)["status"].get("run", {}).get("id", "no run")
-    return next((name for name in life.children("job", job) if run in name), "")
+def job_of_run(harness: OperatorHarness, job: str) -> str:
+    run = harness.get("ftj", job)["status"].get("run", {}).get("id", "no run")
+    return next((name for name in harness.children("job", job) if run in name), "")
