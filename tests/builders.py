@@ -201,9 +201,9 @@ def a_pod(name: str = "reviews-run-0-abcde") -> Pod:
 
 def a_pod_of(job: dict[str, Any], number: int = 1) -> Pod:
     """The n-th pod of a Job, one minute after the one before."""
-    labels = job["spec"].get("template", {}).get("metadata", {}).get("labels", {})
+    marks = job["spec"].get("template", {}).get("metadata", {})
     pod = a_pod(f"{job['metadata']['name']}-0-{number:05d}").owned_by(job).at(f"10:{number:02d}:00")
-    return pod.but("metadata.labels", dict(labels))
+    return pod.but("metadata", {**pod["metadata"], **copy.deepcopy(marks)})
 
 
 def a_listing(*extra: str, without: str = "", digest: str = "sha256:" + "b" * 64) -> dict[str, Any]:

@@ -137,7 +137,9 @@ def make_available(deployment: Manifest, at: datetime = NOW) -> Manifest:
 def a_server_pod(deployment: Manifest, name: str = "pod-1", at: datetime = NOW, **status: Any) -> Manifest:
     """A pod of a server's Deployment."""
     template = copy.deepcopy(deployment["spec"]["template"])
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "set", "uid": "uid-set", "controller": True}
     meta = {**template["metadata"], "name": name, "namespace": NAMESPACE, "creationTimestamp": stamp(at)}
+    meta["ownerReferences"] = [owner]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"], "status": status}
 
 

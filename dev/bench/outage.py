@@ -7,7 +7,7 @@ import time
 
 from dev.bench import manifests
 from dev.bench.figure import Figure, Row
-from dev.bench.operator_process import OperatorProcess
+from dev.bench.measured_operator import MeasuredOperator
 from dev.bench.sightings import Sightings
 from dev.bench.stage import stage
 
@@ -54,7 +54,7 @@ async def measure(quick: bool) -> Figure:
 class Kubelet:
     """Starts the operator again whenever it ends, with the kubelet's pauses."""
 
-    def __init__(self, operator: OperatorProcess) -> None:
+    def __init__(self, operator: MeasuredOperator) -> None:
         self._operator = operator
         self.ends = 0
 

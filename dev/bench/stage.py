@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from dev.bench import manifests
-from dev.bench.operator_process import OperatorProcess
+from dev.bench.measured_operator import MeasuredOperator
 from dev.localcluster.apiserver import ApiServer
 from dev.localcluster.minio import MinioServer
 from modelyard.api.dataset import DatasetSpec
@@ -35,7 +35,7 @@ class Stage:
     kube: Kube
     kubectl: Kubectl
     store: Store
-    operator: OperatorProcess
+    operator: MeasuredOperator
     session: aiohttp.ClientSession
     host: str
     api: ApiServer
@@ -66,7 +66,7 @@ async def stage(*, controllers: bool = False) -> AsyncIterator[Stage]:
         kubectl.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         kubectl.ok("create", "namespace", HOME)
         store = _store(minio)
-        operator = OperatorProcess(api.folder, _environment(api, minio))
+        operator = MeasuredOperator(api.folder, _environment(api, minio))
         kube = await Kube.connect(str(api.kubeconfig))
         async with aiohttp.ClientSession(connector=_connector(kube)) as session:
             try:

@@ -9,7 +9,7 @@ import kubernetes.client
 import pytest
 
 from modelyard.resources.modeldeployment import offered
-from tests.builders_serving import a_modeldeployment, a_ready_version
+from tests.builders_serving import a_modeldeployment
 from tests.unit.resources.modeldeployment.test_kserve import WITH_KSERVE, KServeHarness
 
 RUNTIME, FETCH = offered(WITH_KSERVE)
@@ -18,7 +18,7 @@ RUNTIME, FETCH = offered(WITH_KSERVE)
 def inference_service() -> dict[str, Any]:
     """The one of a version that is live, with all that a user may set."""
     wished = a_modeldeployment(replicas={"min": 2}, resources={"cpu": 0.5, "memory": "2Gi"})
-    harness = KServeHarness(obj=wished, versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+    harness = KServeHarness(obj=wished, platform=WITH_KSERVE)
     harness.go_live(7)
     made = harness.isvc(7)
     del made["status"]

@@ -19,7 +19,7 @@ DOWN = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
 
 
 def version(harness: JobHarness) -> Built:
-    return harness.others["ModelVersion", "reviews-7"]
+    return Built(harness.others["ModelVersion", "reviews-7"])
 
 
 # Success.
@@ -446,14 +446,12 @@ def test_an_equal_run_that_failed_elsewhere_fails_here_for_the_same_reason(ended
     assert harness.message.count("spec.attempt: 2") == 1
 
 
-def test_a_failed_job_of_that_name_without_an_owner_is_a_failure() -> None:
+def test_a_job_of_that_name_without_an_owner_is_in_the_way() -> None:
     harness, job, _ = shared()
     harness.put(Job(job).but("metadata.ownerReferences", None))
     harness.settle()
-    assert (harness.reason, "something else" in harness.message) == (names.PENDING, True)
-    harness.put(Job(job).but("metadata.ownerReferences", None).failed())
-    harness.settle()
-    assert (harness.reason, harness.run["state"]) == (names.TRAINER_FAILED, "Failed")
+    assert (harness.reason, harness.run["state"]) == (names.QUOTA, "Running")
+    assert "belongs to something else: delete or rename it" in harness.message
 
 
 def test_an_equal_run_whose_object_was_deleted_is_made_here() -> None:

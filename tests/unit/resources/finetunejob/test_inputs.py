@@ -125,7 +125,7 @@ def test_inline_data_becomes_an_owned_dataset_that_stays_listed() -> None:
     harness.settle()
     (name,) = harness.named("Dataset")
     assert (harness.reason, name.startswith("reviews-data-")) == (names.WAITING_FOR_DATASET, True)
-    harness.children["Dataset", name] = a_dataset(name, **INLINE).prepared().owned_by(harness.obj)
+    harness.put(a_dataset(name, **INLINE).prepared().owned_by(harness.obj))
     harness.settle()
     assert (harness.reason, harness.named("Dataset")) == (names.WAITING_FOR_POD, [name])
     assert harness.run["pinned"]["dataset"]["name"] == name
@@ -173,7 +173,7 @@ def test_long_names_fit_with_inline_data_too(name: str) -> None:
     harness = JobHarness(a_finetunejob(name, model={"name": "m" * 40}, dataset={"inline": INLINE}))
     harness.go()
     (dataset,) = harness.named("Dataset")
-    harness.children["Dataset", dataset] = a_dataset(dataset, **INLINE).prepared().owned_by(harness.obj)
+    harness.put(a_dataset(dataset, **INLINE).prepared().owned_by(harness.obj))
     harness.settle()
     assert max(len(found) for found in (*harness.named("Job"), dataset)) <= 52
 

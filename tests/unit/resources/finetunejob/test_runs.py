@@ -15,7 +15,7 @@ from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
 from modelyard.api.store import StoreLocation
 from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
-from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_listing, a_profile
+from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_job, a_listing, a_profile
 from tests.unit.resources.finetunejob.harness import JobHarness, started, succeeded, training
 
 LORA = {"lora": {"rank": 4}}
@@ -326,7 +326,7 @@ def test_until_a_pod_ran_a_repair_replaces_the_job(repair: Any) -> None:
     assert harness.job()["metadata"]["uid"] != uid
     wanted = harness.wanted("Job")
     assert wanted is not None
-    assert harness.job()["spec"]["template"] == wanted.manifest["spec"]["template"]
+    assert harness.job()["spec"]["template"]["spec"] == wanted.manifest["spec"]["template"]["spec"]
 
 
 def test_once_a_pod_ran_changes_count_from_the_next_attempt_and_the_condition_says_so() -> None:
@@ -431,7 +431,7 @@ def test_a_deleted_job_is_made_again_never_beside_a_living_pod() -> None:
 def test_no_pod_is_made_beside_one_that_another_objects_job_left() -> None:
     harness = started()
     name, other = harness.named("Job")[0], JobHarness()
-    left = harness.pod(Pod.running).but("metadata.ownerReferences", [{"uid": "uid-of-a-twin's-job"}])
+    left = harness.pod(Pod.running).owned_by(a_job("of-another-object"))
     other.put(left)
     other.settle()
     assert (other.reason, other.named("Job")) == (names.PENDING, [])
@@ -459,11 +459,8 @@ def test_the_end_of_a_twins_config_map_wakes_the_one_who_made_the_job() -> None:
 
 def test_pods_of_a_former_life_of_the_name_do_not_count() -> None:
     harness = started()
-    ghost = a_finetunejob("reviews")
     old = harness.pod(Pod.oom)
-    harness.pods = [
-        old.but("metadata.ownerReferences", [{"uid": "uid-of-another-job", "name": ghost["metadata"]["name"]}])
-    ]
+    harness.pods = [old.owned_by(a_job("of-a-namesake"))]
     harness.settle()
     assert (harness.reason, harness.run["state"]) == (names.WAITING_FOR_POD, "Running")
 

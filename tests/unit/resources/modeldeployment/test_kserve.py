@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from modelyard import names
-from modelyard.decision import Manifest, Ref
+from modelyard.decision import Manifest
 from modelyard.resources.modeldeployment import offered, used
 from tests.builders_serving import (
     PLATFORM,
@@ -30,26 +30,24 @@ WITH_KSERVE = replace(PLATFORM, kserve=True)
 ISVC = "InferenceService"
 
 
-@dataclass
 class KServeHarness(ServingHarness):
     """KServe's controller is played by hand: it makes Deployments of InferenceServices."""
 
-    made: dict[str, Manifest] = field(default_factory=dict)
-
-    def elsewhere(self, ref: Ref) -> Manifest | None:
-        if ref.kind == "ServingProfile":
-            return None
-        assert (ref.kind, ref.namespace) == ("Deployment", "shop")
-        return self.made.get(ref.name)
+    @property
+    def made(self) -> dict[str, Manifest]:
+        return {name: obj for (kind, name), obj in self.others.items() if kind == "Deployment"}
 
     def isvc(self, number: int) -> Manifest:
         return self.children[ISVC, f"reviews-v{number}"]
 
     def up(self, *numbers: int) -> None:
         for number in numbers:
-            made = make_available(kserve_deployment(self.isvc(number)), self.now)
-            self.made[made["metadata"]["name"]] = made
+            self.put(make_available(kserve_deployment(self.isvc(number)), self.now))
             self.isvc(number)["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+
+def owner(uid: str) -> Manifest:
+    return {"apiVersion": "serving.kserve.io/v1beta1", "kind": ISVC, "uid": uid, "controller": True}
 
 
 def kserve_deployment(isvc: Manifest) -> Manifest:
@@ -63,7 +61,7 @@ def kserve_deployment(isvc: Manifest) -> Manifest:
             "name": f"{meta['name']}-predictor",
             "namespace": "shop",
             "generation": 1,
-            "ownerReferences": [{"kind": ISVC, "uid": meta["uid"]}],
+            "ownerReferences": [owner(meta["uid"])],
             **copy.deepcopy(marks),
         },
         "spec": {
@@ -74,7 +72,7 @@ def kserve_deployment(isvc: Manifest) -> Manifest:
 
 
 def harness(**more: Any) -> KServeHarness:
-    return KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE, **more)
+    return KServeHarness(platform=WITH_KSERVE, **more)
 
 
 def live(**more: Any) -> KServeHarness:
@@ -178,7 +176,7 @@ def test_what_kserve_copies_to_pods_changes_with_the_template_only() -> None:
 
 def test_ready_of_kserve_alone_moves_no_traffic() -> None:
     w = live()
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.isvc(8)["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
     w.answers(8)
@@ -198,7 +196,7 @@ def test_ready_of_kserve_alone_moves_no_traffic() -> None:
 )
 def test_a_deployment_that_is_not_complete_moves_no_traffic(behind: dict[str, int]) -> None:
     w = live()
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
@@ -212,7 +210,7 @@ def test_a_deployment_that_is_not_complete_moves_no_traffic(behind: dict[str, in
 
 def test_a_deployment_of_an_older_template_or_owner_moves_no_traffic() -> None:
     w = live()
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
@@ -221,27 +219,27 @@ def test_a_deployment_of_an_older_template_or_owner_moves_no_traffic() -> None:
     w.turn(5)
     assert w.traffic == "7"
     w.up(8)
-    w.made["reviews-v8-predictor"]["metadata"]["ownerReferences"] = [{"kind": ISVC, "uid": "gone"}]
+    w.made["reviews-v8-predictor"]["metadata"]["ownerReferences"] = [owner("gone")]
     w.turn(5)
     assert w.traffic == "7"
 
 
 def test_a_wrong_answer_moves_no_traffic() -> None:
     w = live()
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8, 7)
     w.turn(5)
     assert w.traffic == "7"
     w.turn(61)
-    assert w.failed == 8 and "answered as version 7" in w.message(names.STALLED)
+    assert w.failed == 8 and "answered as version 7" in w.message_of(names.STALLED)
     assert (ISVC, "reviews-v8") not in w.children
 
 
 def test_the_next_version_takes_over_and_the_old_one_drains() -> None:
     w = live()
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
@@ -258,7 +256,7 @@ def test_kserves_own_words_are_told() -> None:
     w.isvc(7)["status"] = {"modelStatus": {"lastFailureInfo": info}}
     w.turn(5)
     assert w.word(names.READY) == ("False", names.KSERVE_FAILED)
-    assert "No runtime found" in w.message(names.READY) and "reviews-v7" in w.message(names.READY)
+    assert "No runtime found" in w.message_of(names.READY) and "reviews-v7" in w.message_of(names.READY)
 
 
 def test_a_silent_controller_is_named_and_waited_for() -> None:
@@ -269,7 +267,9 @@ def test_a_silent_controller_is_named_and_waited_for() -> None:
     assert w.word(names.STALLED) is None
     w.turn(1000)
     assert w.word(names.STALLED) == ("True", names.KSERVE_SILENT)
-    assert "kserve-controller-manager" in w.message(names.READY) and "spec.serve.backend" in w.message(names.READY)
+    assert "kserve-controller-manager" in w.message_of(names.READY) and "spec.serve.backend" in w.message_of(
+        names.READY
+    )
     w.up(7)
     w.answers(7)
     w.turn(5)
@@ -295,14 +295,14 @@ def test_pods_of_kserve_are_diagnosed() -> None:
 
 
 def test_kserve_that_comes_later_changes_no_backend() -> None:
-    w = KServeHarness(versions={7: a_ready_version(7)})
+    w = KServeHarness()
     w.turn()
-    w.children["Deployment", "reviews-v7"] = make_available(w.children["Deployment", "reviews-v7"], w.now)
+    w.put(make_available(w.children["Deployment", "reviews-v7"], w.now))
     w.answers(7)
     w.turn(5)
     assert w.status["backend"] == "deployment"
     w.platform = WITH_KSERVE
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     assert ("Deployment", "reviews-v8") in w.children and (ISVC, "reviews-v8") not in w.children
 
@@ -322,7 +322,7 @@ def test_the_spec_moves_the_backend_and_the_old_server_stays_until_the_new_one_s
     assert (ISVC, "reviews-v7") in w.children and ("Deployment", "reviews-v7") in w.children
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.RECONCILING) == ("True", names.ROLLING_OUT)
-    w.children["Deployment", "reviews-v7"] = make_available(w.children["Deployment", "reviews-v7"], w.now)
+    w.put(make_available(w.children["Deployment", "reviews-v7"], w.now))
     w.turn()
     assert (ISVC, "reviews-v7") not in w.children
     assert w.status["backend"] == "deployment" and w.traffic == "7"
@@ -330,10 +330,10 @@ def test_the_spec_moves_the_backend_and_the_old_server_stays_until_the_new_one_s
 
 
 def test_without_kserve_a_wish_for_it_is_stuck_and_says_so() -> None:
-    w = KServeHarness(obj=a_modeldeployment(backend="kserve"), versions={7: a_ready_version(7)})
+    w = KServeHarness(obj=a_modeldeployment(backend="kserve"))
     w.turn()
     assert w.word(names.STALLED) == ("True", names.KSERVE_MISSING)
-    assert "spec.serve.backend" in w.message(names.READY) and "install KServe" in w.message(names.READY)
+    assert "spec.serve.backend" in w.message_of(names.READY) and "install KServe" in w.message_of(names.READY)
     assert not w.children
     w.platform = WITH_KSERVE
     w.go_live(7)
@@ -343,23 +343,24 @@ def test_without_kserve_a_wish_for_it_is_stuck_and_says_so() -> None:
 def test_kserve_that_goes_away_is_named_and_healed_by_the_spec() -> None:
     w = live()
     w.platform = PLATFORM
-    w.made.clear()
-    del w.children[ISVC, "reviews-v7"]
+    w.remove("Deployment")
+    w.remove(ISVC, "reviews-v7")
     w.turn()
     assert w.word(names.STALLED) == ("True", names.KSERVE_MISSING)
-    assert "status.backend is kserve" in w.message(names.READY)
+    assert "status.backend is kserve" in w.message_of(names.READY)
     assert w.traffic == "7" and (ISVC, "reviews-v7") not in w.children
     w.edit(a_modeldeployment(backend="deployment"))
     w.turn()
-    w.children["Deployment", "reviews-v7"] = make_available(w.children["Deployment", "reviews-v7"], w.now)
+    w.put(make_available(w.children["Deployment", "reviews-v7"], w.now))
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
 
 
 def test_deleted_by_hand_it_is_made_again() -> None:
     w = live()
-    w.children.clear()
-    w.made.clear()
+    for kind, name in w.children:
+        w.remove(kind, name)
+    w.remove("Deployment")
     w.now += timedelta(seconds=1)
     w.turn()
     assert (ISVC, "reviews-v7") in w.children and w.traffic == "7"

@@ -20,9 +20,9 @@ SILENT = Answer(reason=names.SERVER_UNREACHABLE, message="http://reviews.shop ga
 
 def live() -> ServingHarness:
     """7 serves, 8 is up and would answer."""
-    w = ServingHarness(versions={7: a_ready_version(7)})
+    w = ServingHarness()
     w.go_live(7)
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
@@ -86,7 +86,7 @@ def test_a_version_drains_until_its_successor_is_up() -> None:
 
 
 def gone(w: ServingHarness) -> None:
-    del w.children["Deployment", "reviews-v8"]
+    w.remove("Deployment", "reviews-v8")
 
 
 def without_pods(w: ServingHarness) -> None:
@@ -94,7 +94,7 @@ def without_pods(w: ServingHarness) -> None:
 
 
 def on_its_way_out(w: ServingHarness) -> None:
-    w.children["Deployment", "reviews-v8"] = deleting(w.deployment(8), "foregroundDeletion")
+    w.put(deleting(w.deployment(8), "foregroundDeletion"))
 
 
 @pytest.mark.parametrize("end", [gone, without_pods, on_its_way_out])
@@ -110,50 +110,51 @@ def test_a_server_that_is_down_hands_back_at_once_and_is_tried_again(end: Any) -
         assert w.traffic == "7", "what is going is no candidate yet"
         gone(w)
         w.turn()
-    w.children["Deployment", "reviews-v8"] = make_available(w.deployment(8), w.now)
+    w.put(make_available(w.deployment(8), w.now))
     w.turn(5)
     assert (w.serving, w.traffic, w.draining) == (8, "8", 7)
 
 
 def test_a_version_that_nobody_sees_is_not_left() -> None:
     """KServe's Deployment is unknown for a moment: the InferenceService is there."""
-    w = KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+    w = KServeHarness(platform=WITH_KSERVE)
     w.go_live(7)
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
     w.turn(5)
-    before = w.made.pop("reviews-v8-predictor")
+    before = w.made["reviews-v8-predictor"]
+    w.remove("Deployment", "reviews-v8-predictor")
     w.turn(1)
     assert w.traffic == "8"
     w.turn(100)
     assert w.traffic == "8" and (ISVC, "reviews-v7") in w.children, "and who drains stays meanwhile"
-    w.made["reviews-v8-predictor"] = before
-    del w.children[ISVC, "reviews-v8"]
+    w.put(before)
+    w.remove(ISVC, "reviews-v8")
     w.step()
     assert w.traffic == "7"
 
 
 def test_a_new_address_serves_when_it_has_answered() -> None:
-    w = ServingHarness(versions={7: a_ready_version(7)}, address=SILENT)
+    w = ServingHarness(address=SILENT)
     w.turn()
     w.up(7)
     w.answers(7)
     decision = w.turn(5)
     assert w.traffic == "7" and states(w) == {7: ("candidate", 100)}
     assert w.word(names.READY) == ("False", names.ROLLING_OUT) and decision.wake_after == 1
-    assert "has not answered yet" in w.message(names.READY)
+    assert "has not answered yet" in w.message_of(names.READY)
     assert names.SERVING not in w.events
     w.turn(61)
-    assert "let pods of namespace modelyard reach it" in w.message(names.READY) and w.candidate == 7
-    w.address = Answer(value=True)
+    assert "let pods of namespace modelyard reach it" in w.message_of(names.READY) and w.candidate == 7
+    w.facts["address"] = Answer(value=True)
     w.turn(2)
     assert states(w) == {7: ("serving", 100)} and w.word(names.READY) == ("True", names.SERVING)
     w.turn(5)
     assert w.asked == [], "it has answered"
-    w.address = SILENT
-    w.versions[8] = a_ready_version(8)
+    w.facts["address"] = SILENT
+    w.put(a_ready_version(8))
     w.turn()
     w.up(8)
     w.answers(8)
@@ -162,21 +163,21 @@ def test_a_new_address_serves_when_it_has_answered() -> None:
 
 
 def test_an_address_that_is_made_again_is_asked_again() -> None:
-    w = ServingHarness(versions={7: a_ready_version(7)})
+    w = ServingHarness()
     w.go_live(7)
-    del w.children[STABLE]
-    w.address = SILENT
+    w.remove(*STABLE)
+    w.facts["address"] = SILENT
     w.step()
     assert states(w)[7] == ("serving", 0) and w.word(names.READY) == ("False", names.ROLLING_OUT)
     w.step(1)
     assert states(w)[7] == ("candidate", 100) and w.word(names.READY) == ("False", names.ROLLING_OUT)
-    w.address = Answer(value=True)
+    w.facts["address"] = Answer(value=True)
     w.step(1)
     assert w.serving == 7 and w.word(names.READY) == ("True", names.SERVING)
 
 
 def test_a_hand_that_points_traffic_nowhere_is_corrected() -> None:
-    w = ServingHarness(versions={7: a_ready_version(7)})
+    w = ServingHarness()
     w.go_live(7)
     w.children[STABLE]["spec"]["selector"][names.LABEL_VERSION] = "6"
     w.step()
@@ -187,8 +188,9 @@ def test_a_hand_that_points_traffic_nowhere_is_corrected() -> None:
 
 def test_a_state_of_another_release_keeps_its_server_and_its_words() -> None:
     w = live()
-    w.children["Deployment", "reviews-v6"] = {**copy.deepcopy(w.deployment(8))}
-    w.children["Deployment", "reviews-v6"]["metadata"]["name"] = "reviews-v6"
+    six = copy.deepcopy(w.deployment(8))
+    six["metadata"]["name"] = "reviews-v6"
+    w.put(six)
     shadow = {"number": 6, "state": "shadow", "since": stamp(w.now), "mirrored": 10}
     w.obj["status"]["versions"].append(shadow)
     w.turn(5)
@@ -197,9 +199,9 @@ def test_a_state_of_another_release_keeps_its_server_and_its_words() -> None:
 
 
 def kserve_candidate() -> KServeHarness:
-    w = KServeHarness(versions={7: a_ready_version(7)}, platform=WITH_KSERVE)
+    w = KServeHarness(platform=WITH_KSERVE)
     w.go_live(7)
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     w.turn()
     return w
 
@@ -232,7 +234,7 @@ WEBHOOK = (
 
 
 def never_made(w: KServeHarness) -> None:
-    del w.children[ISVC, "reviews-v8"]
+    w.remove(ISVC, "reviews-v8")
     w.lost = {(ISVC, "reviews-v8")}
 
 
@@ -264,7 +266,7 @@ def test_kserve_that_is_away_is_named_and_bars_no_version(way: Any) -> None:
         assert (w.candidate, w.failed, w.traffic) == (8, None, "7")
     assert w.word(names.STALLED) == ("True", names.KSERVE_SILENT) and w.word(names.READY) == ("True", names.SERVING)
     for word in ("InferenceService reviews-v8", "kserve-controller-manager", "spec.serve.backend", "goes on by itself"):
-        assert word in w.message(names.STALLED)
+        assert word in w.message_of(names.STALLED)
     w.lost, w.refused = set(), {}
     w.turn(5)
     w.up(8)
@@ -283,7 +285,7 @@ def test_kserve_without_a_runtime_bars_no_version() -> None:
 
 
 def test_a_version_of_which_no_pod_was_made_has_not_failed() -> None:
-    w = ServingHarness(versions={7: a_ready_version(7)})
+    w = ServingHarness()
     w.turn()
     w.turn(7200)
     assert (w.candidate, w.failed) == (7, None)

@@ -10,7 +10,7 @@ import pytest
 from modelyard import names
 from modelyard.decision import Manifest
 from tests.builders import an_object
-from tests.builders_serving import PLATFORM, a_modeldeployment, a_ready_version
+from tests.builders_serving import PLATFORM, a_modeldeployment
 from tests.cluster.manifests import FULL_POD
 from tests.unit.resources.modeldeployment.harness import ServingHarness
 
@@ -24,9 +24,7 @@ def a_servingprofile(name: str = names.DEFAULT_PROFILE, **spec: Any) -> Manifest
 def harness(*profiles: Manifest, labels: dict[str, str] | None = None, **serve: Any) -> ServingHarness:
     obj = a_modeldeployment(**serve)
     obj["metadata"]["labels"] = labels or {}
-    return ServingHarness(
-        obj=obj, versions={7: a_ready_version(7)}, profiles={p["metadata"]["name"]: p for p in profiles}
-    )
+    return ServingHarness(*profiles, obj=obj)
 
 
 def live(*profiles: Manifest, **more: Any) -> ServingHarness:
@@ -70,7 +68,7 @@ def test_our_labels_win() -> None:
     w = live(a_servingprofile(pod=pod), labels={names.LABEL_DEPLOYMENT: "other"})
     deployment = w.deployment(7)["spec"]
     assert deployment["selector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
-    assert names.MANAGED_BY not in deployment["template"]["metadata"]["labels"]
+    assert deployment["template"]["metadata"]["labels"][names.MANAGED_BY] == names.MANAGED_BY_VALUE
 
 
 def test_the_same_under_kserve() -> None:
@@ -88,7 +86,7 @@ def test_the_same_under_kserve() -> None:
 def test_an_edited_profile_leaves_what_serves_alone() -> None:
     w = live(a_servingprofile(pod={"nodeSelector": {"pool": "a"}}))
     before = template(w)
-    w.profiles[names.DEFAULT_PROFILE] = a_servingprofile(pod={"nodeSelector": {"pool": "b"}})
+    w.put(a_servingprofile(pod={"nodeSelector": {"pool": "b"}}))
     w.turn()
     assert template(w) == before
 
@@ -110,20 +108,20 @@ def test_a_profile_that_is_not_there_starts_nothing() -> None:
 @pytest.mark.parametrize("labels", [{}, {"tier": "silver"}])
 def test_a_profile_of_others_starts_nothing(labels: dict[str, str]) -> None:
     w = harness(a_servingprofile("gold", namespaces=GOLD, pod=FULL_POD), profile="gold")
-    w.namespace_labels = labels
+    w.facts["namespace_labels"] = labels
     w.turn()
     assert not w.has(7) and reason(w) == names.NOT_ALLOWED
-    w.namespace_labels = {"tier": "gold"}
+    w.facts["namespace_labels"] = {"tier": "gold"}
     w.turn()
     assert template(w)["spec"]["serviceAccountName"] == "trainer"
 
 
 def test_what_serves_goes_on_when_its_profile_is_taken_back_and_takes_nothing_more_from_it() -> None:
     w = harness(a_servingprofile("gold", namespaces=GOLD, pod={"nodeSelector": {"pool": "a"}}), profile="gold")
-    w.namespace_labels = {"tier": "gold"}
+    w.facts["namespace_labels"] = {"tier": "gold"}
     w.go_live(7)
     before = template(w)
-    w.namespace_labels = {}
+    w.facts["namespace_labels"] = {}
     w.edit(a_modeldeployment(profile="gold", resources={"memory": "3Gi"}))
     w.turn()
     assert template(w) == before

@@ -21,14 +21,14 @@ from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 
 def fresh(**more: Any) -> ServingHarness:
-    return ServingHarness(versions={7: a_ready_version(7)}, **more)
+    return ServingHarness(**more)
 
 
 def live(version: int = 7, **more: Any) -> ServingHarness:
     """A harness in which `version` serves and 8 has just appeared."""
-    w = ServingHarness(versions={version: a_ready_version(version)}, **more)
+    w = ServingHarness(versions=[version], **more)
     w.go_live(version)
-    w.versions[8] = a_ready_version(8)
+    w.put(a_ready_version(8))
     return w
 
 
@@ -157,7 +157,7 @@ def test_another_versions_answer_never_switches(answered: str) -> None:
     assert w.failed == 8
     assert w.entry("failed")["reason"] == names.PROBE_FAILED
     assert not w.has(8)
-    assert "answered as version" in w.message(names.STALLED)
+    assert "answered as version" in w.message_of(names.STALLED)
 
 
 def test_a_slow_first_answer_is_forgiven() -> None:
@@ -193,7 +193,7 @@ def of_another_spec(w: ServingHarness) -> None:
 
 
 def without_store(w: ServingHarness) -> None:
-    w.manifest = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
+    w.facts["manifest"] = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
 
 
 @pytest.mark.parametrize("end", [restarted, of_another_spec, without_store])
@@ -202,10 +202,10 @@ def test_a_doubt_ends_when_nobody_asks_or_another_trial_begins(end: Callable[[Se
     w.turn()
     w.up(8)
     w.turn(5)
-    first, before = w.entry("candidate")["suspectSince"], w.manifest
+    first, before = w.entry("candidate")["suspectSince"], w.facts["manifest"]
     end(w)
     w.turn(50)
-    w.manifest = before
+    w.facts["manifest"] = before
     w.up(8)
     w.turn(50)
     assert w.candidate == 8 and w.entry("candidate")["suspectSince"] > first
@@ -241,7 +241,7 @@ def test_a_candidate_out_of_reach_is_named_asked_again_and_never_barred() -> Non
     assert (w.candidate, w.traffic, w.failed) == (8, "7", None)
     assert w.word(names.STALLED) == ("True", names.SERVER_UNREACHABLE)
     for part in ("port 8080", "modelyard.dev/deployment=reviews", "namespace shop", "of namespace modelyard"):
-        assert part in w.message(names.STALLED)
+        assert part in w.message_of(names.STALLED)
     w.answers(8)
     w.turn(5)
     assert w.traffic == "8"
@@ -266,7 +266,7 @@ def test_without_a_sample_nothing_moves() -> None:
     w.turn()
     w.up(8)
     w.answers(8)
-    w.manifest = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
+    w.facts["manifest"] = Answer(reason=names.STORE_UNAVAILABLE, message="no answer")
     w.turn(600)
     assert w.candidate == 8
     assert w.word(names.RECONCILING) == ("True", names.STORE_UNAVAILABLE)
@@ -277,7 +277,7 @@ def test_a_lost_manifest_fails_the_candidate_when_it_stays_lost(gone: Answer) ->
     w = live()
     w.turn()
     w.up(8)
-    w.manifest = gone
+    w.facts["manifest"] = gone
     w.turn(600)
     assert (w.candidate, w.word(names.RECONCILING)) == (8, ("True", names.CORRUPT))
     w.turn(61)
@@ -306,7 +306,7 @@ CORRUPT = '{"outcome": "failed", "reason": "ArtifactsCorrupt", "message": "model
 def test_a_candidate_that_cannot_work_fails_at_once(status: dict[str, Any], reason: str, text: str) -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Running", **status)
+    w.server_pod(8, phase="Running", **status)
     w.turn(5)
     assert keys(w) == V7 | STABLE
     assert w.traffic == "7"
@@ -314,8 +314,8 @@ def test_a_candidate_that_cannot_work_fails_at_once(status: dict[str, Any], reas
     assert w.candidate is None
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.STALLED) == ("True", reason)
-    assert text in w.message(names.STALLED)
-    assert "version 7 serves on" in w.message(names.STALLED)
+    assert text in w.message_of(names.STALLED)
+    assert "version 7 serves on" in w.message_of(names.STALLED)
     assert w.events[-1] == reason
 
 
@@ -329,7 +329,7 @@ def test_a_candidate_that_cannot_work_fails_at_once(status: dict[str, Any], reas
 def test_what_may_pass_has_five_minutes(container: dict[str, Any] | None, reason: str) -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Pending", containerStatuses=[container] if container else [])
+    w.server_pod(8, phase="Pending", containerStatuses=[container] if container else [])
     w.turn(299)
     assert w.candidate == 8
     w.turn(2)
@@ -340,7 +340,7 @@ def test_what_may_pass_has_five_minutes(container: dict[str, Any] | None, reason
 def test_a_registry_that_is_away_bars_no_version() -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Pending", containerStatuses=[waiting_container("server", "ImagePullBackOff", "not found")])
+    w.server_pod(8, phase="Pending", containerStatuses=[waiting_container("server", "ImagePullBackOff", "not found")])
     w.turn(5)
     assert w.word(names.RECONCILING) == ("True", names.IMAGE_PULL)
     w.turn(7200)
@@ -361,11 +361,11 @@ def test_a_slow_download_has_all_the_time_it_takes(name: str) -> None:
     w = live()
     w.turn()
     server = waiting_container("server", "PodInitializing")
-    w.pod(8, phase="Pending", initContainerStatuses=[running(name, w)], containerStatuses=[server])
+    w.server_pod(8, phase="Pending", initContainerStatuses=[running(name, w)], containerStatuses=[server])
     for _ in range(12):
         w.turn(600)
     assert (w.candidate, w.word(names.RECONCILING)) == (8, ("True", names.ROLLING_OUT))
-    assert "files are being downloaded since" in w.message(names.RECONCILING)
+    assert "files are being downloaded since" in w.message_of(names.RECONCILING)
     done = {"name": name, "ready": True, "state": {"terminated": {"exitCode": 0}}}
     w.pods[0]["status"] = {"phase": "Running", "initContainerStatuses": [done], "containerStatuses": []}
     w.pods[0]["status"]["containerStatuses"] = [running("server", w)]
@@ -379,10 +379,10 @@ def test_a_slow_image_is_no_fault_of_the_version() -> None:
     w = live()
     w.turn()
     fetch, server = waiting_container("fetch", "PodInitializing"), waiting_container("server", "ContainerCreating")
-    w.pod(8, phase="Pending", initContainerStatuses=[fetch], containerStatuses=[server])
+    w.server_pod(8, phase="Pending", initContainerStatuses=[fetch], containerStatuses=[server])
     w.turn(3600)
     assert w.candidate == 8
-    assert "the node pulls its image" in w.message(names.RECONCILING)
+    assert "the node pulls its image" in w.message_of(names.RECONCILING)
 
 
 SECRET = waiting_container("fetch", "CreateContainerConfigError", 'secret "modelyard-store-read" not found')
@@ -403,7 +403,7 @@ DENIED = crashed_container("fetch", 17, '{"outcome":"failed","reason":"StoreAcce
 def test_what_is_not_the_versions_fault_is_waited_for(container: dict[str, Any], reason: str, stalled: bool) -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Pending", initContainerStatuses=[container])
+    w.server_pod(8, phase="Pending", initContainerStatuses=[container])
     w.turn(7200)
     assert w.candidate == 8
     assert w.word(names.STALLED if stalled else names.RECONCILING) == ("True", reason)
@@ -425,10 +425,10 @@ def test_what_is_not_the_versions_fault_is_waited_for(container: dict[str, Any],
 def test_missing_secret_names_the_kubectl_line() -> None:
     w = fresh()
     w.turn()
-    w.pod(7, phase="Pending", initContainerStatuses=[SECRET])
+    w.server_pod(7, phase="Pending", initContainerStatuses=[SECRET])
     w.turn(5)
     assert w.word(names.READY) == ("False", names.SECRET_MISSING)
-    assert "kubectl -n shop create secret generic modelyard-store-read" in w.message(names.STALLED)
+    assert "kubectl -n shop create secret generic modelyard-store-read" in w.message_of(names.STALLED)
 
 
 def test_refused_pods_and_children_are_named_and_waited_for() -> None:
@@ -438,14 +438,15 @@ def test_refused_pods_and_children_are_named_and_waited_for() -> None:
     w.deployment(7)["status"] = {"conditions": [failure]}
     w.turn(1000)
     assert w.word(names.STALLED) == ("True", names.QUOTA)
-    assert "exceeded quota" in w.message(names.STALLED)
+    assert "exceeded quota" in w.message_of(names.STALLED)
 
-    other = fresh(refused={("Deployment", "reviews-v7"): "admission webhook says no"})
+    other = fresh()
+    other.refused = {("Deployment", "reviews-v7"): "admission webhook says no"}
     other.turn()
     other.turn(1000)
     assert other.word(names.STALLED) == ("True", names.QUOTA)
-    assert "says no" in other.message(names.STALLED)
-    assert "spec.pod of the ServingProfile" in other.message(names.STALLED), "what to try is said, too"
+    assert "says no" in other.message_of(names.STALLED)
+    assert "spec.pod of the ServingProfile" in other.message_of(names.STALLED), "what to try is said, too"
     assert other.candidate == 7
 
 
@@ -496,7 +497,7 @@ def test_a_new_server_image_tries_again() -> None:
 
 def test_a_newer_version_is_tried_and_clears_the_failure() -> None:
     w = failed()
-    w.versions[9] = a_ready_version(9)
+    w.put(a_ready_version(9))
     w.turn()
     assert w.candidate == 9
     w.up(9)
@@ -510,7 +511,7 @@ def test_a_newer_version_is_tried_and_clears_the_failure() -> None:
 def test_pods_of_an_earlier_attempt_do_not_count() -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
+    w.server_pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
     w.edit(a_modeldeployment(resources={"memory": "4Gi"}))
     w.turn()
     assert w.candidate == 8
@@ -520,7 +521,7 @@ def test_pods_of_an_earlier_attempt_do_not_count() -> None:
 def test_pods_on_their_way_out_do_not_count() -> None:
     w = live()
     w.turn()
-    w.pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
+    w.server_pod(8, phase="Running", containerStatuses=[crashed_container("server", 137, why="OOMKilled")])
     w.pods = [deleting(w.pods[0])]
     w.turn()
     assert w.candidate == 8
@@ -529,7 +530,7 @@ def test_pods_on_their_way_out_do_not_count() -> None:
 def test_a_better_version_overtakes_the_candidate() -> None:
     w = live()
     w.turn()
-    w.versions[9] = a_ready_version(9)
+    w.put(a_ready_version(9))
     w.turn(5)
     assert w.candidate == 9
     assert not w.has(8)
@@ -539,7 +540,7 @@ def test_a_better_version_overtakes_the_candidate() -> None:
 def test_a_candidate_whose_gate_is_taken_back_goes() -> None:
     w = live()
     w.turn()
-    w.versions[8] = a_ready_version(8, "failed")
+    w.put(a_ready_version(8, "failed"))
     w.turn(5)
     assert keys(w) == V7 | STABLE
     assert w.candidate is None
@@ -615,7 +616,7 @@ def test_invalid_spec_leaves_everything_as_it_is() -> None:
     w.turn()
     assert w.children == before
     assert w.word(names.STALLED) == ("True", names.INVALID_SPEC)
-    assert "spec.serve.backend" in w.message(names.STALLED)
+    assert "spec.serve.backend" in w.message_of(names.STALLED)
     assert w.serving == 7
 
 

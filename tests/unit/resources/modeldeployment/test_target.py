@@ -16,13 +16,13 @@ from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 
 def harness(*versions: Manifest, obj: Manifest | None = None, serving: int | None = None) -> ServingHarness:
-    found = ServingHarness(obj=obj or a_modeldeployment(), versions={v["spec"]["number"]: v for v in versions})
-    if serving is not None:
-        wanted, asked_for = found.versions, found.obj
-        found.versions, found.obj = {serving: a_ready_version(serving)}, a_modeldeployment()
-        found.go_live(serving)
-        found.versions = wanted
-        found.edit(asked_for)
+    if serving is None:
+        return ServingHarness(*versions, versions=[], obj=obj)
+    found = ServingHarness(versions=[serving])
+    found.go_live(serving)
+    found.remove("ModelVersion")
+    found.put(*versions)
+    found.edit(obj or a_modeldeployment())
     return found
 
 
@@ -65,7 +65,7 @@ def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, 
     assert w.word(names.READY) == ("False", reason)
     assert (w.word(names.STALLED) is not None) is stalled
     assert (w.word(names.RECONCILING) is not None) is not stalled
-    assert text in w.message(names.READY)
+    assert text in w.message_of(names.READY)
     assert not w.children
 
 
@@ -98,28 +98,33 @@ def test_pin_is_a_human_word_about_the_gate(gate: str) -> None:
 def test_no_onnx_names_the_remedy() -> None:
     w = harness(a_ready_version(7, artifacts=artifacts("safetensors")))
     w.turn()
-    assert "add onnx to spec.export of FineTuneJob reviews-job" in w.message(names.STALLED)
+    assert "add onnx to spec.export of FineTuneJob reviews-job" in w.message_of(names.STALLED)
 
 
 def test_missing_pin_names_what_there_is() -> None:
     w = harness(a_ready_version(5), a_ready_version(6), obj=a_modeldeployment(version=7))
     w.turn()
-    assert "reviews-7 does not exist (there are: 5, 6)" in w.message(names.STALLED)
+    assert "reviews-7 does not exist (there are: 5, 6)" in w.message_of(names.STALLED)
+
+
+def in_a_namespace_of(characters: int) -> ServingHarness:
+    obj, version = a_modeldeployment(name="a" * 36), a_ready_version(7)
+    for made in (obj, version):
+        made["metadata"]["namespace"] = "n" * characters
+    w = harness(version, obj=obj)
+    w.turn()
+    return w
 
 
 def test_long_name_is_refused_with_the_count() -> None:
-    w = harness(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
-    w.obj["metadata"]["namespace"] = "n" * 14
-    w.turn()
+    w = in_a_namespace_of(14)
     assert w.word(names.STALLED) == ("True", names.NAME_TOO_LONG)
-    assert "53 characters" in w.message(names.STALLED)
-    assert "1 shorter" in w.message(names.STALLED)
+    assert "53 characters" in w.message_of(names.STALLED)
+    assert "1 shorter" in w.message_of(names.STALLED)
 
 
 def test_longest_name_is_allowed() -> None:
-    w = harness(a_ready_version(7), obj=a_modeldeployment(name="a" * 36))
-    w.obj["metadata"]["namespace"] = "n" * 13
-    w.turn()
+    w = in_a_namespace_of(13)
     assert w.candidate == 7
 
 
@@ -152,11 +157,11 @@ def test_follow_moves_down_only_from_a_rejected_version(versions: list[Manifest]
 @pytest.mark.parametrize("gone", [a_stalled_version(7), deleting(a_ready_version(7), "x"), a_modelversion(7), None])
 def test_pinned_and_serving_goes_on_whatever_becomes_of_its_object(gone: Manifest | None) -> None:
     w = harness(*([gone] if gone else []), obj=a_modeldeployment(version=7), serving=7)
-    writes = w.writes
+    changes = w.births + w.changes
     w.turn()
     assert w.word(names.READY) == ("True", names.SERVING)
     assert w.word(names.STALLED) is None
-    assert w.writes == writes
+    assert w.births + w.changes == changes
 
 
 def test_rejected_without_a_better_one_serves_on_and_says_so() -> None:
@@ -168,14 +173,14 @@ def test_rejected_without_a_better_one_serves_on_and_says_so() -> None:
 
 def test_server_and_version_both_gone_follows_down() -> None:
     w = harness(a_ready_version(6), serving=7)
-    del w.children["Deployment", "reviews-v7"]
+    w.remove("Deployment", "reviews-v7")
     w.turn()
     assert w.candidate == 6
 
 
 def test_server_and_pinned_version_both_gone_is_said() -> None:
     w = harness(a_ready_version(6), obj=a_modeldeployment(version=7), serving=7)
-    del w.children["Deployment", "reviews-v7"]
+    w.remove("Deployment", "reviews-v7")
     w.turn()
     assert w.word(names.READY) == ("False", names.VERSION_NOT_FOUND)
     assert w.word(names.STALLED) is not None

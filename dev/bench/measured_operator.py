@@ -16,7 +16,7 @@ START_SECONDS = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class OperatorProcess:
+class MeasuredOperator:
     """One `modelyard run` on a kubeconfig and a store."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
