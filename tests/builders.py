@@ -242,10 +242,10 @@ def a_published_model(run: str, model: str = "reviews", macro_f1: float = 0.742)
     """Facts `manifest` and `verified` of a run's result."""
     info = {
         "task": "text-classification", "run": run, "model": model, "labels": ["negative", "positive"],
-        "maxLength": 128, "artifacts": exports("safetensors", "onnx"),
+        "codec": {"maxLength": 128}, "artifacts": exports("safetensors", "onnx"),
         "metrics": [measured(macro_f1, negative=NEGATIVE)],
         "dataset": "sha256:" + "d" * 64, "base": "sha256:" + "b" * 64, "image": "modelyard/trainer:1",
-        "sample": "good",
+        "sample": {"text": "good"},
     }  # fmt: skip
     return _published("model", info)
 

@@ -104,13 +104,13 @@ def _info(run: str, model: str) -> Manifest:
         "run": run,
         "model": model,
         "labels": list(manifests.CLASSES),
-        "max_length": 128,
+        "codec": {"maxLength": 128},
         "artifacts": exports("onnx", "safetensors"),
         "metrics": [measured(0.9, 0.9)],
         "dataset": digest,
         "base": digest,
         "image": "registry.example/trainer:1",
-        "sample": "text 1",
+        "sample": {"text": "text 1"},
     }
 
 

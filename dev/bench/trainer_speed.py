@@ -6,7 +6,6 @@ Run inside the trainer image: python -m dev.bench.trainer_speed --out FILE.json
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import random
@@ -15,17 +14,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from modelyard.api.run import TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer import machine
-from modelyard_trainer.data.rows import Row
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks.text_classification import pad
+from modelyard_trainer.tasks.text_classification.codec import TextClassifier
+from modelyard_trainer.tasks.texts import TextReader, as_reading
 from tests.hyperparameters import completed
 
 WARM = 5
@@ -99,9 +98,10 @@ def _run(folder: Path, count: int) -> TrainRun:
     progress = Progress(lambda body: None)
     run = TrainRun(config=config, store=nowhere, quick=nowhere, work=folder, progress=progress)
     rows = [np.asarray(chance.choices(range(1000, 30000), k=chance.randint(8, 64)), np.int32) for _ in range(count)]
-    run.labels = [str(number) for number in range(CLASSES)]
-    run.rows = {side: [Row("", chance.choice(run.labels)) for _ in rows] for side in ("train", "validation")}
-    run.encoded = {"train": rows, "validation": rows[:BATCH]}
+    labels = [str(number) for number in range(CLASSES)]
+    run.codec = TextClassifier(TextReader(cast(Any, None), 0, 64, []), labels)
+    run.rows = {split: [{"label": chance.choice(labels)} for _ in rows] for split in ("train", "validation")}
+    run.read = {"train": [as_reading(row) for row in rows], "validation": [as_reading(row) for row in rows[:BATCH]]}
     return run
 
 
@@ -176,23 +176,22 @@ _PARTS = {"trainer": _trainer_speed, "plain": _plain_speed}
 
 def _order(run: TrainRun) -> list[int]:
     """The order that the trainer's sampler gives in its first epoch."""
-    from modelyard_trainer.loop import EncodedRows, batch_order
+    from modelyard_trainer.loop import Examples, batch_order
 
-    lengths = EncodedRows(run.encoded["train"], []).lengths
-    return list(batch_order(lengths, BATCH, run.config.train.seed, 0))
+    return list(batch_order(Examples(run, "train").sizes, BATCH, run.config.train.seed, 0))
 
 
 def _batches(run: TrainRun) -> Any:
-    order, targets = _order(run), run.targets("train")
-    padded: Any = functools.partial(pad, pad_id=run.pad_id)
+    order, read, codec = _order(run), run.read["train"], run.codec
+    targets = [codec.labels.index(row["label"]) for row in run.rows["train"]]
     for at in range(0, len(order), BATCH):
         numbers = order[at : at + BATCH]
-        yield padded([run.encoded["train"][n] for n in numbers]), [targets[n] for n in numbers]
+        yield codec.batch([read[n] for n in numbers]), [targets[n] for n in numbers]
 
 
 def _timed_tokens(run: TrainRun) -> int:
     """Real (not padded) tokens of the timed steps."""
-    return sum(len(run.encoded["train"][number]) for number in _order(run)[WARM * BATCH :])
+    return sum(run.read["train"][number].size for number in _order(run)[WARM * BATCH :])
 
 
 def _gemm(kind: str, size: int = 1024, seconds: float = 1.0) -> float:

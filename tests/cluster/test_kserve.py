@@ -151,7 +151,7 @@ def published_version(minio: MinioServer, folder: Path) -> dict[str, Any]:
     version = folder / "version"
     version.mkdir()
     (version / "model.onnx").write_bytes(b"model")
-    manifest, digest = publish(store, "modelyard", prefix, version, "model", {"sample": "so good"})
+    manifest, digest = publish(store, "modelyard", prefix, version, "model", {"sample": {"text": "so good"}})
     assert claim_number(store, "modelyard", "default", "reviews", "r1") == 1
     fields = {"number": 1, "digest": digest, "uri": f"s3://modelyard/{prefix}", "lineage.trained.run": "r1"}
     size = sum(entry.size for entry in manifest.files)

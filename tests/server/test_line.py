@@ -17,10 +17,10 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from dev.localcluster.waiting import wait_until
-from modelyard_server.classifier import Classifier, Left
 from modelyard_server.line import BusyError, Line
 from modelyard_server.load import load
 from modelyard_server.predict import Asked, ServedModel
+from modelyard_server.predictor import Left, Predictor
 from modelyard_server.protocol import Question
 from modelyard_server.routes import unless_left
 from tests.server.conftest import Answer, Server, complete
@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_ends_its_work() -> None:
 
 
 def test_no_further_batch_for_those_who_left(version: Path) -> None:
-    classifier, asked = Classifier(load(complete(version)), batch_rows=2), []
+    classifier, asked = Predictor(load(complete(version)), batch_rows=2), []
 
     def wanted() -> bool:
         asked.append(1)
@@ -226,7 +226,7 @@ def codes_of(server: Server) -> dict[str, float]:
 
 async def test_requests_are_read_and_answers_written_beside_the_event_loop(version: Path) -> None:
     """A large answer must not keep health checks waiting."""
-    model = ServedModel("reviews", "7", Classifier(load(complete(version))), 256, Line(1, 1, 100))
+    model = ServedModel("reviews", "7", Predictor(load(complete(version))), 256, Line(1, 1, 100))
     where: list[str] = []
 
     def read() -> Question:

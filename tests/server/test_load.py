@@ -10,11 +10,11 @@ import pytest
 from modelyard.api.run import ExitCode
 from modelyard.storage.errors import Corrupt
 from modelyard.storage.publish import describe
-from modelyard_server.classifier import Classifier
 from modelyard_server.load import load
-from modelyard_trainer.tasks import TASKS
+from modelyard_server.predictor import Predictor
+from modelyard_trainer.tasks.texts import pad
 from tests.server.conftest import Server, complete
-from tests.server.version import INFO, LABELS, WORDS, write_version
+from tests.server.version import INFO, LABELS, PAD_ID, WORDS, write_version
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def folder(version: Path, tmp_path: Path) -> Path:
 
 def test_what_is_loaded(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    classifier = Classifier(load(folder))
+    classifier = Predictor(load(folder))
     classifier.check()
-    assert [row.label for row in classifier.predict(["so good", "bad"])] == ["positive", "negative"]
+    assert [row["label"] for row in classifier.predict(["so good", "bad"])] == ["positive", "negative"]
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
@@ -64,7 +64,7 @@ def test_the_manifest_lacks_what_a_server_needs(folder: Path) -> None:
 
 def test_a_model_that_answers_nonsense(tmp_path: Path) -> None:
     weights: np.ndarray = np.full((len(WORDS), len(LABELS)), np.nan, dtype=np.float32)
-    classifier = Classifier(load(complete(write_version(tmp_path, weights))))
+    classifier = Predictor(load(complete(write_version(tmp_path, weights))))
     with pytest.raises(ValueError, match="answers its own sample"):
         classifier.check()
 
@@ -72,23 +72,21 @@ def test_a_model_that_answers_nonsense(tmp_path: Path) -> None:
 def test_batches_answer_as_single_rows_do(folder: Path) -> None:
     loaded = load(folder)
     texts = [" ".join(["so"] * (n % 7) + ["good" if n % 3 else "bad"]) for n in range(50)]
-    together, alone = Classifier(loaded, batch_rows=8).predict(texts), Classifier(loaded, batch_rows=1).predict(texts)
+    together, alone = Predictor(loaded, batch_rows=8).predict(texts), Predictor(loaded, batch_rows=1).predict(texts)
     for left, right in zip(together, alone, strict=True):
-        assert left.label == right.label
-        assert left.scores == pytest.approx(right.scores, abs=1e-6)
+        assert left["label"] == right["label"]
+        assert left["scores"] == pytest.approx(right["scores"], abs=1e-6)
 
 
 def test_serving_encodes_as_training_does(folder: Path) -> None:
-    task = TASKS["text-classification"]
-    encoded = task.encode(task.load_tokenizer(folder, 16), ["so good", "bad"])
-    loaded = load(folder)
-    ours = loaded.task.pad(loaded.task.token_ids(loaded.tokenizer, ["so good", "bad"]), loaded.pad_id)
+    codec = load(folder).codec
+    ours = codec.batch(codec.read(["so good", "bad"]))
+    encoded = pad([[list(WORDS).index(word) for word in text.split()] for text in ("so good", "bad")], PAD_ID)
     assert {name: array.tolist() for name, array in ours.items()} == {n: a.tolist() for n, a in encoded.items()}
-    assert loaded.pad_id == 1
 
 
 def test_threads_do_not_disturb_each_other(folder: Path) -> None:
-    classifier = Classifier(load(folder))
+    classifier = Predictor(load(folder))
     texts = ["good " * (n % 15 + 1) + "so" for n in range(60)]
     expected = classifier.predict(texts)
     with ThreadPoolExecutor(8) as pool:

@@ -28,13 +28,13 @@ INFO: dict[str, Any] = ModelInfo(
     run="run-1",
     model="reviews",
     labels=LABELS,
-    max_length=MAX_LENGTH,
+    codec={"maxLength": MAX_LENGTH, "prepare": []},
     artifacts=[Export(format_=name, precision="fp32") for name in ("safetensors", "onnx")],
     metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": 1.0})],
     dataset="sha256:0",
     base="sha256:0",
     image="trainer",
-    sample="so good",
+    sample={"text": "so good"},
 ).dump()
 
 

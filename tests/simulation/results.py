@@ -63,13 +63,13 @@ def _model(config: dict[str, Any], rng: random.Random) -> StoredManifest:
             "run": config["run"],
             "model": config["model"],
             "labels": ["good", "bad"],
-            "maxLength": 128,
+            "codec": {"maxLength": 128},
             "artifacts": exports(*config["export"]),
             "metrics": [measured(f1, f1)],
             "dataset": config["dataset"]["digest"],
             "base": config["base"]["digest"],
             "image": config["image"],
-            "sample": "a fine day",
+            "sample": {"text": "a fine day"},
         }
     )
     # Training is not the same twice: another pod of the run would publish other bytes.

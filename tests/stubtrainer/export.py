@@ -55,7 +55,7 @@ def _info(run: TrainRun, macro_f1: float) -> ModelInfo:
         run=config.run,
         model=config.model,
         labels=LABELS,
-        max_length=config.input.text.max_length if config.input.text else 0,
+        codec={"maxLength": config.input.text.max_length if config.input.text else 0, "prepare": []},
         artifacts=[
             Export(format_=name, precision="fp32", difference=0.0 if name == "onnx" else None) for name in config.export
         ],
@@ -63,5 +63,5 @@ def _info(run: TrainRun, macro_f1: float) -> ModelInfo:
         dataset=config.dataset.digest,
         base=config.base.digest,
         image=config.image,
-        sample="thing1 superb lovely the day",
+        sample={"text": "thing1 superb lovely the day"},
     )

@@ -21,18 +21,20 @@ from modelyard.api.recipes import RECIPES
 from modelyard.api.run import TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer import machine
-from modelyard_trainer.baselines import majority, word_counts
+from modelyard_trainer.baselines import word_counts
 from modelyard_trainer.best import Best
 from modelyard_trainer.checkpoints import Keeper, Place
-from modelyard_trainer.data.rows import Sides
 from modelyard_trainer.diverging import Diverged
+from modelyard_trainer.graphs import torch_graphs
 from modelyard_trainer.history import History
 from modelyard_trainer.methods import method_named
-from modelyard_trainer.predict import torch_logits
+from modelyard_trainer.predict import outputs_of
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load, train
-from modelyard_trainer.tasks import text_classification as task
+from modelyard_trainer.tasks import classes
+from modelyard_trainer.tasks.protocols import Answer, Fields
+from modelyard_trainer.tasks.text_classification import learner
 from tests.hyperparameters import completed
 from tests.study.sets import CHOSEN_ON, JUDGED_ON, sample
 
@@ -75,11 +77,11 @@ def settings(phase: str) -> Iterator[Setting]:
             yield from (Setting(name, method, rate, seed, steps) for method in RATES for rate in RATES[method])
 
 
-def splits(name: str) -> Sides:
+def splits(name: str) -> dict[str, list[Fields]]:
     """Eight of ten rows train, one validates, one tests; by class, the same for every seed of training."""
     rows = sample(name)
-    kept, judging = train_test_split(rows, test_size=0.2, random_state=3, stratify=[row.label for row in rows])
-    labels = [row.label for row in judging]
+    kept, judging = train_test_split(rows, test_size=0.2, random_state=3, stratify=[row["label"] for row in rows])
+    labels = [row["label"] for row in judging]
     can = min(labels.count(label) for label in set(labels)) > 1
     validation, test = train_test_split(judging, test_size=0.5, random_state=3, stratify=labels if can else None)
     return {"train": kept, "validation": validation, "test": test}
@@ -107,7 +109,7 @@ def measure(setting: Setting, base: Path, folder: Path) -> dict[str, Any]:
     best.restore(model)
     model = method_named(setting.method).finish(model).float()
     scores = {side: _macro_f1(run, model, side) for side in ("validation", "test")}
-    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs
+    tokens = sum(reading.size for reading in run.read["train"]) * run.config.train.epochs
     seconds = time.monotonic() - began
     return {**found, **scores, "epochs": run.config.train.epochs, "seconds": round(seconds), "tokens": tokens}
 
@@ -115,17 +117,14 @@ def measure(setting: Setting, base: Path, folder: Path) -> dict[str, Any]:
 def baselines(name: str) -> dict[str, Any]:
     """Macro F1 of TF-IDF with logistic regression, and of the commonest class, on the test rows."""
     sides = splits(name)
-    guesses = {"tfidf": word_counts, "majority": majority}
+    guesses = {"tfidf": word_counts, "majority": classes.majority}
     found = {key: _f1_of(guess(sides["train"], sides["test"]), sides) for key, guess in guesses.items()}
-    return {"set": name, **found, "train": len(sides["train"]), "classes": len({row.label for row in sides["train"]})}
+    return {"set": name, **found, "train": len(sides["train"]), "classes": len(classes.labels_of(sides["train"]))}
 
 
-def _f1_of(guesses: list[str], sides: Sides) -> float:
-    import numpy as np
-
-    labels = task.labels_of([row.label for row in sides["train"]])
-    logits = np.eye(len(labels))[[labels.index(guess) for guess in guesses]]
-    return task.measure(logits, [labels.index(row.label) for row in sides["test"]], labels).values["macro_f1"]
+def _f1_of(guesses: list[Answer], sides: dict[str, list[Fields]]) -> float:
+    labels = classes.labels_of(sides["train"])
+    return classes.measure(guesses, sides["test"], labels, "macro_f1").values["macro_f1"]
 
 
 def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
@@ -144,15 +143,16 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
     }  # fmt: skip
     run = TrainRun(TrainConfig.model_validate(completed(config)), nowhere, nowhere, folder, Progress(lambda body: None))
-    run.base, run.rows, run.prepare = base, sides, []
+    run.base, run.rows, run.prepare = base, dict(sides), []
     load.execute(run)
     adapt.execute(run)
     return run
 
 
 def _macro_f1(run: TrainRun, model: Any, side: str) -> float:
-    logits = torch_logits(model, run.encoded[side], lambda rows: task.pad(rows, run.pad_id))
-    return task.measure(logits, run.targets(side), run.labels).values["macro_f1"]
+    outputs = outputs_of(run.codec, torch_graphs(learner.parts(model)), run.read[side])
+    answers = [run.codec.decode(output, reading) for output, reading in zip(outputs, run.read[side], strict=True)]
+    return run.codec.measure(answers, run.rows[side]).values["macro_f1"]
 
 
 def main() -> None:

@@ -97,13 +97,13 @@ SETS: dict[str, tuple[Callable[[], Iterator[Row]], int]] = {
 CHOSEN_ON, JUDGED_ON = ("sections", "mails", "fortunes", "sample"), ("tweets", "cyrillic")
 
 
-def sample(name: str, seed: int = 11) -> list[Row]:
+def sample(name: str, seed: int = 11) -> list[dict[str, str]]:
     """Rows of a set, drawn with a seed; classes with too few rows for all splits are left out."""
     path = cache_folder() / f"data/study-{name}-{seed}.jsonl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row[:2]) + "\n" for row in _drawn(name, seed)))
-    return [Row(*json.loads(line)) for line in path.read_text().splitlines()]
+    return [dict(zip(("text", "label"), json.loads(line), strict=True)) for line in path.read_text().splitlines()]
 
 
 def _drawn(name: str, seed: int) -> list[Row]:

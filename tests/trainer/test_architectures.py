@@ -12,12 +12,14 @@ import pytest
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, TrainConfig
 from modelyard.storage.fetch import fetch_verified
-from modelyard_server.classifier import Classifier
 from modelyard_server.load import load
-from modelyard_trainer.tasks.text_classification import load_tokenizer, softmax, token_ids
+from modelyard_server.predictor import Predictor
+from modelyard_trainer.tasks.classes import softmax
+from modelyard_trainer.tasks.texts import load_tokenizer
 from modelyard_trainer.trial import EXPORTS
 from tests.trainer.architectures import ARCHITECTURES, write
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.texts import token_ids
 from tests.trainer.words import json_lines, rows
 
 CHEAP = {"gpt2-lora", "bart-full", "llama-3-lora", "xlm-roberta-full", "deberta-v2-lora"}
@@ -80,8 +82,8 @@ def test_trains_and_is_served(
 
 def answers(folder: Path, texts: list[str]) -> np.ndarray:
     """Probabilities as a server loads and answers them."""
-    found = Classifier(load(folder)).predict(texts)
-    scores: np.ndarray = np.array([list(prediction.scores.values()) for prediction in found])
+    found = Predictor(load(folder)).predict(texts)
+    scores: np.ndarray = np.array([list(prediction["scores"].values()) for prediction in found])
     return scores
 
 

@@ -17,11 +17,12 @@ from modelyard_trainer import trial
 from modelyard_trainer.base_config import length_of, limit_of, read_config
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.methods import lora
-from modelyard_trainer.tasks.text_classification import load_model, load_tokenizer, pad, token_ids
+from modelyard_trainer.tasks.texts import load_tokenizer, pad
 from modelyard_trainer.vocabulary import pad_id_of
 from tests.hyperparameters import completed
 from tests.trainer.architectures import ARCHITECTURES, Architecture, edit, unigram, write
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.texts import load_model, token_ids
 
 LABELS = ["bad", "good"]
 

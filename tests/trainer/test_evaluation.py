@@ -14,8 +14,9 @@ from modelyard.api.run import ExitCode
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import predict
 from modelyard_trainer.data.rows import read_rows
-from modelyard_trainer.tasks import text_classification as task
+from modelyard_trainer.tasks import classes, texts
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.texts import codec_of, torch_logits
 
 LEAST = 64
 
@@ -25,15 +26,15 @@ def test_evaluation_needs_no_larger_batches_than_training(
 ) -> None:
     """The metric, the loss and the order of the answers stay those of row by row."""
     shapes: list[tuple[int, ...]] = []
-    pad = task.pad
+    pad = texts.pad
 
     def watched(rows: Any, pad_id: int) -> dict[str, np.ndarray]:
         padded = pad(rows, pad_id)
         shapes.append(padded["input_ids"].shape)
         return padded
 
-    monkeypatch.setattr(task, "pad", watched)
-    monkeypatch.setattr(predict, "TOKENS", LEAST)
+    monkeypatch.setattr(texts, "pad", watched)
+    monkeypatch.setattr(predict, "SIZE", LEAST)
     settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 5, "precision": "fp32"}
     config = harness.train_config("by-memory", base, dataset, train=settings, export=["safetensors"])
     code, outcome = harness.run(config)
@@ -62,9 +63,10 @@ def _row_by_row(harness: TrainerHarness, config: Any, folder: Path) -> tuple[flo
     known = list(read_rows(folder / "data/validation.jsonl"))
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
-    tokenizer = task.load_tokenizer(folder / "version", 32)
-    ids = [np.asarray(row) for row in task.token_ids(tokenizer, [row.text for row in known])]
-    logits = np.concatenate([predict.torch_logits(model, [row], lambda rows: task.pad(rows, 0)) for row in ids])
+    codec = codec_of(folder / "version", labels)
+    logits = np.concatenate([torch_logits(model, codec, [row.text]) for row in known])
     truth = [labels.index(row.label) for row in known]
-    chances = task.softmax(logits)[np.arange(len(truth)), truth]
-    return task.measure(logits, truth, labels).values["macro_f1"], float(-np.log(chances).mean())
+    chances = classes.softmax(logits)[np.arange(len(truth)), truth]
+    answers = [classes.answer_of(row, labels) for row in logits]
+    measured = codec.measure(answers, [{"text": row.text, "label": row.label} for row in known])
+    return measured.values["macro_f1"], float(-np.log(chances).mean())

@@ -89,7 +89,7 @@ def test_what_it_leaves_is_judged_and_published(trained: Pod) -> None:
     assert not any(name.endswith(".bin") for name in names)
     info = ModelInfo.model_validate(manifest.info)
     assert info.labels == ["bad", "good", "plain"]
-    assert [step.normalize for step in info.prepare] == ["nfkc"], "its requests are cleaned as the rows it got were"
+    assert [step["normalize"] for step in info.codec["prepare"]] == ["nfkc"], "requests are cleaned as its rows were"
     assert [(a.format_, a.precision) for a in info.artifacts] == [("safetensors", "fp32"), ("onnx", "fp32")]
     assert info.artifacts[1].difference is not None and info.artifacts[1].difference < 1e-4
     report = trained.harness.report(trained.config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from modelyard.api.run import ExitCode, Manifest, ModelInfo, RunReport, TrainCon
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.loop import batch_order
-from modelyard_trainer.predict import batches, tokens_at_once, torch_logits
-from modelyard_trainer.tasks import text_classification as task
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.texts import codec_of, torch_logits
 
 TRAIN = {"epochs": 4, "learningRate": 2e-2, "batchSize": 16, "precision": "fp32"}
 
@@ -76,10 +74,9 @@ def validation_logits(harness: TrainerHarness, config: TrainConfig, folder: Path
     fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
     fetch_verified(harness.store, BUCKET, config.dataset.prefix, folder / "data")
     texts = [row.text for row in read_rows(folder / "data/validation.jsonl")]
-    tokenizer = task.load_tokenizer(folder / "version", 32)
-    encoded = [np.asarray(ids) for ids in task.token_ids(tokenizer, texts)]
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
-    return torch_logits(model, encoded, functools.partial(task.pad, pad_id=0))
+    codec = codec_of(folder / "version", [model.config.id2label[number] for number in range(model.num_labels)])
+    return torch_logits(model, codec, texts)
 
 
 @pytest.mark.parametrize("method", [{"full": {}}, {"lora": {"rank": 4}}])
@@ -92,16 +89,18 @@ def test_the_best_epoch_is_published(
     monkeypatch: Any,
 ) -> None:
     """Whatever the later epochs make of it: each validation after the first is told to be worse than it."""
-    from modelyard_trainer.stages import train
+    from modelyard_trainer.loop import Loop
 
     answers: list[np.ndarray] = []
 
-    def falling(run: Any, found: Any) -> dict[str, float]:
-        order = np.concatenate(batches([len(row) for row in run.encoded["validation"]], tokens_at_once(run)))
-        answers.append(np.asarray(found.predictions)[np.argsort(order)])
+    def falling(loop: Loop) -> dict[str, float]:
+        read, validation = loop._run.read["validation"], list(range(len(loop._validation)))
+        inputs = loop._prepare_inputs(loop.data_collator([loop._validation[row] for row in validation]))
+        _, outputs = loop._learner.judged(loop.model.eval(), inputs, loop._run.codec, read)
+        answers.append(np.stack(outputs))
         return {"macro_f1": 1 - len(answers) / 10, "score": 1 - len(answers) / 10, "accuracy": 0.5}
 
-    monkeypatch.setattr(train, "_validation", falling)
+    monkeypatch.setattr(Loop, "_judge", falling)
     settings = {**TRAIN, "epochs": 3, "learningRate": 2e-3 if "full" in method else 5e-3}
     config = harness.train_config(f"best-{next(iter(method))}", base, dataset, method=method, train=settings)
     report = finished(harness, config)

@@ -12,7 +12,8 @@ import pytest
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
 from modelyard.storage.fetch import fetch_verified
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.graphs import onnx_graphs
+from modelyard_trainer.tasks import load_codec
 from tests.trainer.harness import BUCKET, TrainerHarness
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -50,19 +51,15 @@ def test_learns_more_than_the_commonest_class(harness: TrainerHarness, finished:
 
 
 def test_onnx_answers_as_torch_did(harness: TrainerHarness, finished: TrainConfig, tmp_path: Path) -> None:
-    import onnxruntime
-
     fetch_verified(harness.store, BUCKET, layout.version_prefix(finished.prefix), tmp_path)
     info = ModelInfo.model_validate(manifest_of(harness, finished).info)
     difference = {found.format_: found.difference for found in info.artifacts}["onnx"]
     assert difference is not None and difference < 1e-4
-    task = task_named(info.task)
-    tokenizer = task.load_tokenizer(tmp_path, info.max_length)
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    one = session.run(["logits"], dict(task.encode(tokenizer, [info.sample])))[0]
-    many = session.run(["logits"], dict(task.encode(tokenizer, [info.sample, "great lovely day", "awful"])))[0]
+    codec, graphs = load_codec(info.task, tmp_path, info.codec, info.labels), onnx_graphs(tmp_path)
+    read = codec.read([info.sample, "great lovely day", "awful"])
+    one, many = codec.answer(graphs, read[:1]), codec.answer(graphs, read)
     assert np.allclose(one[0], many[0], atol=1e-4)
-    assert task.decode(many, info.labels)[1].label == "good"
+    assert codec.decode(many[1], read[1])["label"] == "good"
 
 
 def test_version_loads_in_the_usual_library(harness: TrainerHarness, finished: TrainConfig, tmp_path: Path) -> None:

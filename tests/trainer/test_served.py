@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,15 +14,18 @@ from modelyard.api import layout
 from modelyard.api.dataset import Clean
 from modelyard.api.run import ExitCode, Manifest, ModelInfo
 from modelyard.storage.fetch import fetch_verified
-from modelyard_server.classifier import Classifier
 from modelyard_server.load import Loaded, load, opened
+from modelyard_server.predictor import Predictor, always
 from modelyard_trainer import served
 from modelyard_trainer.command import make_run
 from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.served import WIDE, as_people_send, check_merged, compare
+from modelyard_trainer.served import check_merged, compare
 from modelyard_trainer.stopping import Stop
+from modelyard_trainer.tasks.protocols import Reading
+from modelyard_trainer.tasks.text_classification.codec import TextClassifier
+from modelyard_trainer.tasks.texts import WIDE, TextReader
 from tests.trainer.harness import BUCKET, TrainerHarness, environment
 from tests.trainer.words import json_lines, rows
 
@@ -50,8 +53,8 @@ def test_a_version_prepares_requests_as_its_rows_were(
     key = layout.manifest_key(layout.version_prefix(config.prefix))
     (tmp_path / "manifest.json").write_bytes(harness.store.get(BUCKET, key))
     text = "rude broken cold place"
-    wide, plain = Classifier(load(tmp_path)).predict([{"text": f" {text.translate(WIDE)}"}, text])
-    assert (wide.label, wide.scores) == ("bad", plain.scores)
+    wide, plain = Predictor(load(tmp_path)).predict([{"text": f" {text.translate(WIDE)}"}, text])
+    assert (wide["label"], wide["scores"]) == ("bad", plain["scores"])
 
 
 @pytest.fixture(scope="module")
@@ -75,57 +78,53 @@ def info_of(run: TrainRun) -> ModelInfo:
 
 
 def test_what_is_ready_answers_as_it_was_trained(evaluated: TrainRun) -> None:
-    expected = evaluated.test_logits[: served.COMPARED_ROWS]
+    expected = evaluated.outputs[: served.COMPARED_ROWS]
     assert len(expected) > 50
     assert compare(evaluated, info_of(evaluated), expected) < 1e-4
     assert evaluated.figures["export_compared_rows"] == len(expected)
 
 
-class Shifted(Classifier):
-    def logits(self, ids: Sequence[Sequence[int]], wanted: Any = None) -> np.ndarray:
-        shifted: np.ndarray = super().logits(ids) + 3.0
-        return shifted
+class Shifted(Predictor):
+    def outputs(self, read: Sequence[Reading], wanted: Any = always) -> list[Any]:
+        return [logits + 3.0 for logits in super().outputs(read, wanted)]
 
 
-class Turned(Classifier):
-    """Decodes another class than the likeliest."""
-
+class Fragile(Predictor):
     def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
-        return self._loaded.task.decode(-self.logits(self.read(instances)), self.info.labels)
-
-
-class Fragile(Classifier):
-    def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
-        if "</s>" in instances:
+        if {"text": "</s>"} in instances:
             raise RuntimeError("all examples must have the same number of </s>")
         return super().predict(instances)
 
 
-class Silent(Classifier):
+class Silent(Predictor):
     def predict(self, instances: Sequence[Any], wanted: Any = None) -> list[Any]:
         found = super().predict(instances)
-        return [row if instances != [""] else type(row)(row.label, np.nan, {"good": np.nan}) for row in found]
+        return [row if instances != [{"text": ""}] else {**row, "scores": {"good": np.nan}} for row in found]
 
 
-SKEWS: list[tuple[type[Classifier], dict[str, Any], str]] = [
-    (Classifier, {"prepare": []}, r"reads \d+ of \d+ test rows otherwise than training did, for example '\\u3000"),
-    (Classifier, {"max_length": 4}, r"reads \d+ of \d+ test rows otherwise"),
+UNPREPARED = {"codec": {"maxLength": 32, "prepare": []}}
+SKEWS: list[tuple[type[Predictor], dict[str, Any], str]] = [
+    (
+        Predictor,
+        {"codec": {"maxLength": 32, "prepare": []}},
+        r"reads \d+ of \d+ test rows otherwise than training did, for example '\\u3000",
+    ),
+    (Predictor, {"codec": {"maxLength": 4, "prepare": [Clean().dump()]}}, r"reads \d+ of \d+ test rows otherwise"),
     (Shifted, {}, "logits differ from torch's by 3 on"),
-    (Classifier, {"labels": ["plain", "good", "bad"]}, "with another class than the trained model, for example"),
-    (Turned, {}, "with another class than the trained model"),
-    (Fragile, {}, "cannot answer the text '</s>', which a request may hold .all examples must have"),
-    (Silent, {}, "cannot answer the text '', which a request may hold .its scores are no numbers"),
+    (Predictor, {"labels": ["plain", "good", "bad"]}, "otherwise than the trained model, for example"),
+    (Fragile, {}, "cannot answer '</s>', which a request may hold .all examples must have"),
+    (Silent, {}, "cannot answer '', which a request may hold .its scores are no numbers"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "changes", "told"), SKEWS, ids=range(len(SKEWS)))
 def test_a_planted_difference_is_found(
-    evaluated: TrainRun, monkeypatch: pytest.MonkeyPatch, kind: type[Classifier], changes: dict[str, Any], told: str
+    evaluated: TrainRun, monkeypatch: pytest.MonkeyPatch, kind: type[Predictor], changes: dict[str, Any], told: str
 ) -> None:
-    monkeypatch.setattr(served, "Classifier", kind)
+    monkeypatch.setattr(served, "Predictor", kind)
     info = info_of(evaluated).model_copy(update=changes)
     with pytest.raises(TrainerError, match=told) as found:
-        compare(evaluated, info, evaluated.test_logits[: served.COMPARED_ROWS])
+        compare(evaluated, info, evaluated.outputs[: served.COMPARED_ROWS])
     assert found.value.code == ExitCode.EXPORT_DIFFERS
 
 
@@ -133,7 +132,7 @@ def test_a_run_whose_server_would_read_otherwise_publishes_nothing(
     harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forgetful(folder: Path, info: ModelInfo) -> Loaded:
-        return opened(folder, info.model_copy(update={"prepare": []}))
+        return opened(folder, info.model_copy(update={"codec": {**info.codec, "prepare": []}}))
 
     monkeypatch.setattr(served, "opened", forgetful)
     config = harness.train_config("run-skewed", base, dataset, train=QUICK)
@@ -145,10 +144,11 @@ def test_a_run_whose_server_would_read_otherwise_publishes_nothing(
 
 def test_a_merge_that_changes_the_answers_is_found() -> None:
     trained: np.ndarray = np.zeros((4, 3))
-    assert check_merged(trained, trained + 1e-3) == pytest.approx(1e-3)
+    codec = TextClassifier(TextReader(cast(Any, None), 0, 32, []), ["a", "b", "c"])
+    assert check_merged(codec, list(trained), list(trained + 1e-3)) == pytest.approx(1e-3)
     for wrong in (trained + 2.0, trained + np.nan):
-        with pytest.raises(TrainerError, match="merged model's logits differ"):
-            check_merged(trained, wrong)
+        with pytest.raises(TrainerError, match="merged model's outputs differ"):
+            check_merged(codec, list(trained), list(wrong))
 
 
 FORMS: list[tuple[str, Callable[[str], bool]]] = [
@@ -161,7 +161,7 @@ FORMS: list[tuple[str, Callable[[str], bool]]] = [
 @pytest.mark.parametrize(("form", "seen"), FORMS, ids=[form for form, _ in FORMS])
 def test_rows_are_sent_in_a_form_that_preparation_undoes(form: Any, seen: Callable[[str], bool]) -> None:
     steps = [Clean(normalize=form)]
-    sent = as_people_send("café is fine", steps)
+    sent = TextReader(cast(Any, None), 0, 32, steps).as_sent("café is fine")
     assert seen(sent)
     assert prepared(sent, steps) == "café is fine"
-    assert as_people_send("café is fine", []) == "café is fine"
+    assert TextReader(cast(Any, None), 0, 32, []).as_sent("café is fine") == "café is fine"

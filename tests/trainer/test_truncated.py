@@ -12,7 +12,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
 from modelyard_trainer.data.rows import read_rows
-from modelyard_trainer.tasks import text_classification as task
+from modelyard_trainer.tasks.texts import TextReader
 from tests.trainer.harness import BUCKET, TrainerHarness
 
 
@@ -59,6 +59,6 @@ def test_rows_that_are_cut(
 def test_a_tokenizer_without_a_limit_cuts_nothing(base_folder: Any) -> None:
     tokenizer = Tokenizer.from_file(str(base_folder / "tokenizer.json"))
     tokenizer.no_truncation()
-    (row,) = task.readings(tokenizer, ["thing1 " * 500])
-    assert not row.cut
-    assert len(row.ids) >= 500
+    ((ids, cut),) = TextReader(tokenizer, 0, 0, []).ids(["thing1 " * 500])
+    assert not cut
+    assert len(ids) >= 500

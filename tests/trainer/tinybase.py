@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from modelyard_trainer.tasks.text_classification import load_tokenizer, pad, token_ids
+from modelyard_trainer.tasks.texts import load_tokenizer
+from tests.trainer.texts import encoded
 from tests.trainer.words import TELLING, VOCABULARY, rows
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -41,7 +42,7 @@ def _teach(model: Any, tokenizer: Any, steps: int = 150) -> None:
     optimizer, labels = torch.optim.AdamW(model.parameters(), lr=3e-3), sorted(TELLING)
     for step in range(steps):
         batch = rows(32, seed=1000 + step)
-        inputs = pad(token_ids(tokenizer, [row["text"] for row in batch]), 0)
+        inputs = encoded(tokenizer, [row["text"] for row in batch])
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
         targets = torch.tensor([labels.index(row["label"]) for row in batch])
         model(**tensors, labels=targets).loss.backward()

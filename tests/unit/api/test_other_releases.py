@@ -24,7 +24,10 @@ def everywhere(value: Any) -> Any:
         return [everywhere(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: item if key in ("values", "perClass") else everywhere(item) for key, item in value.items()} | STRANGE
+    return {
+        key: item if key in ("values", "perClass", "codec", "sample") else everywhere(item)
+        for key, item in value.items()
+    } | STRANGE
 
 
 METRICS: list[dict[str, Any]] = [

@@ -37,7 +37,7 @@ Serve = Callable[[Handler], Awaitable[str]]
 
 
 async def ask(url: str) -> object:
-    return await prediction({"url": url, "model": "m", "sample": "good"})
+    return await prediction({"url": url, "model": "m", "sample": '{"text": "good"}'})
 
 
 async def test_an_honest_answer(serve: Serve) -> None:

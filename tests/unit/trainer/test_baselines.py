@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from modelyard_trainer import baselines as module
 from modelyard_trainer.baselines import SOLVER_BYTES, SOLVER_COPIES, baselines, most_features, word_counts
-from modelyard_trainer.data.rows import Row, Sides
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks.protocols import Fields
+from modelyard_trainer.tasks.text_classification import learner
+from modelyard_trainer.tasks.text_classification.codec import TextClassifier
 
-TASK = task_named("text-classification")
 SCRIPTS = {
     "chinese": ("的一是在不了有和人这中大为上个国我以要他时来用们", ("价格很贵", "味道很好", "服务周到")),
     "japanese": ("のにはをたがでてとしれさあるいるもすかな", ("値段が高い", "美味しい", "親切な店")),
@@ -21,14 +23,14 @@ SCRIPTS = {
 }
 
 
-def rows(script: str, count: int) -> list[Row]:
+def rows(script: str, count: int) -> list[Fields]:
     """The class follows from one phrase inside of a text that nothing separates."""
     letters, phrases = SCRIPTS[script]
     chance, space = random.Random(5), " " if script == "english" else ""
     found = []
     for number in range(count):
         before, after = (space.join(chance.choices(letters, k=chance.randint(3, 7))) for _ in range(2))
-        found.append(Row(f"{before}{phrases[number % 3]}{after}", f"class {number % 3}"))
+        found.append({"text": f"{before}{phrases[number % 3]}{after}", "label": f"class {number % 3}"})
     return found
 
 
@@ -36,13 +38,13 @@ def rows(script: str, count: int) -> list[Row]:
 def test_words_are_found_in_scripts_without_spaces(script: str) -> None:
     known = rows(script, 75)
     guesses = word_counts(known[:45], known[45:])
-    assert sum(guess == row.label for guess, row in zip(guesses, known[45:], strict=True)) > 27
+    assert sum(guess["label"] == row["label"] for guess, row in zip(guesses, known[45:], strict=True)) > 27
 
 
 def test_words_of_two_scripts_in_one_text() -> None:
     phrases = SCRIPTS["chinese"][1]
-    known = [Row(f"thing {phrases[number % 2]} place {number}", str(number % 2)) for number in range(80)]
-    assert word_counts(known[:60], known[60:]) == [row.label for row in known[60:]]
+    known = [{"text": f"thing {phrases[number % 2]} place {number}", "label": str(number % 2)} for number in range(80)]
+    assert [guess["label"] for guess in word_counts(known[:60], known[60:])] == [row["label"] for row in known[60:]]
 
 
 @pytest.mark.parametrize("classes", [1, 2, 5, 77, 1000])
@@ -63,10 +65,18 @@ def test_features_and_pieces_of_long_texts_are_bounded(monkeypatch: Any) -> None
     monkeypatch.setattr(sklearn.linear_model, "LogisticRegression", Watched)
     monkeypatch.setattr(module, "MOST_PIECES", 40 * 2 * 10)
     monkeypatch.setattr(module, "SOLVER_BYTES", SOLVER_COPIES * 8 * 4 * 100)
-    known = [Row(" ".join(f"w{number}x{at}" for at in range(300)), f"class {number % 4}") for number in range(40)]
+    known = [{"text": " ".join(f"w{n}x{at}" for at in range(300)), "label": f"class {n % 4}"} for n in range(40)]
     assert len(word_counts(known, known[:5])) == 5
     assert seen == [(40, 100, seen[0][2])]
     assert seen[0][2] <= 2 * 10
+
+
+def a_run(train: list[Fields], test: list[Fields], *more: str) -> TrainRun:
+    """What of a run the baselines look at."""
+    labels = sorted({row["label"] for row in train} | set(more))
+    codec = TextClassifier(cast(Any, SimpleNamespace(**dict.fromkeys(("read", "batch", "extremes", "save")))), labels)
+    config = SimpleNamespace(task="text-classification")
+    return cast(TrainRun, SimpleNamespace(config=config, codec=codec, rows={"train": train, "test": test}))
 
 
 @pytest.mark.parametrize("fault", [MemoryError("no memory for this"), ValueError("empty vocabulary")])
@@ -74,16 +84,15 @@ def test_a_baseline_that_fails_is_missing(monkeypatch: Any, fault: Exception) ->
     def failing(*others: Any) -> list[str]:
         raise fault
 
-    monkeypatch.setattr(module, "word_counts", failing)
+    monkeypatch.setattr(learner, "word_counts", failing)
     known = rows("english", 30)
-    sides: Sides = {"train": known[:20], "validation": [], "test": known[20:]}
-    found, missing = baselines(TASK, sides, TASK.labels_of([row.label for row in known]))
+    found, missing = baselines(a_run(known[:20], known[20:]))
     assert set(found) == {"majority"}
     assert missing == {"tfidf_logistic_regression": f"{type(fault).__name__}: {fault}"}
 
 
 def test_one_class_in_the_rows_is_no_fault_of_the_run() -> None:
-    known = [Row(f"thing {number}", "only") for number in range(9)]
-    found, missing = baselines(TASK, {"train": known, "validation": [], "test": known}, ["only", "other"])
+    known = [{"text": f"thing {number}", "label": "only"} for number in range(9)]
+    found, missing = baselines(a_run(known, known, "other"))
     assert set(found) == {"majority"}
     assert "2 classes" in missing["tfidf_logistic_regression"]

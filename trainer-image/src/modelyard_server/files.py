@@ -13,8 +13,7 @@ from modelyard.storage.fetch import check_path
 from modelyard.storage.publish import sha256_of
 
 SERVED = "onnx"
-MODEL = "model.onnx"
-TOKENIZER = "tokenizer.json"
+GRAPH = ".onnx"
 REMEDY = "start the pod anew to fetch it again"
 
 
@@ -31,14 +30,18 @@ def check_served(manifest: Manifest) -> ModelInfo:
         info = ModelInfo.model_validate(manifest.info)
     except ValidationError as fault:
         raise Corrupt(f"the manifest's info is incomplete ({fault}): train a new version") from fault
-    missing = {MODEL, TOKENIZER} - {entry.path for entry in manifest.files}
-    if missing:
+    if not any(entry.path.endswith(GRAPH) for entry in manifest.files):
         formats = ", ".join(artifact.format_ for artifact in info.artifacts)
         raise ValueError(
-            f"the version has no {' and no '.join(sorted(missing))} (formats: {formats}): "
+            f"the version has no ONNX model (formats: {formats}): "
             "set spec.export: [safetensors, onnx] in its FineTuneJob and raise spec.attempt"
         )
     return info
+
+
+def graph_files(folder: Path) -> list[Path]:
+    """The graphs of a version, one or several."""
+    return sorted(folder.glob(f"*{GRAPH}"))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -51,9 +51,9 @@ class StrictServicer(InferenceServicer):  # type: ignore[misc]
         check_version(model, request.model_version)
 
         def write(question: Question, found: list[Any]) -> Any:
-            return callers_fault(v2_answer(found, model.labels, question.request, model.version).to_grpc)
+            return callers_fault(v2_answer(model.codec, found, question.request, model.version).to_grpc)
 
-        asked = Asked(request.ByteSize(), lambda: self._read(request), write)
+        asked = Asked(request.ByteSize(), lambda: self._read(model, request), write)
         answer, _ = await self._data_plane.infer(
             request=asked, headers=to_headers(context), model_name=request.model_name
         )
@@ -69,11 +69,11 @@ class StrictServicer(InferenceServicer):  # type: ignore[misc]
         check_version(self._data_plane.get_model_from_registry(request.name), request.version)
         return await super().ModelReady(request, context)
 
-    def _read(self, request: Any) -> Question:
+    def _read(self, model: ServedModel, request: Any) -> Question:
         self.validate_grpc_request(request)
         for tensor in request.inputs:
             check_datatype(tensor.name, tensor.datatype)
-        return asked_by(callers_fault(InferRequest.from_grpc, request))
+        return asked_by(model.codec, callers_fault(InferRequest.from_grpc, request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The classifier behind KServe's interface: a request comes as bytes or message, its answer goes as such."""
+"""The version behind KServe's interface: a request comes as bytes or message, its answer goes as such."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from kserve import Model
 
 from modelyard_server import metrics, protocol
-from modelyard_server.classifier import Classifier
 from modelyard_server.line import Line
+from modelyard_server.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Asked:
 
 
 class ServedModel(Model):  # type: ignore[misc]
-    """A classifier under KServe's V1 and V2 protocols; every answer says which version gave it."""
+    """A version under KServe's V1 and V2 protocols; every answer says which version gave it."""
 
-    def __init__(self, name: str, version: str, classifier: Classifier, max_rows: int, line: Line) -> None:
+    def __init__(self, name: str, version: str, predictor: Predictor, max_rows: int, line: Line) -> None:
         super().__init__(name)
         self.version = version
-        self.labels = classifier.info.labels
-        self._classifier = classifier
+        self.codec = predictor.codec
+        self._predictor = predictor
         self._max_rows = max_rows
         self._line = line
         self.ready = True
@@ -42,16 +42,18 @@ class ServedModel(Model):  # type: ignore[misc]
 
     def _answer(self, asked: Asked, wanted: Callable[[], bool]) -> Any:
         question = asked.read()
-        instances = protocol.checked(question.instances, self._max_rows)
-        found = self._classifier.predict(instances, wanted)
+        instances = protocol.checked(self.codec, question.instances, self._max_rows)
+        found = self._predictor.predict(instances, wanted)
         metrics.ROWS.inc(len(instances))
         return asked.write(question, found)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
-        return [{"name": protocol.TENSOR, "datatype": "BYTES", "shape": [-1]}]
+        return [{"name": self.codec.key, "datatype": "BYTES", "shape": [-1]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
-        shapes = {"label": ("BYTES", [-1]), "score": ("FP32", [-1]), "scores": ("FP32", [-1, len(self.labels)])}
-        return [{"name": name, "datatype": kind, "shape": shape} for name, (kind, shape) in shapes.items()]
+        return [
+            {"name": tensor.name, "datatype": tensor.datatype, "shape": [-1, *tensor.shape]}
+            for tensor in self.codec.tensors
+        ]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InferenceError, InvalidInput
@@ -16,11 +15,8 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
-from modelyard_trainer.tasks.text_classification import Prediction, parse
+from modelyard_trainer.tasks.protocols import Answer, Codec
 
-TENSOR = "text"
-OUTPUTS = ("label", "score", "scores")
-V1_FORM = '{"instances": [{"text": "..."}, ...]}'
 JSON_LENGTH = "inference-header-content-length"
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError, struct.error)
 
@@ -54,35 +50,40 @@ def callers_fault(call: Callable[..., T], *more: Any, **named: Any) -> T:
         raise InvalidInput(f"the request cannot be read: {type(fault).__name__}: {fault}") from fault
 
 
-def checked(instances: list[Any], max_rows: int) -> list[Any]:
+def form(codec: Codec) -> str:
+    """A V1 body in short."""
+    return f'{{"instances": [{{"{codec.key}": "..."}}, ...]}}'
+
+
+def checked(codec: Codec, instances: list[Any], max_rows: int) -> list[Any]:
     """The instances; InvalidInput names the first row that is none, or that there are none or too many."""
     if not instances:
-        raise InvalidInput("the request has no rows: send at least one text")
+        raise InvalidInput(f"the request has no rows: send at least one {codec.key}")
     if len(instances) > max_rows:
         raise InvalidInput(f"the request has {len(instances)} rows: send at most {max_rows} at once")
     for row, instance in enumerate(instances):
         try:
-            parse(instance)
+            codec.parse(instance)
         except ValueError as fault:
-            raise InvalidInput(f"the text of row {row} {fault}") from fault
+            raise InvalidInput(f"the {codec.key} of row {row} {fault}") from fault
     return instances
 
 
-def read_v1(plane: DataPlane, body: bytes, headers: dict[str, str]) -> Question:
+def read_v1(plane: DataPlane, codec: Codec, body: bytes, headers: dict[str, str]) -> Question:
     """A V1 body, plain or as a CloudEvent."""
     payload, attributes = plane.decode(body=body, headers=headers)
     if isinstance(payload, bytes):
         payload = _parsed(payload, headers)
     if not isinstance(payload, dict):
-        raise InvalidInput(f"the body must be a JSON object, {V1_FORM}")
+        raise InvalidInput(f"the body must be a JSON object, {form(codec)}")
     if "instances" not in payload:
-        raise InvalidInput(f"the body has no 'instances': send {V1_FORM}")
+        raise InvalidInput(f"the body has no 'instances': send {form(codec)}")
     if not isinstance(payload["instances"], list):
-        raise InvalidInput(f"'instances' must be a list: send {V1_FORM}")
+        raise InvalidInput(f"'instances' must be a list: send {form(codec)}")
     return Question(payload["instances"], attributes=attributes)
 
 
-def read_v2(plane: DataPlane, model: str, body: bytes, headers: dict[str, str]) -> Question:
+def read_v2(plane: DataPlane, model: str, codec: Codec, body: bytes, headers: dict[str, str]) -> Question:
     """A V2 body: JSON, whatever its Content-Type, or JSON with binary tensors behind it if a header tells where."""
     whole: Any = body
     if JSON_LENGTH not in headers:
@@ -91,17 +92,18 @@ def read_v2(plane: DataPlane, model: str, body: bytes, headers: dict[str, str]) 
         except ValidationError as fault:
             raise InvalidInput(f"the request is not valid: {said(fault.errors())}") from fault
     request, _ = plane.decode(whole, headers, protocol_version="v2", model_name=model)
-    return asked_by(request)
+    return asked_by(codec, request)
 
 
-def asked_by(request: InferRequest) -> Question:
+def asked_by(codec: Codec, request: InferRequest) -> Question:
     """A V2 request, of REST or gRPC."""
+    outputs = [tensor.name for tensor in codec.tensors]
     for wanted in request.request_outputs or []:
-        if wanted.name not in OUTPUTS:
-            raise InvalidInput(f"there is no output {wanted.name!r}, only {', '.join(OUTPUTS)}")
+        if wanted.name not in outputs:
+            raise InvalidInput(f"there is no output {wanted.name!r}, only {', '.join(outputs)}")
     names = [tensor.name for tensor in request.inputs]
-    if names != [TENSOR]:
-        raise InvalidInput(f"expected exactly one input tensor, 'text', but got {names}")
+    if names != [codec.key]:
+        raise InvalidInput(f"expected exactly one input tensor, '{codec.key}', but got {names}")
     tensor = request.inputs[0]
     check_datatype(tensor.name, tensor.datatype)
     return Question([value for value in _array(tensor).flat], request)
@@ -125,7 +127,7 @@ def _parsed(body: bytes, headers: dict[str, str]) -> Any:
 
 
 def check_datatype(name: str, datatype: str) -> None:
-    """InvalidInput for a tensor that holds no texts."""
+    """InvalidInput for a tensor that holds no bytes."""
     if datatype != "BYTES":
         raise InvalidInput(f"the tensor {name!r} must have datatype BYTES, not {datatype}")
 
@@ -133,37 +135,36 @@ def check_datatype(name: str, datatype: str) -> None:
 def _array(tensor: InferInput) -> Any:
     shape = callers_fault(lambda: [int(size) for size in tensor.shape])
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
-        raise InvalidInput(f"the tensor 'text' must have shape [rows] or [rows, 1], not {shape}")
+        raise InvalidInput(f"the tensor {tensor.name!r} must have shape [rows] or [rows, 1], not {shape}")
     try:
         return tensor.as_numpy()
     except MALFORMED as fault:
-        raise InvalidInput(f"the data of tensor 'text' does not fit its shape {shape}: {fault}") from fault
+        raise InvalidInput(f"the data of tensor {tensor.name!r} does not fit its shape {shape}: {fault}") from fault
 
 
 def write_v1(plane: DataPlane, model: str, version: str, headers: dict[str, str]) -> Writer:
-    """Writes {"predictions": [{"label", "score", "scores"}, ...], "version"}."""
+    """Writes {"predictions": [an answer per row], "version"}."""
 
-    def write(question: Question, found: list[Prediction]) -> Reply:
-        rows = [{"label": row.label, "score": row.score, "scores": row.scores} for row in found]
-        answer = {"predictions": rows, "version": version}
+    def write(question: Question, found: list[Answer]) -> Reply:
+        answer = {"predictions": found, "version": version}
         content, more = plane.encode(model, answer, headers, question.attributes)
         return _reply(content, more)
 
     return write
 
 
-def write_v2(plane: DataPlane, labels: list[str], version: str, headers: dict[str, str]) -> Writer:
+def write_v2(plane: DataPlane, codec: Codec, version: str, headers: dict[str, str]) -> Writer:
     """Writes the tensors that the request asked for, as JSON or binary."""
 
-    def write(question: Question, found: list[Prediction]) -> Reply:
-        answer = callers_fault(v2_answer, found, labels, question.request, version)
+    def write(question: Question, found: list[Answer]) -> Reply:
+        answer = callers_fault(v2_answer, codec, found, question.request, version)
         content, more = plane.encode(answer.model_name, answer, headers, {})
         return _reply(content, more)
 
     return write
 
 
-Writer = Callable[[Question, list[Prediction]], Reply]
+Writer = Callable[[Question, list[Answer]], Reply]
 
 
 def _reply(content: Any, headers: dict[str, str]) -> Reply:
@@ -173,18 +174,17 @@ def _reply(content: Any, headers: dict[str, str]) -> Reply:
     return Reply(data, {"content-type": kind, **kept})
 
 
-def v2_answer(found: list[Prediction], labels: list[str], request: InferRequest, version: str) -> InferResponse:
-    """V2 answer: label BYTES (rows), score FP32 (rows), scores FP32 (rows, labels in the model's order)."""
-    columns = {
-        "label": ("BYTES", np.array([row.label for row in found], dtype=np.object_)),
-        "score": ("FP32", np.array([row.score for row in found], dtype=np.float32)),
-        "scores": ("FP32", np.array([[row.scores[label] for label in labels] for row in found], dtype=np.float32)),
-    }
+def v2_answer(codec: Codec, found: list[Answer], request: InferRequest, version: str) -> InferResponse:
+    """V2 answer: the codec's tensors, the first axis of each the rows."""
+    arrays = codec.values(found)
     return InferResponse(
         response_id=str(request.id or uuid.uuid4()),
         model_name=request.model_name,
         model_version=version,
-        infer_outputs=[InferOutput(name, list(data.shape), kind, data) for name, (kind, data) in columns.items()],
+        infer_outputs=[
+            InferOutput(tensor.name, list(arrays[tensor.name].shape), tensor.datatype, arrays[tensor.name])
+            for tensor in codec.tensors
+        ],
         use_binary_outputs=request.use_binary_outputs,
         requested_outputs=request.request_outputs,
     )

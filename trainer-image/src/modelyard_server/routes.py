@@ -48,13 +48,19 @@ class Routes:
         """V1 prediction."""
         plane, model, headers = self._plane, self._model, dict(request.headers)
         write = protocol.write_v1(plane, model.name, model.version, headers)
-        return await self._answer(request, lambda body: protocol.read_v1(plane, body, headers), write)
+        return await self._answer(
+            request, lambda body: protocol.read_v1(plane, self._model.codec, body, headers), write
+        )
 
     async def v2(self, request: Request) -> Response:
         """V2 prediction, of the model or of its version by number."""
         plane, model, headers = self._plane, self._model, dict(request.headers)
-        write = protocol.write_v2(plane, model.labels, model.version, headers)
-        return await self._answer(request, lambda body: protocol.read_v2(plane, model.name, body, headers), write)
+        write = protocol.write_v2(plane, model.codec, model.version, headers)
+
+        def read(body: bytes) -> protocol.Question:
+            return protocol.read_v2(plane, model.name, model.codec, body, headers)
+
+        return await self._answer(request, read, write)
 
     async def ready(self, request: Request) -> Response:
         """Whether the version is ready."""

@@ -24,11 +24,11 @@ from kserve.protocol.rest.server import RESTServer
 
 from modelyard.listening import listening_socket
 from modelyard_server import grpc_server, metrics
-from modelyard_server.classifier import Classifier
 from modelyard_server.line import BusyError, Line
 from modelyard_server.load import Loaded
 from modelyard_server.middleware import Gate
 from modelyard_server.predict import ServedModel
+from modelyard_server.predictor import Predictor
 from modelyard_server.protocol import callers_fault, said
 from modelyard_server.routes import Routes, busy
 from modelyard_trainer.machine import cpu_limit, seconds_running
@@ -104,10 +104,10 @@ class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
 
 def run(settings: Settings, loaded: Loaded) -> None:
     """Serve until SIGTERM; ValueError if the version cannot answer its own sample."""
-    classifier = Classifier(loaded)
-    classifier.check()
+    predictor = Predictor(loaded)
+    predictor.check()
     line = Line(cpu_limit(), settings.max_waiting, BODIES * settings.max_body)
-    model = ServedModel(settings.model, settings.version, classifier, settings.max_rows, line)
+    model = ServedModel(settings.model, settings.version, predictor, settings.max_rows, line)
     server = ModelServer(
         http_port=settings.http_port,
         enable_grpc=False,  # ours runs beside it, see grpc_server

@@ -1,4 +1,4 @@
-"""What a model must beat: the commonest class, and word counts with logistic regression, on the same rows."""
+"""What a model must beat, on the same rows; and for texts, word counts with logistic regression."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import itertools
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from modelyard_trainer.data.rows import Row, Sides
-from modelyard_trainer.tasks import TaskModule
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import learner_of
+from modelyard_trainer.tasks.classes import certain
+from modelyard_trainer.tasks.protocols import Answer, Fields
 
 log = logging.getLogger(__name__)
 MOST_ROWS = 50_000
@@ -33,30 +33,21 @@ PIECE = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]{{1,64}}")
 """A word, or a single character of a script without spaces; groups of these are what counts there."""
 
 
-def baselines(task: TaskModule, sides: Sides, labels: list[str]) -> tuple[dict[str, float], dict[str, str]]:
+def baselines(run: TrainRun) -> tuple[dict[str, float], dict[str, str]]:
     """Primary metric on the test rows per baseline, and why one is missing: a baseline's fault is never the run's."""
-    train, test = sides["train"][:MOST_ROWS], sides["test"]
-    known: dict[str, Callable[[list[Row], list[Row]], list[str]]] = {
-        "majority": majority,
-        "tfidf_logistic_regression": word_counts,
-    }
+    train, test = run.rows["train"][:MOST_ROWS], run.rows["test"]
     found, missing = {}, {}
-    for name, guess in known.items():
+    for name, guess in learner_of(run.config.task).baselines(run.codec).items():
         try:
-            found[name] = _primary(task, guess(train, test), test, labels)
+            measured = run.codec.measure(guess(train, test), test)
+            found[name] = measured.values[measured.primary]
         except Exception as fault:
             missing[name] = f"{type(fault).__name__}: {fault}"[:300]
             log.warning("the baseline %s is missing: %s", name, missing[name])
     return found, missing
 
 
-def majority(train: list[Row], test: list[Row]) -> list[str]:
-    """The commonest class for every row."""
-    (label, _), *_ = Counter(row.label for row in train).most_common(1)
-    return [label] * len(test)
-
-
-def word_counts(train: list[Row], test: list[Row]) -> list[str]:
+def word_counts(train: Sequence[Fields], test: Sequence[Fields]) -> list[Answer]:
     """TF-IDF of words and pairs of words, then logistic regression; memory is bounded however many rows or classes.
 
     Where words are not separated, groups of up to four characters stand for them.
@@ -65,18 +56,18 @@ def word_counts(train: list[Row], test: list[Row]) -> list[str]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    group = 4 if _is_unspaced([row.text for row in train[:CHUNK]]) else 2
+    group = 4 if _is_unspaced([row["text"] for row in train[:CHUNK]]) else 2
     vectors = TfidfVectorizer(
         ngram_range=(1, group),
         sublinear_tf=True,
         tokenizer=_Pieces(MOST_PIECES // (group * len(train))),
         token_pattern=None,
-        max_features=most_features(len({row.label for row in train})),
+        max_features=most_features(len({row["label"] for row in train})),
     )
     model = make_pipeline(vectors, LogisticRegression(C=3.0, max_iter=200))
-    model.fit([row.text for row in train], [row.label for row in train])
+    model.fit([row["text"] for row in train], [row["label"] for row in train])
     parts = (test[at : at + CHUNK] for at in range(0, len(test), CHUNK))
-    return [str(label) for part in parts for label in model.predict([row.text for row in part])]
+    return [certain(str(label)) for part in parts for label in model.predict([row["text"] for row in part])]
 
 
 def most_features(classes: int) -> int:
@@ -101,10 +92,3 @@ def _is_unspaced(texts: list[str]) -> bool:
     for piece in pieces:
         counts[bool(re.match(f"[{UNSPACED}]", piece.group()))] += len(piece.group())
     return counts[True] > counts[False]
-
-
-def _primary(task: TaskModule, guesses: list[str], test: list[Row], labels: list[str]) -> float:
-    number = {label: index for index, label in enumerate(labels)}
-    logits: np.ndarray = np.eye(len(labels))[[number[guess] for guess in guesses]]
-    measured = task.measure(logits, [number[row.label] for row in test], labels)
-    return measured.values[measured.primary]

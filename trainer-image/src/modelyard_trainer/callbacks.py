@@ -92,7 +92,7 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         left = round(pace * (state.max_steps - state.global_step), 1)
         self._run.progress.update(step=state.global_step, epoch=round(state.epoch, 4), seconds_left=left)
         answered = FORWARD * pace / self._run.config.train.batch_size
-        rows = len(self._run.encoded["test"])
+        rows = len(self._run.rows["test"])
         self._run.progress.expect(evaluate=BASELINES + answered * rows, export=EXPORT + answered * rows)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:

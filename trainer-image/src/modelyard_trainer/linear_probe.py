@@ -10,13 +10,17 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from modelyard_trainer.predict import Pad, tokens_at_once, torch_logits
+from modelyard_trainer.graphs import torch_graphs
+from modelyard_trainer.predict import batches, size_at_once
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import learner_of
+from modelyard_trainer.tasks.protocols import Reading
 
 log = logging.getLogger(__name__)
 MOST_ROWS = 10_000
@@ -27,26 +31,41 @@ STRENGTH = 0.01
 """Inverse of the penalty on weights of features with variance 1 (`C` of scikit-learn)."""
 
 
-def start_head(run: TrainRun, model: Any, pad: Pad, precision: AbstractContextManager[Any]) -> None:
+def start_head(run: TrainRun, model: Any, precision: AbstractContextManager[Any]) -> None:
     """Give the model's last layer the weights of a logistic regression on what reaches it for the training rows.
 
     `precision` is the context that training computes in. A base whose features are not numbers keeps its random head:
     what is wrong with it, training tells.
     """
-    started, targets = time.monotonic(), np.asarray(run.targets("train"))
-    layer = _last_layer(model, len(run.labels))
+    started, codec, learner = time.monotonic(), run.codec, learner_of(run.config.task)
+    train, read = run.rows["train"], run.read["train"]
+    targets = np.array([learner.targets(codec, row, reading) for row, reading in zip(train, read, strict=True)])
+    layer = _last_layer(model, len(codec.labels))
     rows = chosen(targets, min(MOST_ROWS, MOST_NUMBERS // (layer.in_features * layer.out_features)))
-    hook = layer.register_forward_hook(lambda module, inputs, output: inputs[0])
-    try:
-        with precision:
-            encoded = [run.encoded["train"][row] for row in rows]
-            features = torch_logits(model, encoded, pad, tokens_at_once(run))
-    finally:
-        hook.remove()
+    features = _features(run, model, layer, [read[row] for row in rows], precision)
     if np.isfinite(features).all():
-        _put(layer, *fitted(features, targets[rows], len(run.labels), layer.bias is not None))
+        _put(layer, *fitted(features, targets[rows], len(codec.labels), layer.bias is not None))
         run.figures["linear_probe"] = {"rows": len(rows), "seconds": round(time.monotonic() - started, 1)}
         log.info("the head starts from a logistic regression on %d rows", len(rows))
+
+
+def _features(
+    run: TrainRun, model: Any, layer: Any, read: Sequence[Reading], precision: AbstractContextManager[Any]
+) -> np.ndarray:
+    """What reaches the layer, (rows, features), by the graph whose output is the layer's own."""
+    hook = layer.register_forward_hook(lambda module, inputs, output: inputs[0])
+    graph = torch_graphs(learner_of(run.config.task).parts(model))["model"]
+    found: list[Any] = [None] * len(read)
+    try:
+        with precision:
+            for batch in batches([reading.size for reading in read], size_at_once(run)):
+                (part,) = graph(run.codec.batch([read[row] for row in batch])).values()
+                for row, features in zip(batch, part, strict=True):
+                    found[row] = features
+    finally:
+        hook.remove()
+    stacked: np.ndarray = np.stack(found)
+    return stacked
 
 
 def chosen(targets: np.ndarray, most: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +14,11 @@ from modelyard.api.modelversion import Metrics
 from modelyard.api.run import PrepareConfig, TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer.checkpoints import Keeper
-from modelyard_trainer.data.rows import Row, Sides
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.stopping import Stop
 
 if TYPE_CHECKING:
-    import numpy as np
-    from tokenizers import Tokenizer
+    from modelyard_trainer.tasks.protocols import Answer, Codec, Fields, Output, Reading
 
 
 @dataclass
@@ -90,26 +89,25 @@ class TrainRun(Run):
 
     config: TrainConfig
     base: Path = field(init=False)
-    rows: Sides = field(init=False)
+    rows: dict[str, Sequence[Fields]] = field(init=False)
+    """Rows of train, validation and test."""
     prepare: list[Clean] = field(init=False)
     """How the rows' texts were prepared, and texts of requests will be."""
-    labels: list[str] = field(init=False)
-    tokenizer: Tokenizer = field(init=False)
-    encoded: dict[str, list[np.ndarray]] = field(init=False)
-    """Token ids per side and row."""
-    max_length: int = 0
-    """Tokens per row; longer rows are cut."""
+    codec: Codec = field(init=False)
+    read: dict[str, Sequence[Reading]] = field(init=False)
+    """What the model reads of each row, by split."""
     longest: int | None = None
     """Tokens that the base takes at most; None if it has no such limit."""
-    pad_id: int = 0
     model: Any = None
     fresh: list[str] = field(default_factory=list)
     """Modules that the base model did not bring: they are trained fully whatever the method."""
     lowered: dict[str, Any] | None = None
     """How the rate was lowered after the run diverged at its start; None for nearly every run."""
-    test_logits: np.ndarray = field(init=False)
+    outputs: list[Output] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    """Of the finished model to the test rows."""
     differences: dict[str, float] = field(default_factory=dict)
-    """Largest logit difference from the trained model per exported format."""
+    """Largest difference of outputs from the trained model per exported format."""
     keeper: Keeper | None = None
     """May still be uploading the last checkpoint while later stages run."""
 
@@ -125,12 +123,3 @@ class TrainRun(Run):
     def version(self) -> Path:
         """Folder of the files to be published."""
         return self.folder("version")
-
-    def targets(self, side: str) -> list[int]:
-        """Class numbers of a side's rows."""
-        number = {label: index for index, label in enumerate(self.labels)}
-        return [number[row.label] for row in self.side(side)]
-
-    def side(self, side: str) -> list[Row]:
-        """Rows of train, validation or test."""
-        return self.rows[side]

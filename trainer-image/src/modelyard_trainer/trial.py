@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from modelyard_trainer.base_config import text_part
 from modelyard_trainer.errors import TrainerError, bad_base, bad_config, cause_of, out_of_memory
-from modelyard_trainer.onnx_model import onnx_runner, write_onnx
-from modelyard_trainer.predict import Pad, torch_logits
+from modelyard_trainer.graphs import onnx_graphs, torch_graphs, write_onnx
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.served import ODD
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks import learner_of
+from modelyard_trainer.tasks.protocols import Output, Part, Reading
 
 log = logging.getLogger(__name__)
-LONGEST = 1024
-"""Tokens of the long row; more would cost memory that training on a GPU does not need here."""
 ALIKE = 3e-4
-"""Difference of logits in fp32, as a share of the largest one, that rounding explains."""
+"""Difference of outputs in fp32, as a share of the largest one, that rounding explains."""
 EXPORTS = frozenset(
     {
         *("albert", "bart", "bert", "deberta", "deberta-v2", "distilbert", "electra", "gpt2", "gpt_neox", "llama"),
@@ -34,65 +31,64 @@ EXPORTS = frozenset(
 
 def execute(run: TrainRun) -> None:
     """BASE_INVALID or BAD_CONFIG if the model does not answer two rows, or cannot be written in the formats asked."""
-    kind = text_part(run.model.config).model_type
-    rows = _two_rows(run)
-    pad = functools.partial(task_named(run.config.task).pad, pad_id=run.pad_id)
+    kind, parts = kind_of(run), learner_of(run.config.task).parts(run.model)
+    rows = run.codec.extremes(run.read["train"])
+    graphs = torch_graphs(parts)
     try:
-        both, alone = torch_logits(run.model, rows, pad, 2 * LONGEST), torch_logits(run.model, rows[1:], pad)
+        both, alone = run.codec.answer(graphs, rows), run.codec.answer(graphs, rows[1:])
     except Exception as fault:
         raise out_of_memory(fault) or _unanswered(run, kind, fault) from fault
-    if both.shape != (2, len(run.labels)):
-        raise bad_base(f"spec.from.base (type '{kind}') answers {both.shape} for 2 rows of {len(run.labels)} classes")
-    if (difference := _difference(both[1:], alone)) > ALIKE:
+    if (difference := _apart(run, both[1], alone[0])) > ALIKE:
         raise bad_base(
-            f"spec.from.base (type '{kind}') answers otherwise when a longer text is in the same batch (logits differ "
+            f"spec.from.base (type '{kind}') answers otherwise when a larger row is in the same batch (outputs differ "
             f"by {difference:.1%}): models of this type cannot be served in batches, choose another"
         )
     if "onnx" in run.config.export and kind not in EXPORTS:
-        _export(run, kind, rows, pad, both)
+        _export(run, kind, parts, rows, both)
 
 
-def _two_rows(run: TrainRun) -> list[np.ndarray]:
-    """A row as long as the run allows, made of a real one's tokens between its ends, and a short one."""
-    known = sorted(run.encoded["train"], key=len)
-    row = known[-1] if len(known[-1]) > 2 else np.full(3, run.pad_id, dtype=np.int32)
-    length = max(3, min(run.max_length, LONGEST))
-    inside: np.ndarray = np.resize(row[1:-1], length - 2)
-    return [np.concatenate([row[:1], inside, row[-1:]]), known[0]]
+def kind_of(run: TrainRun) -> str:
+    """The type of the model, as its library calls it."""
+    return str(text_part(run.model.config).model_type)
 
 
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference as a share of the largest logit; none if the base itself is broken, which training tells."""
+def _apart(run: TrainRun, one: Output, other: Output) -> float:
+    """Difference as a share of the largest number; none if the base itself is broken, which training tells."""
+    if not isinstance(one, np.ndarray):
+        return 0.0 if run.codec.same_answer(one, other, ALIKE) else 1.0
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return 0.0
-    return float(np.abs(one - other).max() / max(float(np.abs(other).max()), 1e-9))
+    return float(np.abs(one - other).max() / max(float(np.abs(one).max()), 1e-9))
 
 
 def _unanswered(run: TrainRun, kind: str, fault: Exception) -> TrainerError:
+    largest = run.codec.extremes(run.read["train"])[0].size
+    lower = "lower spec.input.text.maxLength, or " if run.config.input.text else ""
     return bad_base(
-        f"spec.from.base (type '{kind}') does not answer a row of {min(run.max_length, LONGEST)} tokens "
-        f"({cause_of(fault)}): lower spec.input.text.maxLength, or choose a base of another type"
+        f"spec.from.base (type '{kind}') does not answer a row of {largest} tokens ({cause_of(fault)}): {lower}choose "
+        "a base of another type"
     )
 
 
-def _export(run: TrainRun, kind: str, rows: list[np.ndarray], pad: Pad, expected: np.ndarray) -> None:
-    started = time.monotonic()
+def _export(run: TrainRun, kind: str, parts: Mapping[str, Part], rows: list[Reading], expected: list[Output]) -> None:
+    started, codec = time.monotonic(), run.codec
     remedy = "set spec.export to [safetensors], or choose a spec.from.base of another type"
     try:
-        with tempfile.TemporaryDirectory(dir=run.work) as folder:
-            write_onnx(run.model, Path(folder) / "model.onnx")
-            answer = onnx_runner(Path(folder) / "model.onnx")
-            found = answer(pad(rows))
-            for odd in task_named(run.config.task).token_ids(run.tokenizer, list(ODD)):
-                answer(pad([odd]))
+        with tempfile.TemporaryDirectory(dir=run.work) as name:
+            write_onnx(parts, Path(name))
+            graphs = onnx_graphs(Path(name))
+            found = codec.answer(graphs, rows)
+            for odd in codec.read(codec.odd()):
+                codec.answer(graphs, [odd])
     except Exception as fault:
         raise out_of_memory(fault) or bad_config(
             f"spec.export has onnx, but a model of type '{kind}' cannot be written as ONNX "
             f"({cause_of(fault)}): {remedy}"
         ) from fault
     log.info("a first export of type '%s' took %.1f s", kind, time.monotonic() - started)
-    if (difference := _difference(found, expected)) > ALIKE:
+    difference = max(_apart(run, one, other) for one, other in zip(expected, found, strict=True))
+    if difference > ALIKE:
         raise bad_config(
-            f"spec.export has onnx, but a model of type '{kind}' answers otherwise as ONNX (logits differ by "
+            f"spec.export has onnx, but a model of type '{kind}' answers otherwise as ONNX (outputs differ by "
             f"{difference:.1%} before training): {remedy}"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from modelyard import names
 from modelyard.api.modelversion import TEST, Metrics, RunWarning, on_set
 from modelyard.api.tasks import TASKS
@@ -25,10 +23,10 @@ def warnings_of(run: TrainRun) -> list[RunWarning]:
 
 def _nothing_learned(run: TrainRun) -> str:
     """One class for every test row, or no better than always naming the commonest class."""
-    named = np.unique(run.test_logits.argmax(axis=-1))
+    labels = {answer.get("label") for answer in run.answers}
     majority, tested = run.baselines.get("majority"), on_set(run.metrics, TEST)
-    if len(named) == 1:
-        seen = f"the model gives all {len(run.test_logits)} test rows the class '{run.labels[int(named[0])]}'"
+    if len(labels) == 1 and None not in labels:
+        seen = f"the model gives all {len(run.answers)} test rows the class '{labels.pop()}'"
     elif majority is not None and tested is not None and not _is_better(run, tested, majority):
         seen = f"{tested.headline} is no better than always naming the commonest class ({majority:.3f})"
     else:
@@ -60,8 +58,9 @@ def _rows_truncated(run: TrainRun) -> str:
     if not any(count["share"] > FEW for count in counts.values()):
         return ""
     told = ", ".join(f"{count['rows']} {split} rows ({count['share']:.1%})" for split, count in counts.items())
-    seen = f"of longer texts only the first {run.max_length} tokens are read, in training as in serving: {told}"
-    if run.longest is not None and run.max_length >= run.longest:
+    length = max(reading.size for reading in run.read["train"])
+    seen = f"of longer texts only the first {length} tokens are read, in training as in serving: {told}"
+    if run.longest is not None and length >= run.longest:
         return f"{seen}. The base takes no more: choose a spec.from.base for longer texts, or shorten the rows"
     most = f", the base takes up to {run.longest}" if run.longest is not None else ""
     return f"{seen}. If what tells the classes may stand later, raise spec.input.text.maxLength{most}"

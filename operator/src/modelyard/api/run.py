@@ -259,18 +259,16 @@ class ModelInfo(StatusModel):
     task: str
     run: str
     model: str
-    labels: list[str]
-    max_length: int
+    labels: list[str] = Field(description="Classes in the order of the model's outputs; none where a task has none.")
+    codec: dict[str, Any] = Field(
+        description="How the codec of the task reads and writes, for example maxLength and prepare of texts."
+    )
     artifacts: list[Export]
     metrics: list[Metrics]
     dataset: str
     base: str
     image: str
-    prepare: list[Clean] = Field(
-        default_factory=list,
-        description="How the text of a request is prepared before the tokenizer gets it, in order.",
-    )
-    sample: str = Field(description="One real input; a server that answers it is alive.")
+    sample: dict[str, Any] = Field(description="One real instance; a server that answers it is alive.")
     warnings: list[RunWarning] = Field(default_factory=list, description="What the run noticed about its result.")
 
 

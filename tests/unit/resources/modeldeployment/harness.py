@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from modelyard.resources.modeldeployment import RECONCILER
 from tests.builders_serving import NOW, PLATFORM, a_modeldeployment, a_ready_version, a_server_pod, make_available
 from tests.unit.resources.harness import Harness
 
-SAMPLE = "a fine film"
+SAMPLE = {"text": "a fine film"}
 REFUSED = Answer(reason=names.PROBE_FAILED, message="connection refused")
 
 
@@ -46,7 +47,7 @@ class ServingHarness(Harness):
         return str(self.obj["metadata"]["name"])
 
     def _predict(self, args: dict[str, str]) -> Answer:
-        assert args["sample"] == SAMPLE
+        assert json.loads(args["sample"]) == SAMPLE
         assert args["url"] == f"http://{self.name}-v{args['version']}.shop.svc.{self.platform.cluster_domain}"
         return self.predictions.get(args["version"], REFUSED)
 

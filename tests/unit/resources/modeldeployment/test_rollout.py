@@ -262,7 +262,7 @@ def test_what_answers_after_it_was_out_of_reach_has_its_minute() -> None:
 
 
 def test_without_a_sample_nothing_moves() -> None:
-    w = live(manifest=Answer({"manifest": {"info": {"sample": "a fine film"}}}))
+    w = live(manifest=Answer({"manifest": {"info": {"sample": {"text": "a fine film"}}}}))
     w.turn()
     w.up(8)
     w.answers(8)

@@ -6,7 +6,7 @@ import logging
 
 from modelyard_trainer.methods import method_named
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks import learner_of
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ def execute(run: TrainRun) -> None:
     """Leave run.model with the weights that the method trains."""
     kind = run.config.method.kind
     run.model = method_named(kind).adapt(
-        run.model, getattr(run.config.method, kind), run.fresh, task_named(run.config.task).ADAPTER_TASK
+        run.model, getattr(run.config.method, kind), run.fresh, learner_of(run.config.task).ADAPTER_TASK
     )
     trained = sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
     run.figures["method"] = kind

@@ -13,7 +13,7 @@ from typing import Any
 from modelyard.api.run import OUTPUT_PATH
 from modelyard_trainer.errors import bad_output
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks.classes import labels_of
 
 log = logging.getLogger(__name__)
 WANTED = (".safetensors", ".json")
@@ -61,7 +61,7 @@ def _check_labels(run: TrainRun, folder: Path, left_out: list[str]) -> None:
         raise bad_output(
             f"there are no *.safetensors{others}: end with trainer.save_model(os.environ['MODELYARD_OUTPUT'])"
         )
-    labels = task_named(run.config.task).labels_of([row.label for row in run.side("train")])
+    labels = labels_of(run.rows["train"])
     found = _labels_in(folder / "config.json")
     if found not in (labels, [f"LABEL_{number}" for number in range(len(labels))]):
         raise bad_output(

@@ -1,24 +1,24 @@
-"""Writes the version's folder: safetensors, ONNX answered by the server's code, tokenizer and report."""
+"""Writes the version's folder: safetensors, ONNX answered by the server's code, the codec's files and report."""
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
+from typing import Any
 
 from modelyard.api import layout
 from modelyard.api.modelversion import Export
 from modelyard.api.run import ExitCode, ModelInfo, Outcome
 from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
-from modelyard_trainer.onnx_model import write_onnx
-from modelyard_trainer.predict import tokens_at_once, torch_logits
+from modelyard_trainer.graphs import torch_graphs, write_onnx
+from modelyard_trainer.predict import outputs_of, size_at_once
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Publication, TrainRun
 from modelyard_trainer.served import COMPARED_ROWS, compare
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks import learner_of, rows_of
+from modelyard_trainer.tasks.protocols import Output
 from modelyard_trainer.warnings import warnings_of
 
-SAMPLE_CHARACTERS = 1000
 PRECISION = "fp32"
 """Of the evaluated model, which is the one that is written."""
 
@@ -30,19 +30,21 @@ def execute(run: TrainRun) -> None:
         model.save_pretrained(folder, max_shard_size="1000GB")
     else:
         model.config.save_pretrained(folder)
-    _save_tokenizer(run, folder)
+    settings = run.codec.save(folder)
+    info = _info(run, settings)
     if "onnx" in run.config.export:
         _export_onnx(run, folder)
-        _compare(run)
+        run.differences["onnx"] = compare(run, info, _expected(run))
+        info = _info(run, settings)
     report = report_of(run, Outcome(outcome="published"))
     (folder / layout.REPORT).write_text(json.dumps(report.dump(), indent=1))
-    run.publication = Publication(run.target, folder, "model", _info(run).dump())
+    run.publication = Publication(run.target, folder, "model", info.dump())
 
 
 def _export_onnx(run: TrainRun, folder: Path) -> None:
     """Types that are known to export are not tried before training; trying again would give the same."""
     try:
-        write_onnx(run.model, folder / "model.onnx")
+        write_onnx(learner_of(run.config.task).parts(run.model), folder)
     except Exception as fault:
         told = f"the trained model cannot be written as ONNX ({cause_of(fault)})"
         raise out_of_memory(fault) or TrainerError(
@@ -50,37 +52,23 @@ def _export_onnx(run: TrainRun, folder: Path) -> None:
         ) from fault
 
 
-def _save_tokenizer(run: TrainRun, folder: Path) -> None:
-    """tokenizer.json with the length and padding of training, and what other libraries read beside it."""
-    run.tokenizer.save(str(folder / "tokenizer.json"))
-    filler = {"pad_token": run.tokenizer.id_to_token(run.pad_id)}
-    more = {"tokenizer_config.json": {**filler, "model_max_length": run.max_length}, "special_tokens_map.json": filler}
-    for name, settings in more.items():
-        path = run.base / name
-        if path.exists():
-            content = {**json.loads(path.read_text()), **settings}
-            (folder / name).write_text(json.dumps(content, indent=1))
+def _expected(run: TrainRun) -> list[Output]:
+    """Outputs of the trained model to the first test rows, computed where ONNX is: on the CPU."""
+    run.figures["export_compared_rows"] = len(run.read["test"][:COMPARED_ROWS])
+    if str(run.figures.get("device", "cpu")) == "cpu":
+        return run.outputs[:COMPARED_ROWS]
+    graphs = torch_graphs(learner_of(run.config.task).parts(run.model))
+    return outputs_of(run.codec, graphs, run.read["test"][:COMPARED_ROWS], size_at_once(run))
 
 
-def _compare(run: TrainRun) -> None:
-    """Leave run.differences["onnx"], measured by the server's own code on the first test rows."""
-    task, rows = task_named(run.config.task), run.encoded["test"][:COMPARED_ROWS]
-    on_gpu = str(run.figures.get("device", "cpu")) != "cpu"
-    pad = functools.partial(task.pad, pad_id=run.pad_id)
-    computed = functools.partial(torch_logits, run.model, rows, pad, tokens_at_once(run))
-    expected = computed() if on_gpu else run.test_logits[: len(rows)]
-    run.differences["onnx"] = compare(run, _info(run), expected)
-    run.figures["export_compared_rows"] = len(rows)
-
-
-def _info(run: TrainRun) -> ModelInfo:
+def _info(run: TrainRun, settings: dict[str, Any]) -> ModelInfo:
     config = run.config
     return ModelInfo(
         task=config.task,
         run=config.run,
         model=config.model,
-        labels=run.labels,
-        max_length=run.max_length,
+        labels=run.codec.labels,
+        codec=settings,
         artifacts=[
             Export(format_=name, precision=PRECISION, difference=run.differences.get(name)) for name in config.export
         ],
@@ -88,7 +76,6 @@ def _info(run: TrainRun) -> ModelInfo:
         dataset=config.dataset.digest,
         base=config.base.digest,
         image=config.image,
-        prepare=run.prepare,
-        sample=run.side("test")[0].text[:SAMPLE_CHARACTERS],
+        sample=run.codec.sample(rows_of(config.task).instance(run.rows["test"][0])),
         warnings=warnings_of(run),
     )

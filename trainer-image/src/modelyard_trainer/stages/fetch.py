@@ -41,10 +41,11 @@ def _fetch_rows(run: TrainRun) -> None:
         message = f"the prepared rows are gone ({fault.message}): raise spec.revision of the Dataset to prepare again"
         raise TrainerError(ExitCode.SOURCE_NOT_FOUND, message) from fault
     run.prepare = _checked_info(run, manifest).prepare
-    run.rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
-    found = digest_of_rows(run.rows, run.prepare)
+    rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
+    found = digest_of_rows(rows, run.prepare)
     if found != dataset.digest:
         raise Corrupt(f"the rows of {dataset.prefix} have digest {found}, the run was pinned to {dataset.digest}")
+    run.rows = {side: [{"text": row.text, "label": row.label} for row in found] for side, found in rows.items()}
 
 
 def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import socket
@@ -10,22 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from modelyard.api import layout
 from modelyard.api.tasks import TASKS
 from modelyard.storage.errors import Missing
 from modelyard_trainer import machine
-from modelyard_trainer.best import SCORE, Best, evaluations
+from modelyard_trainer.best import Best, evaluations
 from modelyard_trainer.checkpoints import Found, Keeper, Place, lowered_before, newest, remove_all
 from modelyard_trainer.diverging import LOWER_BY, Diverged
 from modelyard_trainer.errors import Interrupted, bad_config, out_of_memory
 from modelyard_trainer.history import History, lines_until
 from modelyard_trainer.linear_probe import start_head
-from modelyard_trainer.predict import Pad, tokens_at_once
+from modelyard_trainer.predict import size_at_once
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load
-from modelyard_trainer.tasks import task_named
+from modelyard_trainer.tasks import learner_of
 
 log = logging.getLogger(__name__)
 LOGGINGS = 50
@@ -90,8 +87,8 @@ def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
 
 
 def _start(run: TrainRun, loop: Any) -> None:
-    if run.config.train.linear_probe and run.fresh:
-        start_head(run, loop.model, _pad(run), loop.autocast_smart_context_manager())
+    if run.config.train.linear_probe and run.fresh and learner_of(run.config.task).LINEAR_PROBE:
+        start_head(run, loop.model, loop.autocast_smart_context_manager())
 
 
 def _run(run: TrainRun, loop: Any, found: Found | None) -> None:
@@ -110,7 +107,7 @@ def _run(run: TrainRun, loop: Any, found: Found | None) -> None:
 def _figures(run: TrainRun, loop: Any, steps: int, seconds: float) -> None:
     """`steps` and `seconds` are this pod's; the loss is the last one that was logged, by whichever pod."""
     state = loop.state
-    tokens = sum(len(row) for row in run.encoded["train"]) * run.config.train.epochs * steps / state.max_steps
+    tokens = sum(reading.size for reading in run.read["train"]) * run.config.train.epochs * steps / state.max_steps
     losses = [line["loss"] for line in state.log_history if "loss" in line]
     run.figures |= {
         "steps": state.global_step,
@@ -146,32 +143,18 @@ def _learning_rate(run: TrainRun) -> float:
 def _callbacks(run: TrainRun, keeper: Keeper, best: Best, history: History) -> list[Any]:
     from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
 
-    guard = Guard(_learning_rate(run), len(run.labels), run.lowered is not None)
+    guard = Guard(_learning_rate(run), len(run.codec.labels), run.lowered is not None)
     return [guard, Reporting(run, history), Checkpointing(run, keeper, best)]
 
 
 def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
     from transformers import PrinterCallback
 
-    from modelyard_trainer.loop import Collate, EncodedRows, Loop
+    from modelyard_trainer.loop import Loop
 
-    loop = Loop(
-        model=run.model,
-        args=_arguments(run),
-        train_dataset=EncodedRows(run.encoded["train"], run.targets("train")),
-        eval_dataset=EncodedRows(run.encoded["validation"], run.targets("validation")),
-        data_collator=Collate(_pad(run)),
-        compute_metrics=functools.partial(_validation, run),
-        callbacks=callbacks,
-        batch_size=run.config.train.batch_size,
-        evaluation_tokens=tokens_at_once(run),
-    )
+    loop = Loop(run, size_at_once(run), args=_arguments(run), callbacks=callbacks)
     loop.remove_callback(PrinterCallback)
     return loop
-
-
-def _pad(run: TrainRun) -> Pad:
-    return functools.partial(task_named(run.config.task).pad, pad_id=run.pad_id)
 
 
 def _arguments(run: TrainRun) -> Any:
@@ -215,13 +198,6 @@ def _device_arguments(precision: str) -> dict[str, Any]:
             "slower than fp32: set it to auto or fp32, or choose other nodes in the TrainingProfile"
         )
     return {"bf16": able and precision != "fp32", "use_cpu": not gpu, "dataloader_pin_memory": gpu}
-
-
-def _validation(run: TrainRun, found: Any) -> dict[str, float]:
-    logits: np.ndarray = np.asarray(found.predictions, dtype=np.float32)
-    task = TASKS[run.config.task]
-    values = task_named(task.name).measure(logits, list(found.label_ids), run.labels).values
-    return {**values, SCORE: task.metric(task.primary).score(values[task.primary])}
 
 
 def _history(run: TrainRun, found: Found | None) -> History:

@@ -1,68 +1,34 @@
-"""What a model is for: one file per task, shared by trainer and server so that encode and decode cannot drift apart.
+"""What a model is for: a folder per task, with its rows, its codec and its learner (protocols.py).
 
-Nothing here imports torch or transformers at module level.
+Nothing of it is imported before it is asked for: the server has no torch, and preparation needs rows alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, cast
 
-from modelyard.api.dataset import Clean
-from modelyard.api.modelversion import Metrics
-from modelyard_trainer.tasks import text_classification
-
-if TYPE_CHECKING:
-    import numpy as np
-    from tokenizers import Tokenizer
+from modelyard.api.tasks import TASKS
+from modelyard_trainer.tasks.protocols import Codec, Learner, RowKind
 
 
-class TaskModule(Protocol):
-    """What every file of this folder offers."""
-
-    ADAPTER_TASK: str
-
-    def parse(self, instance: Any) -> str:
-        """The text of one instance of a request; ValueError says what it is instead."""
-
-    def texts_of(self, instances: Sequence[Any], prepare: Sequence[Clean]) -> list[str]:
-        """The texts that the tokenizer gets, of rows and of requests."""
-
-    def load_tokenizer(self, folder: Path, max_length: int) -> Tokenizer:
-        """The folder's tokenizer, cutting at max_length tokens."""
-
-    def token_ids(self, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-        """Token ids per text, without padding."""
-
-    def readings(self, tokenizer: Tokenizer, texts: list[str]) -> list[text_classification.Reading]:
-        """Token ids per text as above, and whether it was cut."""
-
-    def pad(self, rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, np.ndarray]:
-        """Model inputs of shape (rows, longest row)."""
-
-    def encode(self, tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]:
-        """Model inputs for texts."""
-
-    def decode(self, logits: np.ndarray, labels: list[str]) -> list[text_classification.Prediction]:
-        """Predictions from logits (rows, classes)."""
-
-    def labels_of(self, values: list[str]) -> list[str]:
-        """Classes in the order of the model's outputs."""
-
-    def measure(self, logits: np.ndarray, truth: list[int], labels: list[str]) -> Metrics:
-        """Quality of logits against class numbers, by the metrics of the task, as of the test rows."""
-
-    def check_kind(self, config: Any) -> None:
-        """Refuse a base of a kind that cannot be adapted to the task."""
-
-    def load_model(self, folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:
-        """A torch model and the names of weights that start untrained."""
+def rows_of(task: str) -> RowKind:
+    """What a row of the task is."""
+    return cast(RowKind, _part(task, "rows"))
 
 
-TASKS: dict[str, TaskModule] = {"text-classification": text_classification}
+def learner_of(task: str) -> Learner:
+    """How a model of the task is made."""
+    return cast(Learner, _part(task, "learner"))
 
 
-def task_named(name: str) -> TaskModule:
-    """The task; the API allows only names of this table."""
-    return TASKS[name]
+def load_codec(task: str, folder: Path, settings: dict[str, Any], labels: list[str]) -> Codec:
+    """The codec of a version, from its folder and what its manifest tells of it."""
+    return cast(Codec, _part(task, "codec").load(folder, settings, labels))
+
+
+def _part(task: str, name: str) -> Any:
+    if task not in TASKS:
+        raise ValueError(f"this image knows {', '.join(TASKS)}, not the task {task!r}: use a newer image")
+    return import_module(f"{__name__}.{task.replace('-', '_')}.{name}")

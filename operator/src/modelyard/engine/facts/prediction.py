@@ -21,16 +21,18 @@ MOST_BYTES = 1 << 20
 
 
 async def prediction(args: Mapping[str, str]) -> dict[str, Any]:
-    """Ask `url` for a V2 prediction of `model` on `sample`; {"version", "prediction"} of the answer.
+    """Ask `url` for a V2 prediction of `model` on `sample`, a JSON object; {"version", "prediction"} of the answer.
+
+    Each of its fields is a tensor of bytes: nothing here knows what the model is for.
 
     A redirect is no answer: it would send the operator to places that the server's owner cannot reach.
     """
     url = f"{args['url'].rstrip('/')}/v2/models/{args['model']}/infer"
-    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [args["sample"]]}
+    inputs = [_tensor(name, value) for name, value in json.loads(args["sample"]).items()]
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
-            session.post(url, json={"inputs": [tensor]}, allow_redirects=False) as response,
+            session.post(url, json={"inputs": inputs}, allow_redirects=False) as response,
         ):
             data = await _read(response.content)
             if response.status != HTTPStatus.OK:
@@ -45,6 +47,11 @@ async def prediction(args: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise FactError(names.PROBE_FAILED, f"{url} gave no JSON object")
     return {"version": str(answer.get("model_version", ""))[:100], "prediction": answer.get("outputs")}
+
+
+def _tensor(name: str, value: Any) -> dict[str, Any]:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return {"name": name, "shape": [1], "datatype": "BYTES", "data": [text]}
 
 
 async def address(args: Mapping[str, str]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from modelyard import names
 from modelyard.api import layout
@@ -76,7 +77,7 @@ def manifest_fact(version: Version) -> Fact:
     return Fact.of("manifest", prefix=_prefix(version), digest=version.spec.digest, max_age=MANIFEST_AGE)
 
 
-def prediction_fact(s: Situation, version: Version, sample: str) -> Fact:
+def prediction_fact(s: Situation, version: Version, sample: dict[str, Any]) -> Fact:
     """Ask the candidate, through its own Service, for a prediction of the sample."""
     url = version_url(s, version.number)
     return Fact.of(
@@ -84,7 +85,7 @@ def prediction_fact(s: Situation, version: Version, sample: str) -> Fact:
         url=url,
         model=version.spec.model,
         version=str(version.number),
-        sample=sample,
+        sample=json.dumps(sample, sort_keys=True),
         max_age=PROBE_AGE,
     )
 
@@ -232,9 +233,11 @@ def _wrong(version: Version, answer: Answer | None) -> str | None:
     return None
 
 
-def _sample(answer: Answer | None) -> str:
+def _sample(answer: Answer | None) -> dict[str, Any]:
+    """One instance of the version's own; empty if the manifest is not known or has none."""
     value = None if answer is None else answer.value
-    return str(value["manifest"].get("info", {}).get("sample", "")) if value else ""
+    sample = value["manifest"].get("info", {}).get("sample") if value else None
+    return sample if isinstance(sample, dict) else {}
 
 
 def _prefix(version: Version) -> str:
