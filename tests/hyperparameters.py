@@ -15,7 +15,7 @@ def completed(fields: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
     found = recipes.resolved(
         recipes.Asked(
             fields["task"],
-            Method.model_validate(fields.get("method", {"lora": {}})),
+            Method.model_validate(fields["method"]) if "method" in fields else None,
             Input.model_validate(fields.get("input", {})),
             Train.model_validate(fields.get("train", {})),
         ),

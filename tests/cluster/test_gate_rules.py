@@ -13,30 +13,30 @@ from modelyard.api.common import ApiModel, cel
 from modelyard.api.crd import structural_schema
 from modelyard.api.finetunejob import Evaluate
 from modelyard.api.gate import gate_rules
-from modelyard.api.tasks import MetricKind, TaskKind
+from modelyard.api.tasks import BASE, ColumnKind, MetricKind, Support, TaskKind
 from tests.cluster.kubectl import Kubectl
 
 SPEECH = TaskKind(
     "speech",
     "Text for speech.",
-    ("audio", "text"),
+    "audio",
+    (ColumnKind("audio", "speech"), ColumnKind("text", "what is said")),
     (MetricKind("wer", "wrong words", higher_is_better=False, most=None), MetricKind("exact", "whole rows")),
     "wer",
-    ("full",),
-    ("onnx",),
+    (Support(BASE, ("full",), ("onnx",)),),
 )
 TAGS = TaskKind(
     "tags",
     "Tags.",
-    ("text", "tags"),
+    "text",
+    (ColumnKind("text", "a text"), ColumnKind("tags", "its tags")),
     (
         MetricKind("fit", "any number", least=None, most=None),
         MetricKind("bleu", "overlap", most=100.0),
         MetricKind("miss", "missed of a tag", per_class=True, higher_is_better=False),
     ),
     "fit",
-    ("full",),
-    ("onnx",),
+    (Support(BASE, ("full",), ("onnx",)),),
 )
 
 

@@ -165,7 +165,7 @@ def test_a_version_without_onnx(store: Store, bucket: str, target: Path, tmp_pat
     (folder / "model.safetensors").write_bytes(b"weights")
     _, digest = publish(store, bucket, PREFIX, folder, "model", {**INFO, "artifacts": INFO["artifacts"][:1]})
     uri = f"modelyard://{bucket}/{PREFIX}@{digest}"
-    refused(uri, target, ExitCode.BAD_CONFIG, "no model.onnx", "spec.export: [safetensors, onnx]")
+    refused(uri, target, ExitCode.BAD_CONFIG, "no ONNX model", "spec.export: [safetensors, onnx]")
 
 
 def test_rows_are_not_a_version(store: Store, bucket: str, target: Path, version: Path) -> None:

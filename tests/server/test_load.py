@@ -93,10 +93,12 @@ def test_threads_do_not_disturb_each_other(folder: Path) -> None:
         assert all(found == expected for found in pool.map(classifier.predict, [texts] * 40))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
-def test_a_published_file_that_cannot_be_loaded(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("model.onnx", "model.onnx"), ("tokenizer.json", "the files beside the model")]
+)
+def test_a_published_file_that_cannot_be_loaded(folder: Path, name: str, told: str) -> None:
     (folder / name).write_bytes(b"nonsense")
-    with pytest.raises(RuntimeError, match=f"cannot load {name}: .*train a new version"):
+    with pytest.raises(RuntimeError, match=f"cannot load {told}: .*train a new version"):
         load(complete(folder))
 
 

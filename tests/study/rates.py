@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from modelyard.api.recipes import RECIPES
 from modelyard.api.run import TrainConfig
+from modelyard.api.tasks import BASE
 from modelyard.storage.store import Store
 from modelyard_trainer import machine
 from modelyard_trainer.baselines import word_counts
@@ -67,7 +68,7 @@ def settings(phase: str) -> Iterator[Setting]:
         return
     if phase == "recipe":
         for seed, name, method in itertools.product(SEEDS, JUDGED_ON, RATES):
-            recipe = max(RECIPES[TASK, method].items())[1]
+            recipe = max(RECIPES[TASK, BASE, method].items())[1]
             yield Setting(name, method, recipe.learning_rate, seed, recipe.steps)
         return
     names, seeds = (CHOSEN_ON, SEEDS[:1]) if phase == "choose" else (JUDGED_ON, SEEDS)

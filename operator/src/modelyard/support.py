@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelyard.api.tasks import FORMATS, TASKS, MetricKind, TaskKind
+from modelyard.api.tasks import BASE, FORMATS, TASKS, MetricKind, TaskKind
 
 _INTRODUCTION = """# Tasks
 
@@ -23,13 +23,22 @@ def markdown() -> str:
 
 
 def _support() -> str:
-    kinds = TASKS.values()
-    rows = ((f"[{task.name}](#{task.name})", method, *_marks(task)) for task in kinds for method in task.methods)
-    return "## What goes with what\n\n" + _table(("task", "method", *FORMATS), rows)
+    rows = (
+        (f"[{task.name}](#{task.name})", _start(one.start), method, *_marks(one.formats))
+        for task in TASKS.values()
+        for one in task.support
+        for method in one.methods
+    )
+    told = "Of several methods the first is taken where a job names none. What is not listed is refused.\n\n"
+    return "## What goes with what\n\n" + told + _table(("task", "from", "method", *FORMATS), rows)
 
 
-def _marks(task: TaskKind) -> Iterable[str]:
-    return ("yes" if name in task.formats else "no" for name in FORMATS)
+def _start(start: str) -> str:
+    return "`base`" if start == BASE else f"`scratch.{start}`"
+
+
+def _marks(formats: Iterable[str]) -> Iterable[str]:
+    return ("yes" if name in formats else "no" for name in FORMATS)
 
 
 def _formats() -> str:
@@ -39,7 +48,7 @@ def _formats() -> str:
 
 
 def _task(task: TaskKind) -> str:
-    columns = " and ".join(f"`{column}`" for column in task.columns)
+    columns = " and ".join(f"`{column.name}` ({column.meaning})" for column in task.columns)
     told = f"{task.meaning} Rows have {columns}. The primary metric is `{task.primary}`."
     head = ("metric", "what it is", "judges", "better", "range")
     return f"## {task.name}\n\n{told}\n\n" + _table(head, map(_metric, task.metrics))

@@ -10,6 +10,7 @@ import pytest
 from modelyard.api import recipes
 from modelyard.api.hyperparameters import Hyperparameters, Input, Method, Train
 from modelyard.api.recipes import RECIPES, Asked, Resolved, resolved
+from modelyard.api.tasks import BASE
 
 LORA = ("rank", "alpha", "dropout", "targets")
 FILLED = ("batchSize", "epochs", "learningRate", "linearProbe", "schedule", "warmup", "weightDecay")
@@ -76,21 +77,21 @@ def test_epochs(rows: int, train: dict[str, Any], most: int | None, epochs: int)
 @pytest.mark.parametrize("train", [{}, {"batchSize": 8}], ids=str)
 @pytest.mark.parametrize("rows", [100, 700, 2000, 4800, 9000])
 def test_small_data_is_gone_through_until_there_are_enough_steps(method: str, train: dict[str, Any], rows: int) -> None:
-    recipe = RECIPES["text-classification", method][max(RECIPES["text-classification", method])]
+    recipe = RECIPES["text-classification", BASE, method][max(RECIPES["text-classification", BASE, method])]
     found = made(train, {method: {}}, rows).train
     steps = found.epochs * -(-rows // found.batch_size)
     assert steps > recipe.steps * 2 / 3 or found.epochs == recipe.most_epochs
 
 
 def test_the_newest_recipe_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = RECIPES["text-classification", "lora"]
-    monkeypatch.setitem(RECIPES, ("text-classification", "lora"), {**old, 99: replace(old[1], learning_rate=0.5)})
+    old = RECIPES["text-classification", BASE, "lora"]
+    monkeypatch.setitem(RECIPES, ("text-classification", BASE, "lora"), {**old, 99: replace(old[1], learning_rate=0.5)})
     assert (made().recipe, made().train.learning_rate) == (99, 0.5)
     assert made(method={"full": {}}).recipe != 99
 
 
 def test_every_task_and_method_has_one() -> None:
-    assert {method for _, method in recipes.RECIPES} == set(Method.model_fields)
+    assert {method for _, _, method in recipes.RECIPES} == set(Method.model_fields)
 
 
 def test_no_hyper_parameter_is_forgotten() -> None:

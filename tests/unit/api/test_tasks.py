@@ -36,7 +36,9 @@ def test_every_task_is_whole() -> None:
         names = [metric.name for metric in task.metrics]
         assert len(set(names)) == len(names)
         assert task.primary in task.named(per_class=False)
-        assert set(task.formats) <= set(FORMATS)
+        for one in task.support:
+            assert set(one.formats) <= set(FORMATS)
+            assert one.methods
 
 
 def test_words_of_the_api_are_those_of_the_table() -> None:
@@ -48,4 +50,6 @@ def test_words_of_the_api_are_those_of_the_table() -> None:
 
 
 def test_every_method_of_a_task_has_a_recipe() -> None:
-    assert set(recipes.RECIPES) == {(task.name, method) for task in TASKS.values() for method in task.methods}
+    assert set(recipes.RECIPES) == {
+        (task.name, one.start, method) for task in TASKS.values() for one in task.support for method in one.methods
+    }

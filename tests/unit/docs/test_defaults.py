@@ -6,9 +6,9 @@ from modelyard.api.recipes import RECIPES, Recipe
 from tests.docs import ROOT
 
 
-def line(task: str, method: str, number: int, recipe: Recipe) -> str:
+def line(task: str, start: str, method: str, number: int, recipe: Recipe) -> str:
     lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method == "lora" else ""
-    cells: list[object] = [task, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
+    cells: list[object] = [task, start, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
     cells += ["yes" if recipe.linear_probe else "no"]
     cells += [recipe.weight_decay, recipe.batch_size, recipe.max_length, recipe.steps, lora]
     return "| " + " | ".join(str(cell) for cell in cells).rstrip() + " |"
@@ -16,6 +16,6 @@ def line(task: str, method: str, number: int, recipe: Recipe) -> str:
 
 def test_the_table_is_that_of_the_code() -> None:
     page = (ROOT / "docs" / "defaults.md").read_text()
-    for (task, method), numbered in RECIPES.items():
+    for (task, start, method), numbered in RECIPES.items():
         for number, recipe in numbered.items():
-            assert line(task, method, number, recipe) in page
+            assert line(task, start, method, number, recipe) in page

@@ -97,9 +97,6 @@ def only(known: Container[str]) -> AfterValidator:
 
 Task = Annotated[str, only(TASKS), words(*TASKS)]
 Format = Annotated[str, only(FORMATS), words(*FORMATS)]
-TEXT_TASKS = tuple(name for name, task in TASKS.items() if "text" in task.columns)
-"""Tasks whose rows hold texts."""
-
 DnsLabel = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 _PART = r"([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from modelyard.api.admission import dataset_rules
 from modelyard.api.common import (
     ApiModel,
     CommonStatus,
@@ -19,28 +20,21 @@ from modelyard.api.common import (
     cel,
 )
 from modelyard.api.store import Addressing, CaBundle, ProxyUrl
+from modelyard.api.tasks import TASKS
 from modelyard.names import DEFAULT_PROFILE
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class Columns(ApiModel):
-    """Which columns of the source hold what the task needs."""
+    """Which columns of the source hold what the task needs; one that is left out has the name that it has here."""
 
-    text: str | None = Field(
-        default=None, min_length=1, max_length=253, description="Column with the text; left out: text."
-    )
-    label: str | None = Field(
-        default=None, min_length=1, max_length=253, description="Column with the class; left out: label."
-    )
+    text: ColumnName | None = Field(default=None, description="Column with the text.")
+    label: ColumnName | None = Field(default=None, description="Column with the class.")
 
-    @property
-    def text_column(self) -> str:
-        """The name that is looked for. It is no default of the schema: other tasks will have other columns."""
-        return self.text or "text"
-
-    @property
-    def label_column(self) -> str:
-        """The name that is looked for."""
-        return self.label or "label"
+    def of(self, task: str) -> dict[str, str]:
+        """Column of the source per column of the task."""
+        return {kind.name: getattr(self, kind.name) or kind.name for kind in TASKS[task].columns}
 
 
 class S3Source(ApiModel):
@@ -94,10 +88,10 @@ class S3Source(ApiModel):
 
 
 class InlineRow(ApiModel):
-    """One row written in the object itself."""
+    """One row written in the object itself: it has the columns of the task."""
 
-    text: str = Field(min_length=1, max_length=4096, description="The text.")
-    label: str = Field(min_length=1, max_length=256, description="Its class.")
+    text: str | None = Field(default=None, min_length=1, max_length=4096, description="The text.")
+    label: str | None = Field(default=None, min_length=1, max_length=256, description="Its class.")
 
 
 class Source(ApiModel):
@@ -194,6 +188,7 @@ class DatasetSpec(ApiModel):
                 "!has(self.source.inline) || !self.prepare.exists(s, has(s.split) && has(s.split.groupBy))",
                 "prepare: split.groupBy needs an s3 source",
             ),
+            *dataset_rules(TASKS),
         )
     )
     task: Task = Field(description="What the rows are for.")

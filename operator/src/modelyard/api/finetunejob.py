@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from modelyard.api.admission import job_rules
 from modelyard.api.common import (
-    TEXT_TASKS,
     ApiModel,
     CommonStatus,
     DnsLabel,
@@ -28,7 +28,6 @@ from modelyard.api.hyperparameters import (
     FineTune,
     Hyperparameters,
     Input,
-    Lora,
     Method,
     Objective,
     ResolvedInput,
@@ -62,8 +61,13 @@ class From(OneOf):
 
     @property
     def uri(self) -> str:
-        """Where the base lies."""
+        """Where the base lies; empty where there is none."""
         return self.base or ""
+
+    @property
+    def start(self) -> str:
+        """BASE, or the architecture that begins with random weights: a start of the task (api/tasks.py)."""
+        return self.kind
 
 
 class DatasetRef(ApiModel):
@@ -89,10 +93,6 @@ class Checkpoint(ApiModel):
     keep: int = Field(default=2, ge=1, le=20, description="Complete checkpoints kept while the run lasts.")
 
 
-def _lora() -> Method:
-    return Method(lora=Lora())
-
-
 def _fine_tune() -> Objective:
     return Objective(fine_tune=FineTune())
 
@@ -103,10 +103,7 @@ class FineTuneJobSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=cel(
             *gate_rules(TASKS),
-            (
-                f"!has(self.input) || !has(self.input.text) || self.task in {list(TEXT_TASKS)}",
-                f"input.text: only tasks whose rows hold texts take it ({', '.join(TEXT_TASKS)})",
-            ),
+            *job_rules(TASKS, Input.model_fields),
         )
     )
     model: ModelName = Field(default_factory=ModelName)
@@ -115,7 +112,9 @@ class FineTuneJobSpec(ApiModel):
     task: Task = Field(description="What the model is for.")
     dataset: DatasetRef
     objective: Objective = Field(default_factory=_fine_tune)
-    method: Method = Field(default_factory=_lora)
+    method: Method | None = Field(
+        default=None, description="How weights are adapted; left out, the task's usual way (docs/tasks.md)."
+    )
     input: Input = Field(default_factory=Input)
     train: Train = Field(default_factory=Train)
     resources: Resources = Field(default_factory=Resources)

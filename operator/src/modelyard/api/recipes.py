@@ -1,4 +1,4 @@
-"""Numbered recipes: what fills the hyper-parameters that a job leaves out, per task and method.
+"""Numbered recipes: what fills the hyper-parameters that a job leaves out, per task, start and method.
 
 A released recipe never changes. A better one gets the next number, counts for runs that start after it, and starts none
 by itself. docs/defaults.md says where the numbers come from.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.api.common import TEXT_TASKS, ApiModel, Task
+from modelyard.api.common import ApiModel, Task
 from modelyard.api.hyperparameters import (
     Hyperparameters,
     Input,
@@ -24,6 +24,7 @@ from modelyard.api.hyperparameters import (
     Targets,
     Train,
 )
+from modelyard.api.tasks import BASE, TASKS
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ class Recipe:
     targets: Targets = "all-linear"
 
 
-RECIPES: dict[tuple[str, str], dict[int, Recipe]] = {
-    ("text-classification", "full"): {1: Recipe(learning_rate=1e-4)},
-    ("text-classification", "lora"): {1: Recipe(learning_rate=3e-3)},
+RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
+    ("text-classification", BASE, "full"): {1: Recipe(learning_rate=1e-4)},
+    ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
 }
+"""By task, start (BASE, or the architecture that begins with random weights) and method."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,11 @@ class Asked:
     """What a job says about training; each block may leave all to the recipe."""
 
     task: Task
-    method: Method
+    method: Method | None
     input: Input
     train: Train
+    start: str = BASE
+    """BASE, or the architecture that begins with random weights."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,9 @@ class Resolved:
     """Fields of the spec that the recipe filled, dotted."""
 
 
-def newest(task: Task, method: Method) -> int:
-    """The recipe that a run takes which starts now."""
-    return max(RECIPES[task, method.kind])
+def method_of(task: Task, start: str, method: Method | None) -> Method:
+    """The method that is asked for, or the one that the task takes from this start where a job names none."""
+    return method or Method.model_validate({TASKS[task].starting(start).methods[0]: {}})
 
 
 def resolved(asked: Asked, rows: int, most_epochs: int | None = None) -> Resolved:
@@ -85,11 +89,11 @@ def resolved(asked: Asked, rows: int, most_epochs: int | None = None) -> Resolve
 
     The recipe never takes more than `most_epochs`, the limit of the TrainingProfile.
     """
-    number = newest(asked.task, asked.method)
-    recipe = RECIPES[asked.task, asked.method.kind][number]
-    method, input_ = _method(asked.method, recipe), _input(asked, recipe)
+    how = method_of(asked.task, asked.start, asked.method)
+    number, recipe = max(RECIPES[asked.task, asked.start, how.kind].items())
+    method, input_ = _method(how, recipe), _input(asked, recipe)
     train = _train(asked.train, recipe, rows, most_epochs)
-    given, found = _fields(asked.method, asked.input, asked.train), _fields(method, input_, train)
+    given, found = _fields(how, asked.input, asked.train), _fields(method, input_, train)
     return Resolved(number, method, input_, train, tuple(sorted(found - given)))
 
 
@@ -103,7 +107,7 @@ def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
 
 
 def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:
-    if asked.task not in TEXT_TASKS:
+    if TASKS[asked.task].reads != "text":
         return ResolvedInput()
     length = asked.input.text.max_length if asked.input.text else None
     return ResolvedInput(text=ResolvedText(max_length=recipe.max_length if length is None else length))

@@ -26,17 +26,46 @@ class MetricKind:
 
 
 @dataclass(frozen=True)
+class ColumnKind:
+    """One column of a task's rows; a source may call it otherwise (spec.source.columns)."""
+
+    name: str
+    meaning: str
+    inline: bool = True
+    """Whether its values may be written in the object itself."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """What goes with one start of a task: a base, or an architecture that begins with random weights."""
+
+    start: str
+    """BASE, or the name of the architecture."""
+    methods: tuple[str, ...]
+    """The first one is taken where a job names none: it enters the hash of such jobs, so it stays the first."""
+    formats: tuple[str, ...]
+
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
 class TaskKind:
     """What a model is for, and how it is made, measured and handed out."""
 
     name: str
     meaning: str
-    columns: tuple[str, ...]
+    reads: str
+    """What the rows hold: text or image; the block of spec.input that belongs to it."""
+    columns: tuple[ColumnKind, ...]
     metrics: tuple[MetricKind, ...]
     primary: str
     """Metric that stands in columns, chooses the best epoch and is held against the baselines."""
-    methods: tuple[str, ...]
-    formats: tuple[str, ...]
+    support: tuple[Support, ...]
+
+    def starting(self, start: str) -> Support:
+        """What goes with a start; KeyError if the task has no such start."""
+        return {known.start: known for known in self.support}[start]
 
     def metric(self, name: str) -> MetricKind:
         """The metric of that name; KeyError if the task has none."""
@@ -65,7 +94,8 @@ TASKS: dict[str, TaskKind] = {
         TaskKind(
             name="text-classification",
             meaning="One class for a text.",
-            columns=("text", "label"),
+            reads="text",
+            columns=(ColumnKind("text", "the text"), ColumnKind("label", "its class")),
             metrics=(
                 MetricKind("macro_f1", "mean of f1 over the classes"),
                 MetricKind("accuracy", "share of the rows that are right"),
@@ -74,8 +104,7 @@ TASKS: dict[str, TaskKind] = {
                 MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
             ),
             primary="macro_f1",
-            methods=("full", "lora"),
-            formats=("safetensors", "onnx"),
+            support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
         ),
     )
 }
@@ -98,3 +127,9 @@ FORMATS: dict[str, FormatKind] = {
         ),
     )
 }
+ARCHITECTURES = tuple(dict.fromkeys(one.start for task in TASKS.values() for one in task.support if one.start != BASE))
+"""Architectures of all tasks that may begin with random weights."""
+COLUMNS = tuple(dict.fromkeys(column.name for task in TASKS.values() for column in task.columns))
+"""Columns of all tasks."""
+INLINE_COLUMNS = tuple(dict.fromkeys(one.name for task in TASKS.values() for one in task.columns if one.inline))
+"""Those whose values may be written in the object itself."""

@@ -353,7 +353,7 @@ def test_rows_in_the_object_count_as_they_are_stored(sign: str, length: int, fit
         (name,) = harness.named("ConfigMap")
         data = harness.children["ConfigMap", name]["data"]
         assert sum(len(text.encode()) for text in data.values()) <= MOST_CONFIG
-        assert config(harness).source.inline[7].text.endswith(sign)  # type: ignore[index]
+        assert config(harness).source.inline[7].text.endswith(sign)  # type: ignore[index, union-attr]
         return
     assert (harness.reason, harness.stalled) == (names.INVALID_SPEC, True)
     assert "spec.source.inline: 200 rows take" in harness.message

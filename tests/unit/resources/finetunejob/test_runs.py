@@ -13,6 +13,7 @@ from modelyard.api import recipes
 from modelyard.api.finetunejob import BasePin, DatasetPin, FineTuneJobSpec, Pinned
 from modelyard.api.run import FINAL_EXIT_CODES, TrainConfig
 from modelyard.api.store import StoreLocation
+from modelyard.api.tasks import BASE
 from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_job, a_listing, a_profile
@@ -140,7 +141,7 @@ def test_hyper_parameters_enter_the_id_as_they_are_trained() -> None:
 
 
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = ("text-classification", "lora")
+    kind = ("text-classification", BASE, "lora")
     old = recipes.RECIPES[kind]
     monkeypatch.setitem(recipes.RECIPES, kind, {**old, 99: replace(old[1], learning_rate=0.0123)})
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
-from modelyard.api.dataset import Columns
 from modelyard_trainer.data.labels import label_of
 from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.parquet import MAGIC, read_parquet
@@ -50,9 +49,9 @@ class Wanted:
     group_field: str = "spec.prepare.split.groupBy"
 
     @classmethod
-    def of(cls, columns: Columns, group: str | None, group_field: str) -> Wanted:
+    def of(cls, columns: dict[str, str], group: str | None, group_field: str) -> Wanted:
         """From the user's columns and the split's groupBy."""
-        return cls(columns.text_column, columns.label_column, group, group_field)
+        return cls(columns["text"], columns["label"], group, group_field)
 
     def fields(self) -> dict[str, str]:
         """Field of the spec -> column."""

@@ -22,7 +22,7 @@ REASONS = ("conflicting", "duplicate", "empty", "leaked", "short")
 def execute(run: PrepareRun) -> None:
     """Leave a folder with the rows of each side, ready to be published."""
     config, removed = run.config, Counter[str]()
-    notes = Notes(config.source.columns.label_column)
+    notes = Notes(config.source.columns.of(config.task)["label"])
     sides = apply_steps(_rows(run, removed, notes), config.steps, removed, notes)
     notes.add_empty(removed["empty"])
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
@@ -48,6 +48,6 @@ def _rows(run: PrepareRun, removed: Counter[str], notes: Notes) -> Iterator[Row]
     source, steps = run.config.source, run.config.steps
     group = split_step(steps).group_by
     if source.inline is not None:
-        return (Row(row.text, label_of(row.label)) for row in source.inline)
-    wanted = Wanted.of(source.columns, group, group_field(steps))
+        return (Row(row.text or "", label_of(row.label or "")) for row in source.inline)
+    wanted = Wanted.of(source.columns.of(run.config.task), group, group_field(steps))
     return read_files(run.files, source.format, wanted, removed, notes)

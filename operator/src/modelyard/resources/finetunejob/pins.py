@@ -50,7 +50,7 @@ def new_run(case: Case) -> Run | Wait:
 def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[str, Any]:
     spec = case.spec
     filled = recipes.resolved(
-        recipes.Asked(spec.task, spec.method, spec.input, spec.train), rows, profile.limits.epochs
+        recipes.Asked(spec.task, spec.method, spec.input, spec.train, spec.from_.start), rows, profile.limits.epochs
     )
     return {
         "recipe": filled.recipe,

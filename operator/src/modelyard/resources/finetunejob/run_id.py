@@ -11,6 +11,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.api.recipes import method_of
 from modelyard.resources.hashes import RULES
 from modelyard.resources.memoized import memoized
 
@@ -64,6 +65,7 @@ def _asked(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
     return {
         **spec.dump(),
         "model": {"name": model},
+        "method": method_of(spec.task, spec.from_.start, spec.method).dump(),
         "from": {"base": layout.folder_uri(spec.from_.uri)},
         "export": sorted(spec.export),
     }

@@ -1,0 +1,82 @@
+"""What admission refuses, by the table of tasks: starts, methods, formats, inputs and columns that no task has so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from modelyard.api.common import Rule
+from modelyard.api.tasks import BASE, COLUMNS, FORMATS, INLINE_COLUMNS, TaskKind
+
+TaskTable = dict[str, TaskKind]
+
+
+def job_rules(tasks: TaskTable, inputs: Iterable[str]) -> list[Rule]:
+    """Rules for the spec of a FineTuneJob; `inputs` are the blocks of spec.input."""
+    supported = (rule for task in tasks.values() for rule in (_starts(task), *_goes_with(task)))
+    return [*supported, *(_input(block, tasks) for block in inputs)]
+
+
+def dataset_rules(tasks: TaskTable) -> list[Rule]:
+    """Rules for the spec of a Dataset."""
+    inline = (_inline(task) for task in tasks.values())
+    return [*(_column(name, tasks) for name in COLUMNS), *inline]
+
+
+def _starts(task: TaskKind) -> Rule:
+    """A job starts from what its task can start from."""
+    known = [one.start for one in task.support]
+    told = ", ".join("base" if start == BASE else f"scratch.{start}" for start in known)
+    return _of(task, " || ".join(map(_begun, known)), f"from: a model for {task.name} starts from {told}")
+
+
+def _goes_with(task: TaskKind) -> Iterator[Rule]:
+    for one in task.support:
+        other = f"!({_begun(one.start)})"
+        start = "a base" if one.start == BASE else f"scratch.{one.start}"
+        asked = " || ".join(f"has(self.method.{method})" for method in one.methods)
+        told = f"method: {task.name} from {start} is trained by {', '.join(one.methods)}"
+        yield _of(task, f"{other} || !has(self.method) || {asked}", told)
+        if set(one.formats) != set(FORMATS):
+            told = f"export: {task.name} from {start} is written as {', '.join(one.formats)}"
+            yield _of(task, f"{other} || !has(self.export) || self.export.all(f, f in {list(one.formats)})", told)
+
+
+def _begun(start: str) -> str:
+    """Whether a job starts so."""
+    if start == BASE:
+        return "has(self.from.base)"
+    return f"(has(self.from.scratch) && has(self.from.scratch.{start}))"
+
+
+def _input(block: str, tasks: TaskTable) -> Rule:
+    """A block of spec.input is for tasks that read such rows."""
+    names = [task.name for task in tasks.values() if task.reads == block]
+    told = f"input.{block}: only tasks whose rows hold {block}s take it ({', '.join(names)})"
+    return Rule(f"!has(self.input) || !has(self.input.{block}) || self.task in {names}", told)
+
+
+def _column(name: str, tasks: TaskTable) -> Rule:
+    """A column is named for tasks that have it."""
+    having = [task.name for task in tasks.values() if name in _names(task)]
+    own = "; ".join(f"{task.name} has {', '.join(_names(task))}" for task in tasks.values())
+    rule = f"!has(self.source.columns) || !has(self.source.columns.{name}) || self.task in {having}"
+    return Rule(rule, f"source.columns.{name}: the rows of this task have no such column: {own}")
+
+
+def _inline(task: TaskKind) -> Rule:
+    """Rows in the object have the columns of its task, each of them and no other."""
+    written = [column.name for column in task.columns if column.inline]
+    if len(written) < len(task.columns):
+        return _of(task, "!has(self.source.inline)", f"source: rows of {task.name} cannot be written inline: use s3")
+    wanted = [f"has(r.{name})" for name in written]
+    others = [f"!has(r.{name})" for name in INLINE_COLUMNS if name not in written]
+    rule = f"!has(self.source.inline) || self.source.inline.all(r, {' && '.join(wanted + others)})"
+    return _of(task, rule, f"source.inline: each row of {task.name} has {' and '.join(written)}, and nothing else")
+
+
+def _names(task: TaskKind) -> list[str]:
+    return [column.name for column in task.columns]
+
+
+def _of(task: TaskKind, rule: str, told: str) -> Rule:
+    return Rule(f"self.task != '{task.name}' || {rule}", told)
