@@ -21,6 +21,7 @@ LABELS = sorted(TELLING)
 
 def execute(run: TrainRun) -> None:
     """Leave a folder that is ready to be published."""
+    assert run.config.base is not None
     bucket, prefix = layout.split_uri(run.config.base.uri)
     files = {name: run.store.get(bucket, prefix + name) for name in ("config.json", "tokenizer.json")}
     asked = behaviour.read(files["config.json"])
@@ -61,7 +62,7 @@ def _info(run: TrainRun, macro_f1: float) -> ModelInfo:
         ],
         metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": macro_f1, "accuracy": macro_f1})],
         dataset=config.dataset.digest,
-        base=config.base.digest,
+        base=config.base.digest if config.base else None,
         image=config.image,
         sample={"text": "thing1 superb lovely the day"},
     )

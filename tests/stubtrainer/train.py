@@ -19,6 +19,7 @@ from tests.stubtrainer.behaviour import Behaviour
 
 def execute(run: TrainRun) -> None:
     """Go on from the newest checkpoint to the last step, or to the end that the behaviour asks for."""
+    assert run.config.base is not None
     bucket, prefix = layout.split_uri(run.config.base.uri)
     asked = behaviour.read(run.store.get(bucket, f"{prefix}config.json"))
     _take_over_sigterm(asked)

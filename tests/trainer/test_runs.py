@@ -77,6 +77,7 @@ def test_manifest_names_files_and_lineage(harness: TrainerHarness, finished: Tra
     names = {entry.path for entry in manifest.files}
     assert {"model.safetensors", "config.json", "tokenizer.json", "model.onnx", "report.json"} <= names
     info = ModelInfo.model_validate(manifest.info)
+    assert finished.base is not None
     assert (info.dataset, info.base) == (finished.dataset.digest, finished.base.digest)
     assert info.labels == ["bad", "good", "plain"]
     assert info.sample

@@ -19,7 +19,8 @@ from modelyard_trainer.tasks.texts import TextReader, load_tokenizer, pad
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids per text, special tokens included."""
+    """Token ids per text, special tokens included, without padding."""
+    tokenizer.no_padding()
     return [ids for ids, _ in TextReader(tokenizer, 0, 0, []).ids(texts)]
 
 
@@ -30,7 +31,9 @@ def encoded(tokenizer: Any, texts: Sequence[str], pad_id: int = 0) -> Arrays:
 
 def codec_of(folder: Path, labels: list[str], max_length: int = 32, pad_id: int = 0) -> TextClassifier:
     """A codec that prepares nothing, with a folder's tokenizer."""
-    return TextClassifier(TextReader(load_tokenizer(folder, max_length), pad_id, max_length, []), labels)
+    tokenizer = load_tokenizer(folder, max_length)
+    tokenizer.no_padding()
+    return TextClassifier(TextReader(tokenizer, pad_id, max_length, []), labels)
 
 
 def torch_logits(model: Any, codec: TextClassifier, texts: Sequence[str]) -> np.ndarray:

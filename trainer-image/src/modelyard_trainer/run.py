@@ -89,6 +89,7 @@ class TrainRun(Run):
 
     config: TrainConfig
     base: Path = field(init=False)
+    """Folder of the base model; not set where the weights begin at random."""
     rows: dict[str, Sequence[Fields]] = field(init=False)
     """Rows of train, validation and test."""
     prepare: list[Clean] = field(init=False)

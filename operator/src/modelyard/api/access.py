@@ -57,8 +57,9 @@ def _of_finetunejob(owner: dict[str, Any], run: str, bucket: str) -> Access:
     if now is None or now.id != run or now.state != "Running" or now.pinned is None:
         raise AccessError(f"run {run} is not the one under way")
     own = layout.run_prefix(owner["metadata"]["namespace"], now.model, now.id)
-    base = Place(*layout.split_uri(layout.folder_uri(now.pinned.base.uri)))
-    return Access((Place(bucket, own),), (Place(bucket, now.pinned.dataset.prefix), base))
+    base = now.pinned.base
+    bases = () if base is None else (Place(*layout.split_uri(layout.folder_uri(base.uri))),)
+    return Access((Place(bucket, own),), (Place(bucket, now.pinned.dataset.prefix), *bases))
 
 
 def _of_dataset(owner: dict[str, Any], run: str, bucket: str) -> Access:

@@ -65,7 +65,17 @@ DATASET = Table(
 )
 FINETUNEJOB = Table(
     deciding={
-        **_always("model.name", "from.base", "task", "export", "attempt", "objective.fineTune"),
+        **_always(
+            "model.name",
+            "from.base",
+            "from.scratch.cnn",
+            "from.scratch.resnet",
+            "from.scratch.vit",
+            "task",
+            "export",
+            "attempt",
+            "objective.fineTune",
+        ),
         **_always("dataset.ref", *(f"dataset.inline.{path}" for path in DATASET.deciding)),
         **_always("method.full", "method.lora"),
         **_always(*(f"method.lora.{name}" for name in ("rank", "alpha", "dropout", "targets"))),

@@ -35,7 +35,7 @@ from modelyard.api.hyperparameters import (
     Train,
 )
 from modelyard.api.pod import RunPod
-from modelyard.api.tasks import TASKS
+from modelyard.api.tasks import BASE, TASKS
 from modelyard.names import DEFAULT_PROFILE
 
 
@@ -49,8 +49,21 @@ class ModelName(ApiModel):
     name: DnsLabel | None = Field(default=None, description="Name of the model; default: the job's name.")
 
 
+class Architecture(ApiModel):
+    """A network that begins with random weights; its size follows from the rows."""
+
+
+class Scratch(OneOf):
+    """Random weights: exactly one architecture, of those that the task has (docs/tasks.md)."""
+
+    where = "from.scratch"
+    cnn: Architecture | None = Field(default=None, description="A small convolutional network of this project.")
+    resnet: Architecture | None = Field(default=None, description="A residual convolutional network.")
+    vit: Architecture | None = Field(default=None, description="A vision transformer.")
+
+
 class From(OneOf):
-    """What it starts from: exactly one member, today only base."""
+    """What it starts from: exactly one of base and scratch."""
 
     where = "from"
     base: S3Uri | None = Field(
@@ -58,6 +71,7 @@ class From(OneOf):
         description="Folder in the installation's store with config.json, tokenizer.json and *.safetensors, "
         "for example s3://base/minilm/.",
     )
+    scratch: Scratch | None = None
 
     @property
     def uri(self) -> str:
@@ -67,7 +81,7 @@ class From(OneOf):
     @property
     def start(self) -> str:
         """BASE, or the architecture that begins with random weights: a start of the task (api/tasks.py)."""
-        return self.kind
+        return self.scratch.kind if self.scratch else BASE
 
 
 class DatasetRef(ApiModel):
@@ -154,7 +168,7 @@ class Pinned(StatusModel):
     command: list[str] = Field(default_factory=list, description="Command of a foreign image; none: it is our own.")
     args: list[str] = Field(default_factory=list, description="Arguments of that command.")
     own_image: str = Field(default="", description="Image of ours that fetches and publishes for a foreign one.")
-    base: BasePin
+    base: BasePin | None = Field(default=None, description="Absent where the weights begin at random.")
     dataset: DatasetPin
     recipe: int = Field(description="Number of the recipe that filled what the spec leaves out.")
     method: ResolvedMethod

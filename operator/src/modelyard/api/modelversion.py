@@ -30,7 +30,9 @@ class Trained(StatusModel):
     run: str = Field(min_length=1, max_length=64, description="Run id.")
     job: str = Field(min_length=1, max_length=253, description="FineTuneJob.")
     datasets: list[DatasetUsed] = Field(default_factory=list, max_length=64, description="Prepared rows it read.")
-    base: Digest = Field(max_length=80, description="Digest of the base model.")
+    base: Digest | None = Field(
+        default=None, max_length=80, description="Digest of the base model; absent where the weights began at random."
+    )
     parents: list[Annotated[str, Field(max_length=253)]] = Field(
         default_factory=list, max_length=64, description="ModelVersions that it was made from, besides the base."
     )

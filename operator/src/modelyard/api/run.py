@@ -123,7 +123,10 @@ class TrainConfig(ApiModel):
     prefix: str = Field(description="Prefix of the run; ends in '/'.")
     store: StoreLocation
     task: Task
-    base: BaseModelInput
+    base: BaseModelInput | None = None
+    scratch: str | None = Field(
+        default=None, description="Architecture that begins with random weights, without a base."
+    )
     dataset: DatasetInput
     objective: Objective
     method: ResolvedMethod
@@ -266,7 +269,7 @@ class ModelInfo(StatusModel):
     artifacts: list[Export]
     metrics: list[Metrics]
     dataset: str
-    base: str
+    base: str | None = Field(default=None, description="Digest of the base model; absent where there was none.")
     image: str
     sample: dict[str, Any] = Field(description="One real instance; a server that answers it is alive.")
     warnings: list[RunWarning] = Field(default_factory=list, description="What the run noticed about its result.")

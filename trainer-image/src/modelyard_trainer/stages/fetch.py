@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.base_folder import fault_of
-from modelyard.api.run import DatasetInfo, ExitCode, Manifest, listing_digest
+from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest, listing_digest
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import fetch_verified
 from modelyard.storage.store import Entry
@@ -29,8 +29,8 @@ NAMED = 100
 def execute(run: TrainRun) -> None:
     """Leave run.rows and run.base; a foreign trainer's base is fetched once, before it runs."""
     _fetch_rows(run)
-    if run.part != "publish":
-        _fetch_base(run)
+    if run.config.base is not None and run.part != "publish":
+        _fetch_base(run, run.config.base)
 
 
 def _fetch_rows(run: TrainRun) -> None:
@@ -60,11 +60,11 @@ def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:
     return info
 
 
-def _fetch_base(run: TrainRun) -> None:
-    uri = layout.folder_uri(run.config.base.uri)
+def _fetch_base(run: TrainRun, pin: BaseModelInput) -> None:
+    uri = layout.folder_uri(pin.uri)
     bucket, prefix = layout.split_uri(uri)
     files = _list(run, uri, bucket, prefix)
-    _check_digest(run, uri, prefix, files)
+    _check_digest(pin, uri, prefix, files)
     _check_safe(uri, prefix, files)
     run.base = run.base_folder
     left_out = [name for entry in files if not _is_wanted(name := entry.key.removeprefix(prefix))]
@@ -91,11 +91,11 @@ def _list(run: TrainRun, uri: str, bucket: str, prefix: str) -> list[Entry]:
     return files
 
 
-def _check_digest(run: TrainRun, uri: str, prefix: str, files: list[Entry]) -> None:
+def _check_digest(pin: BaseModelInput, uri: str, prefix: str, files: list[Entry]) -> None:
     found = listing_digest([(entry.key.removeprefix(prefix), entry.size, entry.etag) for entry in files])
-    if found != run.config.base.digest:
+    if found != pin.digest:
         raise bad_base(
-            f"the files of {uri} changed since this run was pinned to {run.config.base.digest} (now {found}): "
+            f"the files of {uri} changed since this run was pinned to {pin.digest} (now {found}): "
             "raise spec.attempt to start from them as they are now",
             names.BASE_CHANGED,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard_trainer import trial
 from modelyard_trainer.base_config import read_config
-from modelyard_trainer.errors import bad_base, out_of_memory
+from modelyard_trainer.errors import TrainerError, bad_base, bad_config, out_of_memory
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.safe import check_folder
 from modelyard_trainer.tasks import learner_of, rows_of
@@ -20,7 +20,7 @@ CHUNK = 4096
 
 def execute(run: TrainRun) -> None:
     """Leave run.codec, run.read and run.model, tried on two rows."""
-    left_out = check_folder(run.base)
+    left_out = check_folder(run.base) if run.config.base or run.part else []
     if left_out:
         run.figures["left_out"] = [*run.figures.get("left_out", ()), *left_out]
         log.warning("settings that could bring code were taken out: %s", ", ".join(left_out))
@@ -55,16 +55,24 @@ def load_model(run: TrainRun) -> None:
         run.model, new = learner_of(run.config.task).load_model(run, run.codec)
     except Exception as fault:
         reason = str(fault).strip().splitlines()[0][:400] if str(fault).strip() else type(fault).__name__
-        raise out_of_memory(fault) or bad_base(
-            f"spec.from.base ({run.config.base.uri}, type '{read_config(run.base).model_type}') cannot be loaded for "
-            f"{run.config.task}: {reason}"
-        ) from fault
+        raise out_of_memory(fault) or _not_loaded(run, reason) from fault
     run.fresh = _fresh_modules(run.model, new)
     run.figures["parameters"] = sum(weight.numel() for weight in run.model.parameters())
 
 
+def _not_loaded(run: TrainRun, reason: str) -> TrainerError:
+    if run.config.base is None:
+        return bad_config(f"spec.from.scratch.{run.config.scratch} cannot be made for {run.config.task}: {reason}")
+    kind = read_config(run.base).model_type
+    return bad_base(
+        f"spec.from.base ({run.config.base.uri}, type '{kind}') cannot be loaded for {run.config.task}: {reason}"
+    )
+
+
 def _fresh_modules(model: Any, new: list[str]) -> list[str]:
     """Modules that start untrained: the head and a pooler; other missing weights mean that the files do not fit."""
+    if not new:
+        return []
     inside = [name for name in new if name.startswith(f"{model.base_model_prefix}.")]
     unfit = [name for name in inside if "pooler" not in name]
     if unfit:

@@ -24,8 +24,10 @@ def is_foreign(case: Case) -> bool:
     return layout.is_foreign(case.namespace, case.observed.platform.store_bucket, case.spec.from_.uri)
 
 
-def pin_base(case: Case) -> BasePin | Wait:
-    """The base as it lies in the store now, or what is wrong with it."""
+def pin_base(case: Case) -> BasePin | Wait | None:
+    """The base as it lies in the store now, or what is wrong with it; None where the weights begin at random."""
+    if case.spec.from_.base is None:
+        return None
     if is_foreign(case):
         return stuck(names.NOT_ALLOWED, limits.foreign("spec.from.base", case.spec.from_.uri, case.namespace))
     uri, answer = layout.folder_uri(case.spec.from_.uri), case.observed.fact(listing_fact(case))

@@ -37,7 +37,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield profiles.profile_ref(case.spec.dataset.inline.profile)  # says which labels its Dataset gets
     if run is None:
         yield from (dataset_ref(case), *profiles.needs(case.spec.profile, case.namespace, observed))
-        if not is_foreign(case):
+        if case.spec.from_.base and not is_foreign(case):
             yield listing_fact(case)
         pinned = new_run(case)
         if not isinstance(pinned, Wait):

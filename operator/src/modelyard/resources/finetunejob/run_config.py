@@ -40,6 +40,11 @@ def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, n
     )
 
 
+def _base(pinned: Pinned) -> BaseModelInput | None:
+    base = pinned.base
+    return None if base is None else BaseModelInput(uri=base.uri, digest=base.digest)
+
+
 def _train_config(
     run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, namespace: str, name: str
 ) -> TrainConfig:
@@ -51,7 +56,8 @@ def _train_config(
         prefix=layout.run_prefix(namespace, run.model, run.id),
         store=store_of(platform),
         task=spec.task,
-        base=BaseModelInput(uri=pinned.base.uri, digest=pinned.base.digest),
+        base=_base(pinned),
+        scratch=None if pinned.base else spec.from_.start,
         dataset=DatasetInput(prefix=pinned.dataset.prefix, digest=pinned.dataset.digest),
         objective=spec.objective,
         method=pinned.method,

@@ -29,7 +29,9 @@ def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned, version: int, once
     del asked["dataset"]
     trained = {"method": pinned.method.dump(), "input": pinned.input.dump(), "train": pinned.train.dump()}
     work = {**rule.job.decisive(asked | trained), "recipe": pinned.recipe, **_trainer(pinned, once)}
-    return names.short_hash(rule.write(work), pinned.dataset.digest, pinned.base.digest, length=LENGTH)
+    return names.short_hash(
+        rule.write(work), pinned.dataset.digest, pinned.base.digest if pinned.base else "", length=LENGTH
+    )
 
 
 @memoized
@@ -66,7 +68,7 @@ def _asked(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
         **spec.dump(),
         "model": {"name": model},
         "method": method_of(spec.task, spec.from_.start, spec.method).dump(),
-        "from": {"base": layout.folder_uri(spec.from_.uri)},
+        "from": {"base": layout.folder_uri(spec.from_.uri)} if spec.from_.base else spec.from_.dump(),
         "export": sorted(spec.export),
     }
 
