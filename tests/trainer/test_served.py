@@ -110,7 +110,7 @@ SKEWS: list[tuple[type[Predictor], dict[str, Any], str]] = [
         r"reads \d+ of \d+ test rows otherwise than training did, for example '\\u3000",
     ),
     (Predictor, {"codec": {"maxLength": 4, "prepare": [Clean().dump()]}}, r"reads \d+ of \d+ test rows otherwise"),
-    (Shifted, {}, "logits differ from torch's by 3 on"),
+    (Shifted, {}, "outputs differ from torch's by 3 on"),
     (Predictor, {"labels": ["plain", "good", "bad"]}, "otherwise than the trained model, for example"),
     (Fragile, {}, "cannot answer '</s>', which a request may hold .all examples must have"),
     (Silent, {}, "cannot answer '', which a request may hold .its scores are no numbers"),

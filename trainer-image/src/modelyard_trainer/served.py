@@ -45,7 +45,7 @@ def compare(run: TrainRun, info: ModelInfo, expected: Sequence[Output]) -> float
         raise _differs(
             f"the ONNX model's outputs differ from torch's by {difference:.3g} on {len(rows)} test rows: {REMEDY}"
         )
-    _check_answers(run, instances, found, expected, 2 * difference)
+    _check_answers(run, predictor, instances, expected, 2 * difference)
     _check_odd(predictor, run.codec)
     return difference
 
@@ -87,20 +87,22 @@ def same_reading(one: Reading, other: Reading) -> bool:
 
 
 def _check_answers(
-    run: TrainRun, instances: list[Instance], found: Sequence[Output], expected: Sequence[Output], rounding: float
+    run: TrainRun, predictor: Predictor, instances: list[Instance], expected: Sequence[Output], rounding: float
 ) -> None:
     """Outputs so close to a border that `rounding` may turn them may be answered either way."""
-    codec = run.codec
-    pairs = enumerate(zip(expected, found, strict=True))
-    wrong = [row for row, (one, other) in pairs if not codec.same_answer(one, other, rounding)]
-    if wrong:
-        first = wrong[0]
-        answered, wanted = (codec.decode(outputs[first], run.read["test"][first]) for outputs in (found, expected))
-        raise _differs(
-            f"the server answers {len(wrong)} of {len(instances)} test rows otherwise than the trained model, for "
-            f"example {str(instances[first][codec.key])[:80]!r} with {str(answered)[:200]} instead of "
-            f"{str(wanted)[:200]}: {RELEASE}"
-        )
+    codec, read = run.codec, run.read["test"]
+    found = predictor.outputs(predictor.read(instances))
+    for row, instance in enumerate(instances):
+        answered = predictor.codec.decode(found[row], read[row])
+        wanted = codec.decode(found[row], read[row])
+        if not codec.same_answer(expected[row], found[row], rounding):
+            wanted = codec.decode(expected[row], read[row])
+        if answered != wanted:
+            raise _differs(
+                "the server answers test rows otherwise than the trained model, for example "
+                f"{str(instance[codec.key])[:80]!r} with {str(answered)[:200]} instead of {str(wanted)[:200]}: "
+                f"{RELEASE}"
+            )
 
 
 def _check_odd(predictor: Predictor, codec: Codec) -> None:
