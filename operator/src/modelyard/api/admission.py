@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from modelyard.api.common import Rule
-from modelyard.api.tasks import BASE, COLUMNS, FORMATS, INLINE_COLUMNS, TaskKind
+from modelyard.api.tasks import BASE, COLUMNS, FORMATS, INLINE_COLUMNS, METHODS, TaskKind
 
 TaskTable = dict[str, TaskKind]
 
@@ -23,19 +23,24 @@ def dataset_rules(tasks: TaskTable) -> list[Rule]:
 
 
 def _starts(task: TaskKind) -> Rule:
-    """A job starts from what its task can start from."""
+    """A job starts from what its task can start from; of a start that comes later nothing is said here."""
     known = [one.start for one in task.support]
+    own = [_begun(start) for start in known if start != BASE]
+    base = [] if BASE in known else ["!has(self.from.base)"]
+    scratch = " || ".join(["!has(self.from.scratch)", *own])
     told = ", ".join("base" if start == BASE else f"scratch.{start}" for start in known)
-    return _of(task, " || ".join(map(_begun, known)), f"from: a model for {task.name} starts from {told}")
+    rule = " && ".join([*base, f"({scratch})"])
+    return _of(task, rule, f"from: a model for {task.name} starts from {told}")
 
 
 def _goes_with(task: TaskKind) -> Iterator[Rule]:
     for one in task.support:
         other = f"!({_begun(one.start)})"
         start = "a base" if one.start == BASE else f"scratch.{one.start}"
-        asked = " || ".join(f"has(self.method.{method})" for method in one.methods)
-        told = f"method: {task.name} from {start} is trained by {', '.join(one.methods)}"
-        yield _of(task, f"{other} || !has(self.method) || {asked}", told)
+        wrong = [f"!has(self.method.{method})" for method in METHODS if method not in one.methods]
+        if wrong:
+            told = f"method: {task.name} from {start} is trained by {', '.join(one.methods)}"
+            yield _of(task, f"{other} || !has(self.method) || ({' && '.join(wrong)})", told)
         if set(one.formats) != set(FORMATS):
             told = f"export: {task.name} from {start} is written as {', '.join(one.formats)}"
             yield _of(task, f"{other} || !has(self.export) || self.export.all(f, f in {list(one.formats)})", told)

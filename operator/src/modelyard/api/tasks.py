@@ -129,6 +129,8 @@ FORMATS: dict[str, FormatKind] = {
 }
 ARCHITECTURES = tuple(dict.fromkeys(one.start for task in TASKS.values() for one in task.support if one.start != BASE))
 """Architectures of all tasks that may begin with random weights."""
+METHODS = tuple(dict.fromkeys(name for task in TASKS.values() for one in task.support for name in one.methods))
+"""Methods of all tasks."""
 COLUMNS = tuple(dict.fromkeys(column.name for task in TASKS.values() for column in task.columns))
 """Columns of all tasks."""
 INLINE_COLUMNS = tuple(dict.fromkeys(one.name for task in TASKS.values() for one in task.columns if one.inline))
