@@ -235,7 +235,7 @@ async def test_requests_are_read_and_answers_written_beside_the_event_loop(versi
 
     def write(_: Question, found: list[Any]) -> str:
         where.append(threading.current_thread().name)
-        return str(found[0].label)
+        return str(found[0]["label"])
 
     assert await model.predict(Asked(1, read, write)) == "positive"
     assert where == ["predict_0", "predict_0"]
