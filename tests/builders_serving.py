@@ -119,8 +119,8 @@ def a_modeldeployment(version: int | None = None, name: str = MODEL, **serve: An
 
 def serving(number: int, name: str = MODEL, **others: int) -> Manifest:
     """A ModelDeployment that serves a version; `others` are states and the numbers that are in them."""
-    said = [{"number": n, "state": state, "since": stamp(NOW)} for state, n in others.items()]
-    first = {"number": number, "state": "serving", "weight": 100, "since": stamp(NOW)}
+    said = [{"server": f"v{n}", "number": n, "state": state, "since": stamp(NOW)} for state, n in others.items()]
+    first = {"server": f"v{number}", "number": number, "state": "serving", "weight": 100, "since": stamp(NOW)}
     return {**a_modeldeployment(name=name), "status": {"observedGeneration": 1, "versions": [first, *said]}}
 
 

@@ -28,7 +28,7 @@ class FakeServers:
         self.api, self.store, self.fates, self.story = api, store, fates, story
         self.players: dict[str, ServerPlayer] = {}
         self.answered: set[tuple[str, str, str]] = set()
-        """(namespace, ModelDeployment, version) that once answered as itself."""
+        """(namespace, ModelDeployment, server) that once answered as itself."""
         self.reached: set[str] = set()
         """Services (uid) whose address has answered."""
         self._known_at: dict[str, float] = {}
@@ -61,7 +61,7 @@ class FakeServers:
         self.story.tell("prediction of %s answers as version %s", name, version)
         if version == args["version"]:
             labels = service["spec"]["selector"] if service else {}
-            self.answered.add((namespace, labels[names.LABEL_DEPLOYMENT], version))
+            self.answered.add((namespace, labels[names.LABEL_DEPLOYMENT], labels[names.LABEL_SERVER]))
         return {"version": version, "prediction": []}
 
     async def address(self, args: Mapping[str, str]) -> bool:
@@ -198,7 +198,7 @@ class ServerPlayer:
 
     def _fate(self, live: Manifest) -> ServerFate:
         labels = _labels(live)
-        return self._in.fates.server(labels[names.LABEL_DEPLOYMENT], labels[names.LABEL_VERSION])
+        return self._in.fates.server(labels[names.LABEL_DEPLOYMENT], labels[names.LABEL_SERVER].removeprefix("v"))
 
     def _report(self, updated: int) -> None:
         live = self.deployment()

@@ -14,6 +14,7 @@ from tests.simulation import clock
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import BUCKET, FakeStore
+from tests.simulation.keeping import Keeping
 from tests.simulation.operators import LEASE_SECONDS, Operator
 from tests.simulation.schema import OURS
 from tests.simulation.story import Story
@@ -23,6 +24,7 @@ OPERATOR = "operator"
 OVERLAP = LEASE_SECONDS
 """Seconds for which one who was cut off may not know yet that another one leads."""
 GOOD = (names.READY, names.VERIFIED)
+BAD = (names.RECONCILING, names.STALLED, names.OUT_OF_DATE)
 """Conditions whose False is bad news, and which may therefore stay."""
 TERMINAL = ("Succeeded", "Failed")
 
@@ -45,6 +47,7 @@ class Invariants:
         self._traffic = Traffic(api, servers, story)
         api.auditors.append(self._audit)
         api.auditors.append(self._traffic.audit)
+        api.auditors.append(Keeping(api, story).audit)
 
     def follow(self, operator: Operator) -> None:
         """Watch what an operator sends while another one leads."""
@@ -135,7 +138,7 @@ class Invariants:
         if after["metadata"]["name"] != deployment or same:
             return
         version = selector[names.LABEL_VERSION]
-        if (namespace, deployment, version) not in self._servers.answered:
+        if (namespace, deployment, selector[names.LABEL_SERVER]) not in self._servers.answered:
             self._story.breaks(f"{deployment} sends traffic to version {version}, which never answered as itself")
         model = after["metadata"]["labels"][names.LABEL_MODEL]
         if (namespace, model, int(version)) not in self._ever_ready:
@@ -162,7 +165,7 @@ class Invariants:
         """Ready always; what would be well if it were False is not there while it is False."""
         found = {c["type"]: c["status"] for c in obj["status"].get("conditions", ())}
         wrong = [type_ for type_, word in found.items() if type_ not in GOOD and word != "True"]
-        wrong += [type_ for type_ in found if type_ not in (*GOOD, names.RECONCILING, names.STALLED)]
+        wrong += [type_ for type_ in found if type_ not in (*GOOD, *BAD)]
         if names.READY not in found or wrong:
             self._story.breaks(f"{obj['kind']} {obj['metadata']['name']} has conditions {found}")
 

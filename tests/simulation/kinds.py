@@ -73,12 +73,19 @@ ALL_TROUBLES = (
     "clock_jump",
     "kserve_goes",
     "kserve_sleeps",
+    "upgrade",
 )
+
+
+UPGRADED = 9
+"""One life in so many, but no calm one, has upgrades beside its other troubles."""
 
 
 def kind_of(seed: int) -> Kind:
     """One scenario in 20 is calm, two in 20 are long and have everything, the others are short; half have KServe."""
     kind = _kind(seed)
+    if seed % UPGRADED == 4 and kind.name != "calm" and "upgrade" not in kind.troubles:
+        kind = replace(kind, troubles=(*kind.troubles, "upgrade"))
     if kind.kserve or seed // 20 % 2 == 1:
         return replace(kind, kserve=True)
     return replace(kind, troubles=tuple(name for name in kind.troubles if not name.startswith("kserve")))

@@ -79,6 +79,8 @@ class Outside:
     """True where KServe's API comes and goes."""
     misses_events: bool = False
     """Where no event is lost, nobody may depend on a resync."""
+    platform: Platform = PLATFORM
+    """What the next process is installed with."""
 
 
 class Operator:
@@ -105,7 +107,7 @@ class Operator:
         cluster |= {"address": outside.servers.address, "progress": self.progress.read}
         functions = self.questions.facts(outside.servers.prediction, **cluster)
         facts = Facts(functions, clock.seconds)
-        seen = Context(kube=self.client, facts=facts, platform=PLATFORM, now=steady(clock.wall, clock.seconds))
+        seen = Context(kube=self.client, facts=facts, platform=outside.platform, now=steady(clock.wall, clock.seconds))
         self.engine = Engine(RECONCILERS, seen, guard=self.guard)
         self.kserve = KServe(self.engine, kube, NO_OFFER, self.guard or Leads(), WatchedAnyway)
         self.engine.queue = WorkQueue(self._reconcile, workers=8, rng=fault_points.rng("queue", name), retry_cap=30.0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from modelyard import names
+from modelyard.api.modeldeployment import CANDIDATE, FAILED, SERVING, version_in
 from modelyard.decision import Manifest
 from tests.served import number_in
 
@@ -23,7 +24,8 @@ def wrong_deployments(scenario: Scenario) -> Iterator[str]:
 def _wrong(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     status = obj["status"]
     serving, wanted, candidate = number_in(obj), _wanted(scenario, obj), number_in(obj, "candidate")
-    yield from _servers(scenario, obj, serving)
+    yield from _servers(scenario, obj)
+    yield from _refresh(scenario, obj)
     if candidate is not None:
         yield f"candidate {candidate} is still on trial: {status['conditions']}"
     if wanted is not None and serving != wanted and not _may_have_failed(scenario, obj, wanted):
@@ -32,18 +34,45 @@ def _wrong(scenario: Scenario, obj: Manifest) -> Iterator[str]:
         yield f"serves {wanted}, but is not Ready: {_ready(obj)}"
 
 
-def _servers(scenario: Scenario, obj: Manifest, serving: int | None) -> Iterator[str]:
+def _servers(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     """The stable Service points to what the status says, and no other server is left."""
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
     stable = scenario.api.look("Service", namespace, name)
-    selected = stable["spec"]["selector"][names.LABEL_VERSION] if stable else None
-    if selected != (None if serving is None else str(serving)):
-        yield f"status says {serving}, the Service selects {selected}"
+    selected = stable["spec"]["selector"][names.LABEL_SERVER] if stable else None
+    said = version_in(obj["status"], SERVING).get("server")
+    if selected != said:
+        yield f"status says {said}, the Service selects {selected}"
     owned = [d for d in scenario.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
-    numbers = sorted(d["metadata"]["labels"][names.LABEL_VERSION] for d in owned)
-    kept = {str(serving), str(number_in(obj, "candidate"))}
-    if set(numbers) - kept:
-        yield f"servers {numbers} are left, {serving} serves"
+    servers = sorted(d["metadata"]["labels"][names.LABEL_SERVER] for d in owned)
+    if set(servers) - {said, version_in(obj["status"], CANDIDATE).get("server")}:
+        yield f"servers {servers} are left, {said} serves"
+
+
+def _refresh(scenario: Scenario, obj: Manifest) -> Iterator[str]:
+    """Who was asked to move has moved, or the server that should have taken over failed; who was not asked stays."""
+    asked = obj["metadata"].get("annotations", {}).get(names.ANNOTATION_REFRESH)
+    serving = version_in(obj["status"], SERVING)
+    version = scenario.api.look("ModelVersion", obj["metadata"]["namespace"], _version_name(obj, serving))
+    if not serving or version is None or not _is_ready(version):
+        return
+    platform = scenario.outside.platform
+    server = scenario.api.look(
+        "Deployment", obj["metadata"]["namespace"], f"{obj['metadata']['name']}-{serving['server']}"
+    )
+    if server is None or obj["status"]["backend"] != "deployment":
+        return
+    image = server["spec"]["template"]["spec"]["containers"][0]["image"]
+    failed = version_in(obj["status"], FAILED).get("number") == serving["number"]
+    if asked is not None and obj["status"].get("refreshed") != asked:
+        yield f"was asked to refresh ({asked}), acted on {obj['status'].get('refreshed')}"
+    if (image != platform.server_image) != bool(serving.get("behind")):
+        yield f"runs {image}, the installation has {platform.server_image}, and says {serving.get('behind')}"
+    if platform.refresh and serving.get("behind") and not failed:
+        yield f"is behind ({serving['behind']}), though the installation moves servers"
+
+
+def _version_name(obj: Manifest, serving: Manifest) -> str:
+    return f"{obj['spec']['model']['name']}-{serving.get('number')}"
 
 
 def _wanted(scenario: Scenario, obj: Manifest) -> int | None:
@@ -70,7 +99,9 @@ def _may_have_failed(scenario: Scenario, obj: Manifest, wanted: int) -> bool:
 
 
 def _good(scenario: Scenario, obj: Manifest, number: int) -> bool:
-    way = scenario.fates.server(obj["metadata"]["name"], str(number)).way
+    said = version_in(obj["status"], SERVING).get("server", f"v{number}").removeprefix("v")
+    server = said if said.split("-")[0] == str(number) else str(number)
+    way = scenario.fates.server(obj["metadata"]["name"], server).way
     return way == "good" and not scenario.user.harmed
 
 

@@ -19,7 +19,7 @@ from modelyard.engine.queue import WorkQueue
 from modelyard.resources import conditions, hashes, jobs, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import pins, run_id, training_job
-from modelyard.resources.modeldeployment import candidate, rollout, servers, situation
+from modelyard.resources.modeldeployment import candidate, refresh, rollout, servers, situation
 from modelyard.resources.modelversion import deletion, verification
 from tests.simulation.playing import play
 
@@ -54,7 +54,9 @@ def any_answer_is_good(patch: Patch) -> None:
 
 
 def traffic_goes_to_the_candidate(patch: Patch) -> None:
-    change_rollouts(patch, lambda found: replace(found, traffic=found.candidate or found.traffic))
+    change_rollouts(
+        patch, lambda found: replace(found, traffic=found.candidate.server if found.candidate else found.traffic)
+    )
 
 
 def change_rollouts(patch: Patch, change: Callable[[rollout.Rollout], rollout.Rollout]) -> None:
@@ -67,7 +69,7 @@ def the_switch_is_not_awaited(patch: Patch) -> None:
     """The status says that the candidate serves, the old server goes, and then the Service is written."""
 
     def at_once(found: rollout.Rollout) -> rollout.Rollout:
-        moves = found.traffic != found.serving and found.traffic == found.candidate
+        moves = found.traffic != found.serving and found.candidate and found.traffic == found.candidate.server
         return replace(found, serving=found.traffic, candidate=None) if moves else found
 
     change_rollouts(patch, at_once)
@@ -244,6 +246,27 @@ def kserves_return_is_not_noticed(patch: Patch) -> None:
     patch.setattr(KServe, "_appeared", once)
 
 
+def waiting_jobs_follow_the_installation(patch: Patch) -> None:
+    real = training_job.refreshed
+    patch.setattr(training_job, "refreshed", lambda case, run, waits=False: real(case, run))
+
+
+def servers_follow_in_place(patch: Patch) -> None:
+    patch.setattr(servers, "pinned_template", lambda live: None)
+
+
+def requests_to_refresh_are_not_heard(patch: Patch) -> None:
+    patch.setattr(refresh, "wanted", lambda s: False)
+
+
+def a_refresh_needs_no_trial(patch: Patch) -> None:
+    def at_once(found: rollout.Rollout) -> rollout.Rollout:
+        again = found.candidate and found.serving and found.candidate.number == found.serving.number
+        return replace(found, traffic=found.candidate.server) if again and found.candidate else found
+
+    change_rollouts(patch, at_once)
+
+
 BUGS: list[Callable[[Patch], None]] = [
     one_number_for_all, numbers_are_not_spent, nothing_is_verified, unverified_versions_are_served, gates_do_not_count,
     any_answer_is_good, traffic_goes_to_the_candidate, the_switch_is_not_awaited, the_drain_ends_whoever_is_up,
@@ -254,7 +277,8 @@ BUGS: list[Callable[[Patch], None]] = [
     statuses_are_written_blindly, conditions_bear_the_time_of_each_reconcile, reconciling_stays_as_false,
     users_specs_are_written, strangers_are_taken_over, older_news_replace_newer, what_ended_comes_back,
     askers_are_not_woken, wishes_during_a_pass_are_lost, failed_passes_are_not_tried_again, a_stale_cache_is_kept,
-    the_lease_is_ignored, the_highest_version_is_never_left, kserves_return_is_not_noticed,
+    waiting_jobs_follow_the_installation, servers_follow_in_place, requests_to_refresh_are_not_heard,
+    a_refresh_needs_no_trial, the_lease_is_ignored, the_highest_version_is_never_left, kserves_return_is_not_noticed,
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SERVERS = ("Deployment", "InferenceService")
 Place = tuple[str, str, str]
-"""Namespace, ModelDeployment, version."""
+"""Namespace, ModelDeployment, server."""
 
 
 class Traffic:
@@ -27,9 +27,9 @@ class Traffic:
     def __init__(self, api: FakeApi, servers: FakeServers, story: Story) -> None:
         self._api, self._servers, self._story = api, servers, story
         self._carried: set[Place] = set()
-        """Versions that the stable Service ever selected."""
-        self._seen: dict[str, dict[Key, set[int]]] = defaultdict(dict)
-        """Operator -> ModelDeployment -> versions that answered when its reconcile began."""
+        """Servers that the stable Service ever selected."""
+        self._seen: dict[str, dict[Key, set[str]]] = defaultdict(dict)
+        """Operator -> ModelDeployment -> servers that answered when its reconcile began."""
         self._operators: dict[str, Operator] = {}
 
     def follow(self, operator: Operator) -> None:
@@ -51,18 +51,18 @@ class Traffic:
         if key[0] == "ModelDeployment":
             self._seen[operator.name][key] = self._answering(operator, key)
 
-    def _answering(self, operator: Operator, key: Key) -> set[int]:
-        """Versions of which this operator sees an available pod."""
+    def _answering(self, operator: Operator, key: Key) -> set[str]:
+        """Servers of which this operator sees an available pod."""
         known = operator.engine.context.cache.all("Deployment")
         return {
-            int(labels[names.LABEL_VERSION])
+            labels[names.LABEL_SERVER]
             for obj in known
             if (labels := obj["metadata"].get("labels", {})).get(names.LABEL_DEPLOYMENT) == key[2]
             and obj["metadata"]["namespace"] == key[1]
             and obj.get("status", {}).get("availableReplicas", 0) > 0
         }
 
-    def _saw(self, who: str, namespace: str, deployment: str, version: int) -> bool:
+    def _saw(self, who: str, namespace: str, deployment: str, version: str) -> bool:
         """When its reconcile began, or by now: answers of facts may come late."""
         key = ("ModelDeployment", namespace, deployment)
         now = self._answering(self._operators[who], key)
@@ -85,7 +85,7 @@ class Traffic:
     def _removes(self, who: str, server: Manifest) -> None:
         meta, labels = server["metadata"], server["metadata"].get("labels", {})
         namespace, deployment = meta["namespace"], labels.get(names.LABEL_DEPLOYMENT, "")
-        number = labels.get(names.LABEL_VERSION, "")
+        number = labels.get(names.LABEL_SERVER, "")
         stable = _selected(self._api.look("Service", namespace, deployment))
         carried = (namespace, deployment, number) in self._carried
         if who not in self._operators or stable is None or not carried or not self._is_up(server):
@@ -124,14 +124,13 @@ class Traffic:
             same = (meta["namespace"], labels.get(names.LABEL_DEPLOYMENT)) == (namespace, deployment)
             mine = meta["name"] == (other if kind == "Deployment" else f"{other}-predictor")
             up = obj.get("status", {}).get("availableReplicas", 0) > 0
-            if same and labels.get(names.LABEL_VERSION) == str(number) and up and not mine:
+            if same and labels.get(names.LABEL_SERVER) == str(number) and up and not mine:
                 return True
         return False
 
 
-def _selected(service: Manifest | None) -> int | None:
-    """The version that a stable Service selects; None of any other Service."""
+def _selected(service: Manifest | None) -> str | None:
+    """The server that a stable Service selects; None of any other Service."""
     selector = (service or {}).get("spec", {}).get("selector", {})
-    number = selector.get(names.LABEL_VERSION, "")
     stable = service is not None and service["metadata"]["name"] == selector.get(names.LABEL_DEPLOYMENT)
-    return int(number) if stable and number.isdigit() else None
+    return selector.get(names.LABEL_SERVER) if stable else None

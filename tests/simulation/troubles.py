@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelyard.engine.kserve import KINDS as KSERVE
 from tests.simulation import clock
+from tests.simulation.operators import PLATFORM
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -48,6 +50,28 @@ class Troubles:
             self._scenario.stop_operator(self._scenario.operators[-1])
         await asyncio.sleep(self._rng.choice((0.0, 1.0, 30.0)))
         self._scenario.start_operator()
+
+    async def upgrade(self) -> None:
+        """Other chart values: the process ends, the next one has other images and another way to the store.
+
+        Somebody may ask for a server to be moved, or the installation moves them all.
+        """
+        scenario = self._scenario
+        number = self._turn + 1
+        scenario.outside.platform = replace(
+            PLATFORM,
+            trainer_image=f"trainer:{number}",
+            server_image=f"server:{number}",
+            store_endpoint=f"http://store-{number}:9000",
+            refresh=self._rng.random() < 0.4,
+        )
+        for operator in list(scenario.operators):
+            scenario.stop_operator(operator)
+        scenario.story.tell("upgrade to %s", scenario.outside.platform)
+        if self._rng.random() < 0.7:
+            scenario.user.refresh(str(number), self._rng)
+        await asyncio.sleep(self._rng.choice((0.0, 1.0, 30.0)))
+        scenario.start_operator()
 
     async def two_operators(self) -> None:
         """A second process beside the first; one of both is killed later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from modelyard import names
@@ -197,6 +198,14 @@ class User:
         if children:
             self._delete(self.rng.choice(children))
 
+    def refresh(self, value: str, rng: Random) -> None:
+        """Ask for the server of a ModelDeployment to be moved to what the installation has now."""
+        keys = sorted(key for key in self.folder if key[0] == "ModelDeployment")
+        if keys:
+            manifest = clone(self.folder[rng.choice(keys)])
+            manifest["metadata"].setdefault("annotations", {})[names.ANNOTATION_REFRESH] = value
+            self._apply(manifest)
+
     def take_down(self) -> None:
         """By hand, the server that has the traffic."""
         selected = [(obj["metadata"]["namespace"], obj["spec"]["selector"]) for obj in self.api.all("Service")]
@@ -301,4 +310,8 @@ def is_users(obj: Manifest) -> bool:
 def _marks(server: Manifest) -> dict[str, str]:
     """What a Service selects its pods by."""
     labels = server["metadata"].get("labels", {})
-    return {name: labels[name] for name in (names.LABEL_DEPLOYMENT, names.LABEL_VERSION) if name in labels}
+    return {
+        name: labels[name]
+        for name in (names.LABEL_DEPLOYMENT, names.LABEL_VERSION, names.LABEL_SERVER)
+        if name in labels
+    }

@@ -121,6 +121,8 @@ class Platform:
     """https:// address of the operator's endpoint for run pods."""
     endpoint_ca: str = ""
     """PEM of the authority that signs the endpoint's certificate."""
+    refresh: bool = False
+    """Servers that would have another image or another way to the store now are moved without being asked."""
     kserve: bool = False
     """The cluster serves KServe's API now."""
 

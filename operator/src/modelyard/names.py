@@ -20,6 +20,7 @@ LABEL_OWNER: Final = f"{GROUP}/owner"  # short hash of the owner's name (label v
 LABEL_RUN: Final = f"{GROUP}/run"  # run id of a Job and its pods
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"  # name of the ModelDeployment that a server belongs to
 LABEL_VERSION: Final = f"{GROUP}/version"  # number of the version that a server serves
+LABEL_SERVER: Final = f"{GROUP}/server"  # which server of a version: v7, or v7-2 after a refresh
 LABEL_INSTALLATION: Final = f"{GROUP}/installation"  # namespace of the operator that made a cluster-scoped object
 LABEL_MODEL: Final = f"{GROUP}/model"  # name of the model that a ModelVersion is a version of
 
@@ -27,9 +28,12 @@ LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"  # Kueue's own: on a FineTuneJo
 
 # Annotations.
 ANNOTATION_OWNER: Final = f"{GROUP}/owner-name"  # full name of the owner, for people
-ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # of a Job or a server's Deployment: hash of what decides its pods
+ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # of a Job or a server's Deployment: hash of what people decide of it
+ANNOTATION_MADE: Final = f"{GROUP}/made-from"  # of a Job: hash of all that it was made from, also by the installation
 ANNOTATION_PINNED: Final = f"{GROUP}/pinned-template"  # of a server's Deployment: pod template as it went live
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"  # of a server's pods: hash of their template
+
+ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"  # on a ModelDeployment, by its user: each new value is acted on once
 
 # Finalizers.
 FINALIZER_ARTIFACTS: Final = f"{GROUP}/artifacts"  # on a ModelVersion with deletionPolicy: delete
@@ -48,7 +52,8 @@ READY: Final = "Ready"
 RECONCILING: Final = "Reconciling"  # present only while True
 STALLED: Final = "Stalled"  # present only while True: a human is needed
 VERIFIED: Final = "Verified"  # of a ModelVersion
-CONDITIONS: Final = (READY, RECONCILING, STALLED, VERIFIED)
+OUT_OF_DATE: Final = "OutOfDate"  # of a ModelDeployment, present only while True
+CONDITIONS: Final = (READY, RECONCILING, STALLED, VERIFIED, OUT_OF_DATE)
 
 # What a run noticed about itself: condition types of a FineTuneJob, present only while True, and their reasons.
 NOTHING_LEARNED: Final = "NothingLearned"  # no better than always naming the commonest class
@@ -73,6 +78,8 @@ ROLLING_OUT: Final = "RollingOut"
 VERSION_VERIFIED: Final = "Verified"
 WAITING_FOR_VERSION: Final = "WaitingForVersion"
 DELETING: Final = "Deleting"
+SERVER_CHANGED: Final = "InstallationChanged"  # new servers would have another image, or another way to the store
+TEMPLATE_CHANGED: Final = "PodTemplateChanged"  # new servers would be made otherwise, by a profile or a release
 
 INVALID_SPEC: Final = "InvalidSpec"
 DATASET_NOT_FOUND: Final = "DatasetNotFound"

@@ -52,6 +52,7 @@ class Settings:
             namespace=namespace,
             cluster_domain=env.get("MODELYARD_CLUSTER_DOMAIN", "cluster.local"),
             endpoint=f"https://{host}",
+            refresh=env.get("MODELYARD_REFRESH_ON_UPGRADE", "false") == "true",
         )
         return Settings(
             platform=platform,

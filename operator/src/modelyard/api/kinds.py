@@ -105,6 +105,7 @@ MODELDEPLOYMENT = Kind(
         Column("Weight", _number_in(SERVING, "weight"), "integer", wide=True),
         Column("Candidate", _number_in(CANDIDATE), "integer"),
         Column("URL", ".status.url"),
+        Column("Behind", _number_in(SERVING, "behind"), wide=True),
         Column("Backend", ".status.backend", wide=True),
         REASON, AGE,
     ),

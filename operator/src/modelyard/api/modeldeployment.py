@@ -85,6 +85,11 @@ STATES = {
 class VersionStatus(StatusModel):
     """One version of the model as this ModelDeployment has it."""
 
+    server: str = Field(
+        max_length=32,
+        description="Which server of the version it is: v7 is the first one of version 7, v7-2 the one that took over "
+        "from it in a refresh. Its objects are called <ModelDeployment>-<server>.",
+    )
     number: int = Field(description="Number of the version.")
     state: str = Field(
         max_length=32,
@@ -100,6 +105,13 @@ class VersionStatus(StatusModel):
     generation: int | None = Field(default=None, description="Generation of the spec under which it is or was tried.")
     template: str | None = Field(default=None, description="Hash of the pod template that it failed with.")
     suspect_since: str | None = Field(default=None, description="Since when the candidate has given no right answer.")
+    behind: list[str] | None = Field(
+        default=None,
+        max_length=8,
+        description="In what the server differs from one that would be made now: image, store (the way to it, or its "
+        "authorities), template (what a ServingProfile or another release of the operator adds). None while it is as "
+        "new. It goes on serving; annotation modelyard.dev/refresh with a new value moves it.",
+    )
 
 
 class ModelDeploymentStatus(CommonStatus):
@@ -107,8 +119,8 @@ class ModelDeploymentStatus(CommonStatus):
 
     versions: list[VersionStatus] = Field(
         default_factory=list,
-        description="The versions that run here, and the last one that failed; each number once.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
+        description="The servers that run here, each with its version, and the last one that failed.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["server"]},
     )
     replicas: int | None = Field(default=None, description="Pods of the serving version that exist.")
     selector: str | None = Field(default=None, description="Labels of the serving version's pods, for autoscalers.")
@@ -117,18 +129,23 @@ class ModelDeploymentStatus(CommonStatus):
         default=None, description="What runs the servers; chosen at the first one, changed by spec.serve.backend only."
     )
 
-    def of(self, number: int) -> VersionStatus | None:
-        """What is said about a version."""
-        return next((version for version in self.versions if version.number == number), None)
+    refreshed: str | None = Field(
+        default=None,
+        max_length=253,
+        description="The last value of annotation modelyard.dev/refresh that was acted on.",
+    )
+
+    def of(self, server: str) -> VersionStatus | None:
+        """What is said about a server."""
+        return next((version for version in self.versions if version.server == server), None)
+
+    def of_version(self, number: int) -> list[VersionStatus]:
+        """What is said about all servers of a version."""
+        return [version for version in self.versions if version.number == number]
 
     def first(self, state: str) -> VersionStatus | None:
         """The first version in a state."""
         return next((version for version in self.versions if version.state == state), None)
-
-    def number(self, state: str) -> int | None:
-        """Number of the first version in a state."""
-        found = self.first(state)
-        return None if found is None else found.number
 
 
 def version_in(status: dict[str, Any], state: str) -> dict[str, Any]:

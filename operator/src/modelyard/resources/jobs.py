@@ -69,9 +69,10 @@ def ever_started(job: Manifest | None, pods: Sequence[Manifest]) -> bool:
     return counted or any(has_started(pod) for pod in pods)
 
 
-def is_stale(child: Manifest | None, inputs: str) -> bool:
-    """True when the child was made from other inputs."""
-    return child is not None and child["metadata"].get("annotations", {}).get(names.ANNOTATION_INPUTS) != inputs
+def lacks_image(pods: Sequence[Manifest], hints: Hints) -> bool:
+    """True while a pod waits for an image that cannot be pulled: another one of the installation may mend it."""
+    fault = diagnose([pod for pod in pods if is_live(pod)], hints)
+    return fault is not None and fault.reason == names.IMAGE_PULL
 
 
 def fatal(pods: Sequence[Manifest], hints: Hints) -> Fault | None:

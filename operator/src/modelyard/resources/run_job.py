@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from modelyard import names
-from modelyard.api.run import CA_PATH, CONFIG_PATH, FINAL_EXIT_CODES, ExitCode
+from modelyard.api.run import CA_PATH, CONFIG_PATH, FINAL_EXIT_CODES, ExitCode, TrainConfig
 from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources import jobs
 from modelyard.resources.memoized import memoized
@@ -63,13 +63,38 @@ def all_kept(observed: Observed) -> tuple[Child, ...]:
 
 @memoized
 def inputs_hash(plan: RunPlan) -> str:
-    """The same for the same inputs, whatever this operator's version makes of them."""
-    inputs: list[Any] = [plan.config.dump(), plan.image, plan.store_secret, plan.source_secret, plan.resources.dump()]
-    inputs += [plan.retries, plan.grace, plan.queue]
-    inputs += [plan.pod.model_dump(mode="json", by_alias=True, exclude_defaults=True)]
-    if plan.command:
-        inputs += [list(plan.command), list(plan.args), plan.own_image]
+    """Hash of what people decide about a Job: other inputs make one again that no pod has run of.
+
+    A Job that waits must outlast another release: what the installation or the code decides has no part in it, and a
+    field that comes later is left out where it says the same as its absence.
+    """
+    resources, config = plan.resources, plan.config
+    inputs: dict[str, Any] = {
+        "resources": [float(resources.cpu), resources.memory, resources.gpu],
+        "pod": plan.pod.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "trainer": [plan.chosen_image, list(plan.command), list(plan.args)],
+        "secrets": [plan.store_secret, plan.source_secret],
+        "limits": [plan.retries, plan.grace, plan.queue],
+    }
+    if isinstance(config, TrainConfig):
+        inputs["checkpoint"] = [config.checkpoint_every, config.checkpoint_keep]
     return names.short_hash(json.dumps(inputs, sort_keys=True))
+
+
+@memoized
+def made_hash(plan: RunPlan) -> str:
+    """Hash of all that a Job and its ConfigMap are made from."""
+    made: list[Any] = [inputs_hash(plan), plan.config.dump(), plan.image, plan.own_image, plan.endpoint]
+    return names.short_hash(json.dumps(made, sort_keys=True))
+
+
+def is_stale(child: Manifest | None, plan: RunPlan, *, all_counts: bool = False) -> bool:
+    """True when the child was made from other inputs; on demand also when the installation has changed since."""
+    marks = {names.ANNOTATION_INPUTS: inputs_hash(plan)} | (
+        {names.ANNOTATION_MADE: made_hash(plan)} if all_counts else {}
+    )
+    found = {} if child is None else child["metadata"].get("annotations", {})
+    return child is not None and any(found.get(mark) != value for mark, value in marks.items())
 
 
 def config_map(plan: RunPlan) -> Manifest:
@@ -116,7 +141,7 @@ def _metadata(plan: RunPlan) -> dict[str, Any]:
     return {
         "name": plan.name,
         "labels": _labels(plan),
-        "annotations": {names.ANNOTATION_INPUTS: inputs_hash(plan)},
+        "annotations": {names.ANNOTATION_INPUTS: inputs_hash(plan), names.ANNOTATION_MADE: made_hash(plan)},
     }
 
 

@@ -40,6 +40,8 @@ class RunPlan:
     """Trainer image that fetches for a foreign one, and checks and publishes what it left."""
     source_secret: str = ""
     """Secret with the key of a Dataset's source; empty when there is no source to read."""
+    chosen_image: str = ""
+    """Image that people chose; empty: the installation's, which may change while the Job waits."""
     pod: RunPod = field(default_factory=RunPod)
     """What the profile adds, with the object's labels copied into it."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -48,14 +48,15 @@ class ServingHarness(Harness):
 
     def _predict(self, args: dict[str, str]) -> Answer:
         assert json.loads(args["sample"]) == SAMPLE
-        assert args["url"] == f"http://{self.name}-v{args['version']}.shop.svc.{self.platform.cluster_domain}"
-        return self.predictions.get(args["version"], REFUSED)
+        host, _, rest = args["url"].removeprefix(f"http://{self.name}-v").partition(".")
+        assert rest == f"shop.svc.{self.platform.cluster_domain}" and host.split("-")[0] == args["version"]
+        return self.predictions.get(host, REFUSED)
 
     def turn(self, after: float = 0.0) -> Decision:
         """What the engine does, `after` seconds later: a change of the stable Service wakes it once more."""
-        before = self.traffic
+        before = self.selected
         decision = self.step(after)
-        return decision if self.traffic == before else self.step()
+        return decision if self.selected == before else self.step()
 
     def step(self, after: float = 0.0) -> Decision:
         """One reconcile, `after` seconds later."""
@@ -63,27 +64,28 @@ class ServingHarness(Harness):
         self.asked = []
         return self.reconcile()
 
-    def deployment(self, number: int) -> Manifest:
+    def deployment(self, number: int | str) -> Manifest:
+        """Of a version, or of another server of it: 7, or 7-2 after a refresh."""
         return self.children["Deployment", f"{self.name}-v{number}"]
 
-    def has(self, number: int) -> bool:
+    def has(self, number: int | str) -> bool:
         return ("Deployment", f"{self.name}-v{number}") in self.children
 
-    def up(self, *numbers: int) -> None:
+    def up(self, *numbers: int | str) -> None:
         """The servers of these versions become available."""
         for number in numbers:
             self.put(make_available(self.deployment(number), self.now))
 
-    def answers(self, number: int, version: int | str | None = None) -> None:
+    def answers(self, number: int | str, version: int | str | None = None) -> None:
         """The server of a version answers predictions (as another version)."""
-        told = number if version is None else version
+        told = str(number).split("-")[0] if version is None else version
         self.predictions[str(number)] = Answer({"version": str(told), "prediction": ["positive"]})
 
-    def server_pod(self, number: int, **status: Any) -> None:
+    def server_pod(self, number: int | str, **status: Any) -> None:
         """Replace all pods by one of a version, made now."""
         self.pods = [a_server_pod(self.deployment(number), at=self.now, **status)]
 
-    def hangs(self, number: int) -> None:
+    def hangs(self, number: int | str) -> None:
         """A pod of a version runs, and never becomes ready."""
         waiting = {"name": "server", "ready": False, "restartCount": 0}
         self.server_pod(number, phase="Running", containerStatuses=[waiting])
@@ -116,6 +118,12 @@ class ServingHarness(Harness):
     @property
     def failed(self) -> int | None:
         return self.entry("failed").get("number")
+
+    @property
+    def selected(self) -> dict[str, str]:
+        """What the stable Service selects."""
+        service = self.children.get(("Service", self.name))
+        return {} if service is None else dict(service["spec"]["selector"])
 
     @property
     def traffic(self) -> str | None:

@@ -37,10 +37,10 @@ class KServeHarness(ServingHarness):
     def made(self) -> dict[str, Manifest]:
         return {name: obj for (kind, name), obj in self.others.items() if kind == "Deployment"}
 
-    def isvc(self, number: int) -> Manifest:
+    def isvc(self, number: int | str) -> Manifest:
         return self.children[ISVC, f"reviews-v{number}"]
 
-    def up(self, *numbers: int) -> None:
+    def up(self, *numbers: int | str) -> None:
         for number in numbers:
             self.put(make_available(kserve_deployment(self.isvc(number)), self.now))
             self.isvc(number)["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -107,7 +107,7 @@ def test_an_inference_service_per_version() -> None:
 def test_the_stable_service_selects_what_kserve_copies_to_the_pods() -> None:
     w = live()
     selector = w.children["Service", "reviews"]["spec"]["selector"]
-    assert selector == {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7"}
+    assert selector == {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7", names.LABEL_SERVER: "v7"}
     assert selector.items() <= w.isvc(7)["metadata"]["labels"].items()
 
 

@@ -191,7 +191,7 @@ def test_a_state_of_another_release_keeps_its_server_and_its_words() -> None:
     six = copy.deepcopy(w.deployment(8))
     six["metadata"]["name"] = "reviews-v6"
     w.put(six)
-    shadow = {"number": 6, "state": "shadow", "since": stamp(w.now), "mirrored": 10}
+    shadow = {"server": "v6", "number": 6, "state": "shadow", "since": stamp(w.now), "mirrored": 10}
     w.obj["status"]["versions"].append(shadow)
     w.turn(5)
     w.turn(100)

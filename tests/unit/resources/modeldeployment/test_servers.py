@@ -24,6 +24,8 @@ from tests.unit.resources.modeldeployment.harness import ServingHarness
 
 PEM = "-----BEGIN CERTIFICATE-----"
 
+SELECTOR = {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7", names.LABEL_SERVER: "v7"}
+
 
 def live(**more: Any) -> ServingHarness:
     w = ServingHarness(**more)
@@ -39,7 +41,11 @@ def test_deployment() -> None:
     spec = live(obj=a_modeldeployment(replicas={"min": 2})).deployment(7)["spec"]
     assert spec["replicas"] == 2
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    assert spec["selector"]["matchLabels"] == {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7"}
+    assert spec["selector"]["matchLabels"] == {
+        names.LABEL_DEPLOYMENT: "reviews",
+        names.LABEL_VERSION: "7",
+        names.LABEL_SERVER: "v7",
+    }
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
 
 
@@ -47,7 +53,7 @@ def test_an_autoscaler_reads_the_pods_of_the_serving_version_and_a_candidate_get
     w = live(obj=a_modeldeployment(replicas={"min": 3}))
     w.turn()
     assert w.status["replicas"] == 3
-    assert w.status["selector"] == "modelyard.dev/deployment=reviews,modelyard.dev/version=7"
+    assert w.status["selector"] == "modelyard.dev/deployment=reviews,modelyard.dev/server=v7,modelyard.dev/version=7"
     w.edit(a_modeldeployment(replicas={"min": 5}))
     w.put(a_ready_version(8))
     w.turn()
@@ -116,7 +122,11 @@ def test_services_select_deployment_and_version() -> None:
     w = live()
     for name in ("reviews", "reviews-v7"):
         spec = w.children["Service", name]["spec"]
-        assert spec["selector"] == {names.LABEL_DEPLOYMENT: "reviews", names.LABEL_VERSION: "7"}
+        assert spec["selector"] == {
+            names.LABEL_DEPLOYMENT: "reviews",
+            names.LABEL_VERSION: "7",
+            names.LABEL_SERVER: "v7",
+        }
         ports = [(port["name"], port["port"], port["targetPort"], port.get("appProtocol")) for port in spec["ports"]]
         assert ports == [("http1", 80, 8080, None), ("grpc", 8081, 8081, "kubernetes.io/h2c")]
 

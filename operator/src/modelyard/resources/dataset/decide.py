@@ -151,7 +151,7 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
     wanted = _plan(obj, spec, observed)
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, wanted, (), now)
-    stale = jobs.is_stale(observed.child("ConfigMap", name), run_job.inputs_hash(wanted))
+    stale = run_job.is_stale(observed.child("ConfigMap", name), wanted, all_counts=True)
     if stale or jobs.orphaned_pods(obj["metadata"]["namespace"], prepare_id(obj, spec), observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return status.waiting(obj, spec, wait, () if stale else run_job.kept(name), now)
@@ -160,14 +160,15 @@ def _make(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -
 
 
 def _watch(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
-    """The Job is at work: leave it alone, unless its inputs changed before a pod ran."""
+    """The Job is at work: leave it alone, unless people changed its inputs before a pod ran, or it lacks its image."""
     name = job_name(obj, spec)
     job = observed.child("Job", name)
     pods = jobs.pods_of(job, observed)
     wanted = _plan(obj, spec, observed)
     if isinstance(wanted, Wait):
         return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.kept(name), now)
-    if jobs.is_stale(job, run_job.inputs_hash(wanted)) and not jobs.ever_started(job, pods):
+    lacking = jobs.lacks_image(pods, _hints(spec))
+    if run_job.is_stale(job, wanted, all_counts=lacking) and not jobs.ever_started(job, pods):
         wait = moving(names.PENDING, "resources or profile changed before a pod ran: the Job is made again", 1.0)
         return status.waiting(obj, spec, wait, (), now)
     return status.waiting(obj, spec, _progress(observed, name, pods, spec), run_job.children(wanted), now)

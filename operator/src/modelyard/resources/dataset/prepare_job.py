@@ -66,6 +66,7 @@ def plan(obj: Manifest, spec: DatasetSpec, profile: TrainingProfileSpec, observe
         run=prepare_id(obj, spec),
         config=_config(obj, spec, platform),
         image=own_image_of(profile, observed),
+        chosen_image="" if profile.trainer.command else profile.trainer.image or "",
         store_secret=profile.store.secret or "",
         source_secret=_source_secret(spec, profile),
         resources=spec.resources,

@@ -62,13 +62,21 @@ def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[st
     }
 
 
-def refreshed(case: Case, run: Run) -> Run:
-    """The run with the profile and the resources of now; for a run of which no pod has run."""
+def refreshed(case: Case, run: Run, *, waits: bool = False) -> Run:
+    """The run with the profile and the resources of now; for a run of which no pod has run.
+
+    Of a Job that `waits` for its pod, the installation's images stay as they were pinned.
+    """
     profile = _profile(case)
     if isinstance(profile, Wait) or run.pinned is None:
         return run
-    at_once = micro_batch(run.pinned.train.batch_size, run.pinned.input, case.spec.resources)
-    pinned = run.pinned.model_copy(update={**_from_profile(case, profile), "micro_batch": at_once})
+    update = _from_profile(case, profile)
+    if waits:
+        update |= {"own_image": run.pinned.own_image} if profile.trainer.command and run.pinned.own_image else {}
+        update |= {} if profile.trainer.image else {"image": run.pinned.image}
+    if run.resources != case.spec.resources:
+        update["micro_batch"] = micro_batch(run.pinned.train.batch_size, run.pinned.input, case.spec.resources)
+    pinned = run.pinned.model_copy(update=update)
     fresh = run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
     if _trainer(pinned) != _trainer(run.pinned) and run.hash_version in hashes.RULES:
         fresh = fresh.model_copy(update={"id": _id(case, pinned, run.hash_version)})

@@ -25,6 +25,7 @@ def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, n
         run=run.id,
         config=_train_config(run, pinned, spec, platform, namespace, name),
         image=pinned.image,
+        chosen_image=pinned.image,
         command=pinned.command,
         args=pinned.args,
         own_image=pinned.own_image,

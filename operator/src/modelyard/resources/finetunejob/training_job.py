@@ -96,7 +96,7 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
             case, now, run, moving(names.PENDING, "the trainer of the profile changed before a pod ran", 1.0), ()
         )
     plan = run_plan(case, run, run.pinned or pinned)
-    stale = jobs.is_stale(case.observed.child("ConfigMap", plan.name), run_job.inputs_hash(plan))
+    stale = run_job.is_stale(case.observed.child("ConfigMap", plan.name), plan, all_counts=True)
     if stale or jobs.orphaned_pods(case.namespace, run.id, case.observed):
         wait = moving(names.PENDING, "waiting for the end of what an earlier Job left", 1.0)
         return _answer(case, now, run, wait, () if stale else run_job.kept(plan.name))
@@ -110,10 +110,14 @@ def make(case: Case, now: Situation, pinned: Pinned) -> Answer:
 
 
 def watch(case: Case, now: Situation, pinned: Pinned) -> Answer:
-    """The Job is at work: leave it alone, unless its inputs changed before a pod ran."""
-    run = now.run if now.started else refreshed(case, now.run)
+    """The Job is at work: leave it alone, unless people changed its inputs before a pod ran.
+
+    What the installation has now (image, store) takes no Job out of its queue; one that lacks its image gets it.
+    """
+    lacking = jobs.lacks_image(now.pods, case.hints)
+    run = now.run if now.started else refreshed(case, now.run, waits=not lacking)
     plan = run_plan(case, run, run.pinned or pinned)
-    if not now.started and jobs.is_stale(now.job, run_job.inputs_hash(plan)):
+    if not now.started and run_job.is_stale(now.job, plan, all_counts=lacking):
         text = "resources or profile changed before a pod ran: the Job is made again"
         return _answer(case, now, run, moving(names.PENDING, text, 1.0), ())
     # A suspended Job takes its pod away, and the next reconcile lets it try again.

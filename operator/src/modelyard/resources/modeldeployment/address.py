@@ -37,11 +37,11 @@ def unanswered(s: Situation, now: datetime) -> str:
     if s.serving is None:
         return ""
     if s.selected != s.serving:
-        return f"the stable Service does not select version {s.serving} yet"
+        return f"the stable Service does not select version {s.serving.number} yet"
     answer = s.observed.fact(address_fact(s))
     if _confirmed(s) or (answer is not None and not answer.failed):
         return ""
-    last = s.last.of(s.serving)
+    last = s.last.of(str(s.serving))
     if answer is None or last is None or elapsed(last.since, now) <= PATIENCE:
         return "the stable address has not answered yet"
     return (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.decision import Answer, Fact, Manifest
+from modelyard.decision import Answer, Fact
 from modelyard.resources.clock import begun, elapsed
 from modelyard.resources.modeldeployment.backend import fresh_template
 from modelyard.resources.modeldeployment.health import (
@@ -24,8 +24,8 @@ from modelyard.resources.modeldeployment.health import (
 )
 from modelyard.resources.modeldeployment.pod import HTTP_PORT
 from modelyard.resources.modeldeployment.server import template_hash
-from modelyard.resources.modeldeployment.situation import KINDS, Situation, Version
-from modelyard.resources.modeldeployment.stable_service import version_url
+from modelyard.resources.modeldeployment.situation import KINDS, Served, Server, Situation, Version
+from modelyard.resources.modeldeployment.stable_service import server_url
 from modelyard.resources.pods import Fault
 from modelyard.resources.refusals import why_child_refused
 
@@ -77,46 +77,46 @@ def manifest_fact(version: Version) -> Fact:
     return Fact.of("manifest", prefix=_prefix(version), digest=version.spec.digest, max_age=MANIFEST_AGE)
 
 
-def prediction_fact(s: Situation, version: Version, sample: dict[str, Any]) -> Fact:
+def prediction_fact(s: Situation, served: Served, sample: dict[str, Any]) -> Fact:
     """Ask the candidate, through its own Service, for a prediction of the sample."""
-    url = version_url(s, version.number)
+    url = server_url(s, served.server)
     return Fact.of(
         "prediction",
         url=url,
-        model=version.spec.model,
-        version=str(version.number),
+        model=served.version.spec.model,
+        version=str(served.number),
         sample=json.dumps(sample, sort_keys=True),
         max_age=PROBE_AGE,
     )
 
 
-def trial_needs(s: Situation, version: Version) -> Iterator[Fact]:
+def trial_needs(s: Situation, served: Served) -> Iterator[Fact]:
     """The facts of the trial; nothing is asked before the Deployment stands."""
-    if not standing(s, version):
+    if not standing(s, served):
         return
-    yield manifest_fact(version)
-    sample = _sample(s.observed.fact(manifest_fact(version)))
+    yield manifest_fact(served.version)
+    sample = _sample(s.observed.fact(manifest_fact(served.version)))
     if sample:
-        yield prediction_fact(s, version, sample)
+        yield prediction_fact(s, served, sample)
 
 
-def standing(s: Situation, version: Version) -> bool:
+def standing(s: Situation, served: Served) -> bool:
     """True when the candidate's Deployment is complete and of the template that is wanted now."""
-    going = "deletionTimestamp" in (s.server(version.number) or {}).get("metadata", {})
-    return not going and settled(s.deployment(version.number), s.replicas, template_hash(fresh_template(s, version)))
+    going = "deletionTimestamp" in (s.server(served.server) or {}).get("metadata", {})
+    return not going and settled(s.deployment(served.server), s.replicas, template_hash(fresh_template(s, served)))
 
 
-def judge_candidate(s: Situation, version: Version, since: str, suspect_since: str | None, now: datetime) -> Judgement:
+def judge_candidate(s: Situation, served: Served, since: str, suspect_since: str | None, now: datetime) -> Judgement:
     """Where the trial of a candidate stands that began at `since`, wrong since `suspect_since`."""
-    live = s.deployment(version.number)
-    if live is not None and standing(s, version):
-        return _probe(s, version, (since, suspect_since), now)
-    return _start(s, version, live, since, now)
+    if standing(s, served):
+        return _probe(s, served, (since, suspect_since), now)
+    return _start(s, served, since, now)
 
 
-def _start(s: Situation, version: Version, live: Manifest | None, since: str, now: datetime) -> Judgement:
-    pods = pods_of(s, version.number, template_hash(fresh_template(s, version)))
-    fault = _refused(s, version.number) or fault_of(s, version.number, pods) or _silence(s, version, since, now)
+def _start(s: Situation, served: Served, since: str, now: datetime) -> Judgement:
+    version, server = served.version, served.server
+    pods = pods_of(s, server, template_hash(fresh_template(s, served)))
+    fault = _refused(s, server) or fault_of(s, server, pods) or _silence(s, served, since, now)
     late = elapsed(max(since, last_progress(pods)), now) > START_LIMIT
     if fault is None and (busy := at_work(pods)):
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting: {busy}")
@@ -132,14 +132,14 @@ def _start(s: Situation, version: Version, live: Manifest | None, since: str, no
     return Judgement("waiting", fault.reason, fault.message)
 
 
-def _silence(s: Situation, version: Version, since: str, now: datetime) -> Fault | None:
+def _silence(s: Situation, served: Served, since: str, now: datetime) -> Fault | None:
     """KServe has not made the wanted Deployment, and says nothing about it."""
-    live = s.deployment(version.number)
-    acted = live is not None and template_hash(live["spec"]["template"]) == template_hash(fresh_template(s, version))
+    live = s.deployment(served.server)
+    acted = live is not None and template_hash(live["spec"]["template"]) == template_hash(fresh_template(s, served))
     if s.backend != "kserve" or acted or elapsed(since, now) <= SILENCE:
         return None
-    name = s.server_name(version.number)
-    what = "has not acted on" if s.server(version.number) is not None else "may keep the operator from making"
+    name = s.server_name(served.server)
+    what = "has not acted on" if s.server(served.server) is not None else "may keep the operator from making"
     text = f"KServe's controller {what} InferenceService {name}: {KSERVE_REMEDY}"
     return Fault(names.KSERVE_SILENT, text, final=False)
 
@@ -148,8 +148,8 @@ def _starting(version: Version) -> Judgement:
     return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is starting")
 
 
-def _refused(s: Situation, number: int) -> Fault | None:
-    name = s.server_name(number)
+def _refused(s: Situation, server: Server) -> Fault | None:
+    name = s.server_name(server)
     for kind in (*KINDS.values(), "Service"):
         message = s.observed.refused.get((kind, name))
         if message and kind == "InferenceService" and names.WEBHOOK_SILENT in message:
@@ -160,8 +160,8 @@ def _refused(s: Situation, number: int) -> Fault | None:
     return None
 
 
-def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: datetime) -> Judgement:
-    since, suspect_since = times
+def _probe(s: Situation, served: Served, times: tuple[str, str | None], now: datetime) -> Judgement:
+    version, (since, suspect_since) = served.version, times
     published = s.observed.fact(manifest_fact(version))
     if published is None or (published.failed and published.reason != names.CORRUPT):
         return _unknown_sample(version, published)
@@ -170,11 +170,11 @@ def _probe(s: Situation, version: Version, times: tuple[str, str | None], now: d
         cause = published.message or f"the manifest of version {version.number} is gone or names no sample"
         text = f"{cause}: make a new version"
         return _suspected(names.CORRUPT, names.CORRUPT, text, suspect_since, now)
-    answer = s.observed.fact(prediction_fact(s, version, sample))
+    answer = s.observed.fact(prediction_fact(s, served, sample))
     if answer is not None and answer.reason == names.SERVER_BUSY:
         return _busy(version, answer)
     if answer is not None and answer.reason == names.SERVER_UNREACHABLE:
-        return _unreachable(s, version, since, answer, now)
+        return _unreachable(s, served, since, answer, now)
     wrong = _wrong(version, answer)
     if wrong is None:
         text = f"version {version.number} answered as itself and gets the traffic"
@@ -207,9 +207,9 @@ def _busy(version: Version, answer: Answer) -> Judgement:
     return Judgement("waiting", names.SERVER_BUSY, text)
 
 
-def _unreachable(s: Situation, version: Version, since: str, answer: Answer, now: datetime) -> Judgement:
+def _unreachable(s: Situation, served: Served, since: str, answer: Answer, now: datetime) -> Judgement:
     """The kubelet says that the server is ready: what the operator cannot reach is no bad version."""
-    begin = max(since, last_progress(pods_of(s, version.number)))
+    version, begin = served.version, max(since, last_progress(pods_of(s, served.server)))
     if elapsed(begin, now) <= PROBE_LIMIT:  # a Service needs a moment to reach new pods
         return Judgement("waiting", names.ROLLING_OUT, f"version {version.number} is available and is asked soon")
     text = (

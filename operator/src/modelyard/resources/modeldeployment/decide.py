@@ -77,8 +77,8 @@ def _wake_after(s: Situation, rollout: Rollout, now: datetime) -> float | None:
     if rollout.traffic != rollout.serving:
         waits.append(SEEN_SOON)
     if rollout.serving is not None and rollout.unanswered:
-        last = s.last.of(rollout.serving)
+        last = s.last.of(str(rollout.serving))
         waits.append(SEEN_SOON if last is None or elapsed(last.since, now) < PATIENCE else PROBE_EVERY)
     if rollout.candidate is not None:
-        waits.append(PROBE_EVERY if standing(s, s.versions[rollout.candidate]) else LOOK_AGAIN)
+        waits.append(PROBE_EVERY if standing(s, rollout.candidate) else LOOK_AGAIN)
     return min((wait for wait in waits if wait is not None), default=None)

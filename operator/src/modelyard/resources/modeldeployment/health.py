@@ -10,7 +10,7 @@ from modelyard import names
 from modelyard.decision import Manifest
 from modelyard.resources.conditions import condition
 from modelyard.resources.modeldeployment.server import pinned_template, template_hash
-from modelyard.resources.modeldeployment.situation import Situation, deployment_of
+from modelyard.resources.modeldeployment.situation import Server, Situation, deployment_of
 from modelyard.resources.pods import Fault, Hints, diagnose
 from modelyard.resources.refusals import why_refused
 from modelyard.resources.scheduling import capacity_in
@@ -45,24 +45,24 @@ def settled(live: Manifest | None, replicas: int, template: str) -> bool:
     return seen and as_wanted and counts == [replicas] * 3
 
 
-def stands(s: Situation, number: int) -> bool:
+def stands(s: Situation, of: Server) -> bool:
     """True when a version's server is as its own template says, with all of its pods available."""
-    live, server = s.deployment(number), s.server(number)
+    live, server = s.deployment(of), s.server(of)
     if live is None or server is None:
         return False
     wanted = pinned_template(server)
     return settled(live, s.replicas, template_hash(wanted or live["spec"]["template"]))
 
 
-def answering(s: Situation, number: int) -> int:
+def answering(s: Situation, of: Server) -> int:
     """Pods of a version that can answer, also of the backend that it leaves."""
-    servers = (s.server(number), s.left_behind(number))
+    servers = (s.server(of), s.left_behind(of))
     return sum(available(deployment_of(s.observed, server)) for server in servers)
 
 
-def is_down(s: Situation, number: int) -> bool:
+def is_down(s: Situation, of: Server) -> bool:
     """True when none of a version's servers answers, or will go on to: known, not only unseen."""
-    servers = [server for server in (s.server(number), s.left_behind(number)) if server is not None]
+    servers = [server for server in (s.server(of), s.left_behind(of)) if server is not None]
     return all(
         "deletionTimestamp" in server["metadata"] or (live is not None and available(live) == 0)
         for server in servers
@@ -70,20 +70,20 @@ def is_down(s: Situation, number: int) -> bool:
     )
 
 
-def pods_of(s: Situation, number: int, template: str = "") -> list[Manifest]:
+def pods_of(s: Situation, of: Server, template: str = "") -> list[Manifest]:
     """A version's pods that nobody asked to go; only those of one template if it is given."""
     return [
         pod
         for pod in s.observed.pods
-        if pod["metadata"].get("labels", {}).get(names.LABEL_VERSION) == str(number)
+        if pod["metadata"].get("labels", {}).get(names.LABEL_SERVER) == str(of)
         and template in ("", pod["metadata"].get("annotations", {}).get(names.ANNOTATION_TEMPLATE))
         and "deletionTimestamp" not in pod["metadata"]
     ]
 
 
-def fault_of(s: Situation, number: int, pods: list[Manifest]) -> Fault | None:
+def fault_of(s: Situation, of: Server, pods: list[Manifest]) -> Fault | None:
     """What keeps a version's server from being available, in the words of serving; only some of its pods may count."""
-    server, live = s.server(number), s.deployment(number)
+    server, live = s.server(of), s.deployment(of)
     if server is not None and live is None:
         return _kserve_fault(server)
     refused = condition(live, "ReplicaFailure")

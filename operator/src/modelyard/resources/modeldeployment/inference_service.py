@@ -7,7 +7,7 @@ from modelyard.resources import pod_block
 from modelyard.resources.modeldeployment.pod import POD, identity_env, requests_and_limits
 from modelyard.resources.modeldeployment.server import ROLL, pinned, signed, storage_uri
 from modelyard.resources.modeldeployment.serving_runtime import FORMAT, SERVING, offered
-from modelyard.resources.modeldeployment.situation import Situation, Version
+from modelyard.resources.modeldeployment.situation import Served, Server, Situation
 
 ANNOTATIONS = {f"{SERVING}/deploymentMode": "Standard", f"{SERVING}/autoscalerClass": "none"}
 """A plain Deployment, and as many pods as we say."""
@@ -15,9 +15,10 @@ INSIDE = {"networking.kserve.io/visibility": "cluster-local"}
 """No Ingress: requests come through the stable Service."""
 
 
-def fresh_template(s: Situation, version: Version) -> Manifest:
+def fresh_template(s: Situation, served: Served) -> Manifest:
     """The predictor as this release of the operator makes it, with the labels and annotations of its pods."""
     runtime, fetch = (obj["metadata"]["name"] for obj in offered(s.observed.platform))
+    version = served.version
     model = {
         "modelFormat": {"name": FORMAT},
         "runtime": runtime,
@@ -34,10 +35,10 @@ def fresh_template(s: Situation, version: Version) -> Manifest:
         "model": pod_block.in_container(s.added, model),
     }
     volumes = pod_block.volumes(s.added)
-    return signed(s, version.number, {**predictor, **({"volumes": volumes} if volumes else {})})
+    return signed(s, served.server, {**predictor, **({"volumes": volumes} if volumes else {})})
 
 
-def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Manifest:
+def manifest(s: Situation, server: Server, inputs: str, template: Manifest) -> Manifest:
     """The InferenceService of a version; KServe copies its labels and annotations to the Deployment and its pods.
 
     So they never change while the template stays: another value would start the pods anew.
@@ -48,7 +49,7 @@ def manifest(s: Situation, number: int, inputs: str, template: Manifest) -> Mani
         "apiVersion": f"{SERVING}/v1beta1",
         "kind": "InferenceService",
         "metadata": {
-            "name": s.server_name(number),
+            "name": s.server_name(server),
             "labels": {**marks["labels"], **INSIDE},
             "annotations": annotations,
         },

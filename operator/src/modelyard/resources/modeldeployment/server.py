@@ -10,7 +10,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.decision import Manifest
 from modelyard.resources.modeldeployment.pod import GRPC_PORT, HTTP_PORT
-from modelyard.resources.modeldeployment.situation import Situation, Version
+from modelyard.resources.modeldeployment.situation import Server, Situation, Version
 
 ROLL: dict[str, Any] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 PORTS: tuple[dict[str, Any], ...] = (
@@ -19,14 +19,18 @@ PORTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def labels(s: Situation, number: int) -> dict[str, str]:
-    """What a version's pods carry; Services select by deployment and version."""
-    return {**selector(s, number), names.LABEL_MODEL: s.spec.model.name}
+def labels(s: Situation, server: Server) -> dict[str, str]:
+    """What a server's pods carry; Services select by deployment, version and server."""
+    return {**selector(s, server), names.LABEL_MODEL: s.spec.model.name}
 
 
-def selector(s: Situation, number: int) -> dict[str, str]:
-    """Finds the pods of one version."""
-    return {names.LABEL_DEPLOYMENT: s.name, names.LABEL_VERSION: str(number)}
+def selector(s: Situation, server: Server) -> dict[str, str]:
+    """Finds the pods of one server."""
+    return {
+        names.LABEL_DEPLOYMENT: s.name,
+        names.LABEL_VERSION: str(server.number),
+        names.LABEL_SERVER: str(server),
+    }
 
 
 def storage_uri(version: Version) -> str:
@@ -41,9 +45,9 @@ def inputs_hash(s: Situation, version: Version) -> str:
     return names.short_hash(storage_uri(version), _json(serve.resources.dump()), serve.profile, length=16)
 
 
-def signed(s: Situation, number: int, spec: Manifest) -> Manifest:
+def signed(s: Situation, server: Server, spec: Manifest) -> Manifest:
     """A template with a profile's marks below ours, that carries its own hash, as its pods will."""
-    marks = {"labels": {**(s.added.labels or {}), **labels(s, number)}, "annotations": dict(s.added.annotations or {})}
+    marks = {"labels": {**(s.added.labels or {}), **labels(s, server)}, "annotations": dict(s.added.annotations or {})}
     template = {"metadata": marks, "spec": spec}
     annotations = {**marks["annotations"], names.ANNOTATION_TEMPLATE: _digest(template)}
     return {"metadata": {**marks, "annotations": annotations}, "spec": spec}
@@ -74,13 +78,13 @@ def template_hash(template: Manifest) -> str:
     return str(template["metadata"].get("annotations", {}).get(names.ANNOTATION_TEMPLATE, ""))
 
 
-def service(s: Situation, name: str, number: int) -> Manifest:
-    """A Service in front of one version's pods."""
+def service(s: Situation, name: str, server: Server) -> Manifest:
+    """A Service in front of one server's pods."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "labels": {names.LABEL_DEPLOYMENT: s.name, names.LABEL_MODEL: s.spec.model.name}},
-        "spec": {"selector": selector(s, number), "ports": [dict(port) for port in PORTS]},
+        "spec": {"selector": selector(s, server), "ports": [dict(port) for port in PORTS]},
     }
 
 

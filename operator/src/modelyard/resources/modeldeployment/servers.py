@@ -10,7 +10,7 @@ from modelyard.resources.modeldeployment.backend import fresh_template, server
 from modelyard.resources.modeldeployment.health import stands
 from modelyard.resources.modeldeployment.rollout import Rollout
 from modelyard.resources.modeldeployment.server import inputs_hash, pinned_template, service
-from modelyard.resources.modeldeployment.situation import KINDS, Situation
+from modelyard.resources.modeldeployment.situation import KINDS, Served, Server, Situation
 from modelyard.resources.modeldeployment.stable_service import stable_service
 
 
@@ -20,8 +20,8 @@ def children(s: Situation, rollout: Rollout) -> Iterator[Child]:
         yield from _candidate(s, rollout.candidate)
     if rollout.serving is not None:
         yield from _serving(s, rollout.serving, follow_spec=rollout.candidate is None)
-    for number in (*(number for number, _ in rollout.draining), *rollout.kept):
-        yield from _kept(s, number)
+    for draining in (*(of for of, _ in rollout.draining), *rollout.kept):
+        yield from _kept(s, draining)
     if rollout.traffic is not None:
         yield Child(stable_service(s, rollout.traffic))
 
@@ -31,42 +31,41 @@ def as_they_are(s_children: tuple[Manifest, ...]) -> tuple[Child, ...]:
     return tuple(Child(child, "keep") for child in s_children)
 
 
-def _candidate(s: Situation, number: int) -> Iterator[Child]:
-    version = s.versions[number]
-    yield Child(server(s, number, inputs_hash(s, version), fresh_template(s, version)))
-    yield Child(service(s, s.server_name(number), number))
+def _candidate(s: Situation, served: Served) -> Iterator[Child]:
+    yield Child(server(s, served.server, inputs_hash(s, served.version), fresh_template(s, served)))
+    yield Child(service(s, s.server_name(served.server), served.server))
 
 
-def _serving(s: Situation, number: int, *, follow_spec: bool) -> Iterator[Child]:
-    wanted = _serving_server(s, number, follow_spec=follow_spec)
+def _serving(s: Situation, of: Server, *, follow_spec: bool) -> Iterator[Child]:
+    wanted = _serving_server(s, of, follow_spec=follow_spec)
     if wanted is not None:
         yield wanted
-    before = s.left_behind(number)
-    if before is not None and not stands(s, number):
+    before = s.left_behind(of)
+    if before is not None and not stands(s, of):
         yield Child(before, "keep")  # it answers until its successor does
-    yield Child(service(s, s.server_name(number), number))
+    yield Child(service(s, s.server_name(of), of))
 
 
-def _serving_server(s: Situation, number: int, *, follow_spec: bool) -> Child | None:
+def _serving_server(s: Situation, of: Server, *, follow_spec: bool) -> Child | None:
     """Pods as they went live unless the user changed what decides them; replicas always as wanted.
 
     Nothing is rolled out from a version that is not Ready: its new pods might not come up.
     """
-    live, version = s.server(number), s.versions.get(number)
+    live, version = s.server(of), s.versions.get(of.number)
     if s.blocked:  # its API seems to be gone: what is seen of it stays
         return None if live is None else Child(live, "keep")
     pinned, inputs = pinned_template(live), _live_inputs(live)
     wanted = inputs if version is None else inputs_hash(s, version)
     changing = follow_spec and version is not None and version.ready and s.barrier is None
     if pinned is not None and (inputs == wanted or not changing):
-        return Child(server(s, number, inputs, pinned))
+        return Child(server(s, of, inputs, pinned))
     if version is not None and s.barrier is None:
-        return Child(server(s, number, wanted, fresh_template(s, version)))
+        return Child(server(s, of, wanted, fresh_template(s, Served(of, version))))
     return None if live is None else Child(live, "keep")
 
 
-def _kept(s: Situation, number: int) -> Iterator[Child]:
-    name = s.server_name(number)
+def _kept(s: Situation, of: Server) -> Iterator[Child]:
+    name = s.server_name(of)
     found = (s.observed.child(kind, name) for kind in (*KINDS.values(), "Service"))
     yield from (Child(child, "keep") for child in found if child is not None)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from modelyard import names
-from modelyard.api.modeldeployment import FAILED, SERVING, Backend, ModelDeploymentSpec, ModelDeploymentStatus
+from modelyard.api.modeldeployment import (
+    FAILED,
+    SERVING,
+    Backend,
+    ModelDeploymentSpec,
+    ModelDeploymentStatus,
+    VersionStatus,
+)
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from modelyard.api.pod import Pod
 from modelyard.decision import Manifest, Observed, Ref, Select
@@ -16,6 +25,30 @@ from modelyard.resources.parse import spec_of, status_of
 
 KINDS: dict[Backend, str] = {"deployment": "Deployment", "kserve": "InferenceService"}
 """Backend -> kind of the object that runs a version."""
+
+NAMED = re.compile(r"v(\d+)(?:-(\d+))?")
+
+
+class Server(NamedTuple):
+    """One server of a version: the first, or one that takes over from it because new pods would be made otherwise."""
+
+    number: int
+    """Of the version."""
+    turn: int = 1
+
+    def __str__(self) -> str:
+        return f"v{self.number}" if self.turn == 1 else f"v{self.number}-{self.turn}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The server of this name, None if it is no name of one."""
+        found = NAMED.fullmatch(text)
+        return cls(int(found[1]), int(found[2] or 1)) if found else None
+
+    @property
+    def next(self) -> Server:
+        """The one that takes over from it."""
+        return Server(self.number, self.turn + 1)
 
 
 @dataclass(frozen=True)
@@ -41,6 +74,19 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A version on one of its servers."""
+
+    server: Server
+    version: Version
+
+    @property
+    def number(self) -> int:
+        """Of the version."""
+        return self.server.number
+
+
+@dataclass(frozen=True)
 class Situation:
     """Everything the rules of a ModelDeployment look at."""
 
@@ -49,8 +95,8 @@ class Situation:
     last: ModelDeploymentStatus
     observed: Observed
     versions: Mapping[int, Version]
-    serving: int | None
-    """The version that the stable Service is seen to select; where there is no such Service, what the status says."""
+    serving: Server | None
+    """The server that the stable Service is seen to select; where there is no such Service, what the status says."""
     pod: Pod | Verdict
     """What the ServingProfile adds to new pods, or why there may be none."""
 
@@ -96,26 +142,37 @@ class Situation:
         return Pod() if isinstance(self.pod, Verdict) else self.pod
 
     @property
-    def selected(self) -> int | None:
-        """The version that the stable Service selects, whoever wrote it there."""
+    def selected(self) -> Server | None:
+        """The server that the stable Service selects, whoever wrote it there."""
         return _selected(self.obj, self.observed)
 
-    def server_name(self, number: int) -> str:
-        """Name of a version's server and Service."""
-        return f"{self.name}-v{number}"
+    @property
+    def served(self) -> Served | None:
+        """The serving server with its version, while its ModelVersion exists."""
+        version = None if self.serving is None else self.versions.get(self.serving.number)
+        return None if self.serving is None or version is None else Served(self.serving, version)
 
-    def server(self, number: int) -> Manifest | None:
-        """The object that runs a version, as it is."""
-        return self.observed.child(KINDS[self.backend], self.server_name(number))
+    def server_name(self, server: Server) -> str:
+        """Name of a server and of its Service."""
+        return f"{self.name}-{server}"
 
-    def left_behind(self, number: int) -> Manifest | None:
-        """The object that ran a version before its backend was changed."""
+    def server(self, server: Server) -> Manifest | None:
+        """The object that runs a server, as it is."""
+        return self.observed.child(KINDS[self.backend], self.server_name(server))
+
+    def left_behind(self, server: Server) -> Manifest | None:
+        """The object that ran a server before its backend was changed."""
         others = (kind for backend, kind in KINDS.items() if backend != self.backend)
-        return next((found for kind in others if (found := self.observed.child(kind, self.server_name(number)))), None)
+        return next((found for kind in others if (found := self.observed.child(kind, self.server_name(server)))), None)
 
-    def deployment(self, number: int) -> Manifest | None:
-        """The Deployment behind a version as it is: our own, or the one that KServe makes."""
-        return deployment_of(self.observed, self.server(number))
+    def deployment(self, server: Server) -> Manifest | None:
+        """The Deployment behind a server as it is: our own, or the one that KServe makes."""
+        return deployment_of(self.observed, self.server(server))
+
+    def told(self, *states: str) -> list[tuple[Server, VersionStatus]]:
+        """What the last status says of servers, of some states only if they are given."""
+        named = ((Server.parse(version.server), version) for version in self.last.versions)
+        return [(server, v) for server, v in named if server is not None and (not states or v.state in states)]
 
 
 def deployment_of(observed: Observed, server: Manifest | None) -> Manifest | None:
@@ -146,11 +203,12 @@ def situation(obj: Manifest, spec: ModelDeploymentSpec, observed: Observed) -> S
     return Situation(obj, spec, last, observed, versions, _serving(obj, last, observed), pod_of(obj, spec, observed))
 
 
-def _serving(obj: Manifest, last: ModelDeploymentStatus, observed: Observed) -> int | None:
-    """The live selector says who serves, unless a hand wrote a version there that was never started for it."""
-    selected, told = _selected(obj, observed), last.number(SERVING)
-    started = {version.number for version in last.versions if version.state != FAILED}
-    return selected if selected is not None and (selected in started or told is None) else told
+def _serving(obj: Manifest, last: ModelDeploymentStatus, observed: Observed) -> Server | None:
+    """The live selector says who serves, unless a hand wrote one there that was never started for it."""
+    selected, first = _selected(obj, observed), last.first(SERVING)
+    told = None if first is None else Server.parse(first.server)
+    started = {version.server for version in last.versions if version.state != FAILED}
+    return selected if selected is not None and (str(selected) in started or told is None) else told
 
 
 def _version(obj: Manifest) -> Version | None:
@@ -173,7 +231,10 @@ def _backend_of(children: tuple[Manifest, ...]) -> Backend | None:
     return next((backend for backend, kind in KINDS.items() if kind in kinds), None)
 
 
-def _selected(obj: Manifest, observed: Observed) -> int | None:
+def _selected(obj: Manifest, observed: Observed) -> Server | None:
     service = observed.child("Service", obj["metadata"]["name"])
-    number = (service or {}).get("spec", {}).get("selector", {}).get(names.LABEL_VERSION, "")
-    return int(number) if number.isdigit() else None
+    selector = (service or {}).get("spec", {}).get("selector", {})
+    number, server = selector.get(names.LABEL_VERSION, ""), Server.parse(selector.get(names.LABEL_SERVER, ""))
+    if server is not None and str(server.number) == number:
+        return server
+    return Server(int(number)) if number.isdigit() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelyard.decision import Manifest
 from modelyard.resources.modeldeployment.server import service
-from modelyard.resources.modeldeployment.situation import Situation
+from modelyard.resources.modeldeployment.situation import Server, Situation
 
 
 def url(s: Situation) -> str:
@@ -12,11 +12,11 @@ def url(s: Situation) -> str:
     return f"http://{s.name}.{s.namespace}.svc.{s.observed.platform.cluster_domain}"
 
 
-def version_url(s: Situation, number: int) -> str:
-    """The address of one version, for the probe."""
-    return f"http://{s.server_name(number)}.{s.namespace}.svc.{s.observed.platform.cluster_domain}"
+def server_url(s: Situation, server: Server) -> str:
+    """The address of one server, for the probe."""
+    return f"http://{s.server_name(server)}.{s.namespace}.svc.{s.observed.platform.cluster_domain}"
 
 
-def stable_service(s: Situation, serving: int) -> Manifest:
+def stable_service(s: Situation, serving: Server) -> Manifest:
     """Traffic goes to the serving version; this holds without the operator."""
     return service(s, s.name, serving)

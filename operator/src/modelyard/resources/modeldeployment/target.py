@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from modelyard import names
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.modeldeployment.situation import Situation, Version
+from modelyard.resources.modeldeployment import refresh
+from modelyard.resources.modeldeployment.situation import Server, Situation, Version
 
 NAME_LIMIT = 52
 
@@ -26,18 +27,26 @@ def choose(s: Situation) -> Target:
     target = _follow(s) if s.spec.model.version is None else _pinned(s, s.spec.model.version)
     if target.number is None:
         return target
-    if target.number == s.serving:
-        return Target(target.number, target.fault or s.barrier or _no_kserve(s))
+    if s.serving is not None and target.number == s.serving.number:
+        return _of_serving(s, s.serving, target)
     if blocked := s.barrier or _no_kserve(s):
         return Target(fault=blocked, held=target.number)
-    fault = _no_format(s, s.versions[target.number]) or _too_long(s, target.number)
+    fault = _no_format(s, s.versions[target.number]) or _too_long(s, Server(target.number))
     return Target(fault=fault) if fault else target
+
+
+def _of_serving(s: Situation, serving: Server, target: Target) -> Target:
+    """The version stays; another server of it may be wanted, or be on trial already."""
+    if blocked := s.barrier or _no_kserve(s):
+        return Target(target.number, target.fault or blocked, held=target.number)
+    too_long = _too_long(s, serving.next) if refresh.wanted(s) else None
+    return Target(target.number, target.fault or too_long)
 
 
 def _pinned(s: Situation, number: int) -> Target:
     """A pin is a human's word: the gate does not count, verification always does."""
     version = s.versions.get(number)
-    if number == s.serving and (version is not None or _runs(s, number)):
+    if s.serving is not None and number == s.serving.number and (version is not None or _runs(s, s.serving)):
         return Target(number)
     if version is None:
         return Target(fault=_not_found(s, number))
@@ -57,14 +66,14 @@ def _follow(s: Situation) -> Target:
     serving = s.serving
     if serving is None:
         return Target(best.number) if best else Target(fault=_none_passed(s))
-    rejected = s.versions[serving].rejected if serving in s.versions else not _runs(s, serving)
-    if best is not None and (best.number > serving or rejected):
+    rejected = s.versions[serving.number].rejected if serving.number in s.versions else not _runs(s, serving)
+    if best is not None and (best.number > serving.number or rejected):
         return Target(best.number)
-    return Target(serving, _none_passed(s) if rejected else None)
+    return Target(serving.number, _none_passed(s) if rejected else None)
 
 
-def _runs(s: Situation, number: int) -> bool:
-    return s.server(number) is not None or s.left_behind(number) is not None
+def _runs(s: Situation, server: Server) -> bool:
+    return s.server(server) is not None or s.left_behind(server) is not None
 
 
 def _none_passed(s: Situation) -> Verdict:
@@ -111,8 +120,8 @@ def _no_format(s: Situation, version: Version) -> Verdict | None:
     return _stuck(names.FORMAT_MISSING, text)
 
 
-def _too_long(s: Situation, number: int) -> Verdict | None:
-    child = s.server_name(number)
+def _too_long(s: Situation, server: Server) -> Verdict | None:
+    child = s.server_name(server)
     length = len(child) + len(s.namespace)
     if length <= NAME_LIMIT:
         return None

@@ -103,13 +103,12 @@ def _in_use(spec: ModelVersionSpec, using: list[str]) -> Verdict:
 def _uses(deployment: Manifest, number: int) -> bool:
     status, spec = _status(deployment), spec_of(ModelDeploymentSpec, deployment)
     pinned = not isinstance(spec, Verdict) and spec.model.version == number
-    said, unknown = status.of(number), status.observed_generation < 0  # nobody has looked: new, or of a backup
-    return pinned or unknown or (said is not None and said.state != FAILED)
+    unknown = status.observed_generation < 0  # nobody has looked: new, or of a backup
+    return pinned or unknown or any(said.state != FAILED for said in status.of_version(number))
 
 
 def _gets_traffic(status: ModelDeploymentStatus, number: int) -> bool:
-    said = status.of(number)
-    return said is not None and (said.state == SERVING or said.weight > 0)
+    return any(said.state == SERVING or said.weight > 0 for said in status.of_version(number))
 
 
 def _status(deployment: Manifest) -> ModelDeploymentStatus:

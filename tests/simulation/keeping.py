@@ -1,0 +1,76 @@
+"""Jobs that wait and servers that answer are left alone, whatever the installation changes."""
+
+from __future__ import annotations
+
+from modelyard import names
+from modelyard.decision import Manifest
+from tests.simulation.fake_api import FakeApi, Write
+from tests.simulation.story import Story
+
+
+class Keeping:
+    """Audits what an operator deletes or changes of its own, without anybody having asked for it."""
+
+    def __init__(self, api: FakeApi, story: Story) -> None:
+        self._api, self._story = api, story
+        self._made_for: dict[str, tuple[int, ...]] = {}
+        """Job (uid) -> generations of its owner and of all profiles when it was made."""
+
+    def audit(self, write: Write) -> None:
+        """Every write of an operator."""
+        if not write.who.startswith("operator"):
+            return
+        if write.key[0] == "Job" and write.before is None and write.after is not None:
+            self._made_for[write.after["metadata"]["uid"]] = self._asked(write.after)
+        if write.key[0] == "Job" and write.verb == "delete" and write.before is not None:
+            self._makes_again(write.who, write.before)
+        if write.key[0] in ("Deployment", "InferenceService") and write.before is not None and write.after is not None:
+            self._changes(write.who, write.before, write.after)
+
+    def _makes_again(self, who: str, job: Manifest) -> None:
+        meta, status = job["metadata"], job.get("status", {})
+        waits = not any(status.get(field) for field in ("ready", "failed", "succeeded", "conditions"))
+        pods = [pod for pod in self._api.all("Pod") if _owner(pod) == meta["uid"]]
+        began = any(pod.get("status", {}).get("phase") not in (None, "Pending") for pod in pods)
+        owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
+        if owner is None or owner["metadata"]["uid"] != _owner(job) or "deletionTimestamp" in owner["metadata"]:
+            return
+        waits = waits and not began and not any(map(_lacks_image, pods)) and not owner["spec"].get("suspend")
+        if waits and self._made_for.get(meta["uid"]) == self._asked(job):
+            self._story.breaks(f"{who} takes Job {meta['name']} out of its queue, and nobody asked for it")
+
+    def _changes(self, who: str, before: Manifest, after: Manifest) -> None:
+        meta = after["metadata"]
+        deployment = meta.get("labels", {}).get(names.LABEL_DEPLOYMENT, "")
+        stable = self._api.look("Service", meta["namespace"], deployment)
+        selected = (stable or {}).get("spec", {}).get("selector", {}).get(names.LABEL_SERVER)
+        if selected == meta["labels"].get(names.LABEL_SERVER) and _template(before) != _template(after):
+            self._story.breaks(f"{who} starts the pods of {meta['name']} anew, which has the traffic")
+
+    def _asked(self, job: Manifest) -> tuple[int, ...]:
+        meta = job["metadata"]
+        owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
+        profiles = sorted(obj["metadata"]["generation"] for obj in self._api.all("TrainingProfile"))
+        return (0 if owner is None else owner["metadata"]["generation"], *profiles)
+
+
+def _lacks_image(pod: Manifest) -> bool:
+    found = pod.get("status", {}).get("containerStatuses", ())
+    return any(status["state"].get("waiting", {}).get("reason") == "ImagePullBackOff" for status in found)
+
+
+def _kind(job: Manifest) -> str:
+    return {"finetunejob": "FineTuneJob", "dataset": "Dataset"}[job["metadata"]["labels"][names.LABEL_KIND]]
+
+
+def _owner(child: Manifest) -> str:
+    return str(child["metadata"]["ownerReferences"][0]["uid"])
+
+
+def _template(server: Manifest) -> Manifest:
+    """What its pods are made of; replicas aside."""
+    spec = server["spec"]
+    found = (
+        spec["template"] if "template" in spec else {k: v for k, v in spec["predictor"].items() if k != "minReplicas"}
+    )
+    return dict(found)
