@@ -247,7 +247,7 @@ def kserves_return_is_not_noticed(patch: Patch) -> None:
 
 
 def waiting_jobs_follow_the_installation(patch: Patch) -> None:
-    real = training_job.refreshed
+    real = pins.refreshed
     patch.setattr(training_job, "refreshed", lambda case, run, waits=False: real(case, run))
 
 
