@@ -12,7 +12,8 @@ from modelyard.api.crd import structural_schema
 from modelyard.api.finetunejob import FineTuneJobSpec
 from modelyard.api.tasks import FORMATS, TASKS
 
-OPERATOR = Path(__file__).parents[3] / "operator/src/modelyard"
+ROOT = Path(__file__).parents[3]
+OPERATOR = ROOT / "operator/src/modelyard"
 HYPERPARAMETERS = {"precision"}
 """Names of metrics that mean something else, too."""
 
@@ -53,3 +54,25 @@ def test_every_method_of_a_task_has_a_recipe() -> None:
     assert set(recipes.RECIPES) == {
         (task.name, one.start, method) for task in TASKS.values() for one in task.support for method in one.methods
     }
+
+
+def test_a_task_is_named_only_where_contributing_says() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a task")[2]
+    allowed = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(allowed) == 3
+    spelt = {name: re.compile(rf"\b{name.replace('-', '[-_]')}\b") for name in TASKS}
+    files = [path for folder in ("operator/src", "trainer-image/src") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 150
+    for name, pattern in spelt.items():
+        places = tuple(where.replace("<task>", name.replace("-", "_")) for where in allowed)
+        named = [path.relative_to(ROOT).as_posix() for path in files if pattern.search(path.read_text())]
+        assert [file for file in named if not file.startswith(places)] == []
+        assert {place for place in places if not any(file.startswith(place) for file in named)} <= {places[2]}
+
+
+def test_a_task_has_its_three_parts() -> None:
+    """Its folder holds them; that they fit the protocols, the trainer's own tests show."""
+    tasks = ROOT / "trainer-image/src/modelyard_trainer/tasks"
+    for name in TASKS:
+        folder = tasks / name.replace("-", "_")
+        assert {"rows.py", "codec.py", "learner.py"} <= {path.name for path in folder.iterdir()}
