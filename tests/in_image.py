@@ -24,11 +24,16 @@ def main() -> int:
     return run_module(sys.argv[1], "pytest", "-p", "no:cacheprovider", *sys.argv[2:])
 
 
-def run_module(name: str, *words: str) -> int:
-    """Run `python -m` words in a pod of an image of ours, show what it prints, give its exit code."""
+def run_module(name: str, *words: str, memory: str = "") -> int:
+    """Run `python -m` words in a pod of an image of ours, show what it prints, give its exit code.
+
+    `memory` limits the pod as a run's pod is limited.
+    """
     cluster = running_embedded_cluster()
     cluster.ensure_namespace(NAMESPACE)
     pod = pod_manifest(name, image_reference(name), list(words))
+    if memory:
+        pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": memory}, "requests": {"memory": memory}}
     cluster.kube("delete", "pod", name, "-n", NAMESPACE, "--ignore-not-found", "--wait")
     cluster.apply(pod)
     _wait_until_started(cluster, name)

@@ -15,6 +15,7 @@ from dev.bench import (
     machine,
     namespace,
     outage,
+    preparation,
     report,
     rest,
     soak,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[bool], Awaitable[Figure]]] = {
     "namespace": namespace.measure,
     "outage": outage.measure,
     "soak": soak.measure,
+    "preparation": preparation.measure,
     "training": training.measure,
 }
 

@@ -97,7 +97,7 @@ def prepare(harness: OperatorHarness) -> None:
     config = json.loads(harness.get("configmap", job)["data"]["run.json"])
     counts: dict[str, Any] = {"rows": {"train": 1}, "classes": {"a": {"train": 1}}, "removed": {}}
     info = DatasetInfo(task="text-classification", digest="sha256:" + "d" * 64, **counts)
-    harness.publish(config["prefix"], "dataset", {"train.jsonl": "{}"}, info.dump())
+    harness.publish(config["prefix"], "dataset", {"train-00000.parquet": "{}"}, info.dump())
     harness.kube("delete", "job", job)
     harness.kube("wait", "dataset/rows", "--for=condition=Ready", "--timeout=60s")
 

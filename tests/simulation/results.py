@@ -51,7 +51,7 @@ def _rows(config: dict[str, Any]) -> StoredManifest:
         classes={key: {"train": 400, "validation": 50, "test": 50} for key in ("good", "bad")},
         removed={"duplicate": 3},
     )
-    files = [file_entry(f"{side}.jsonl", 1000) for side in ("train", "validation", "test")]
+    files = [file_entry(f"{split}-00000.parquet", 1000) for split in ("train", "validation", "test")]
     return StoredManifest(kind="dataset", files=files, info=info.dump())
 
 

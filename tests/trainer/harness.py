@@ -14,7 +14,16 @@ from typing import Any
 
 from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
-from modelyard.api.run import ExitCode, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of, listing_digest
+from modelyard.api.run import (
+    ExitCode,
+    Manifest,
+    Outcome,
+    PrepareConfig,
+    RunReport,
+    TrainConfig,
+    digest_of,
+    listing_digest,
+)
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
@@ -112,6 +121,17 @@ class TrainerHarness:
                 return pipeline.execute(run)
             finally:
                 run.progress.close()
+
+    def rows(self, prefix: str, split: str) -> list[dict[str, Any]]:
+        """Rows of a split as they were published."""
+        import io
+
+        from pyarrow import parquet
+
+        manifest = Manifest.model_validate_json(self.store.get(BUCKET, layout.manifest_key(prefix)))
+        keys = [self.file_key(prefix, entry.path) for entry in manifest.files if entry.path.startswith(f"{split}-")]
+        shards = [parquet.read_table(io.BytesIO(self.store.get(BUCKET, key))) for key in keys]
+        return [row for shard in shards for row in shard.to_pylist()]
 
     def report(self, config: PrepareConfig | TrainConfig) -> RunReport:
         """The report that a run left."""

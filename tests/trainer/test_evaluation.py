@@ -13,7 +13,6 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode
 from modelyard.storage.fetch import fetch_verified
 from modelyard_trainer import predict
-from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.tasks import classes, texts
 from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.texts import codec_of, torch_logits
@@ -59,14 +58,13 @@ def _row_by_row(harness: TrainerHarness, config: Any, folder: Path) -> tuple[flo
     from transformers import AutoModelForSequenceClassification
 
     fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
-    fetch_verified(harness.store, BUCKET, config.dataset.prefix, folder / "data")
-    known = list(read_rows(folder / "data/validation.jsonl"))
+    known = harness.rows(config.dataset.prefix, "validation")
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
     codec = codec_of(folder / "version", labels)
-    logits = np.concatenate([torch_logits(model, codec, [row.text]) for row in known])
-    truth = [labels.index(row.label) for row in known]
+    logits = np.concatenate([torch_logits(model, codec, [row["text"]]) for row in known])
+    truth = [labels.index(row["label"]) for row in known]
     chances = classes.softmax(logits)[np.arange(len(truth)), truth]
     answers = [classes.answer_of(row, labels) for row in logits]
-    measured = codec.measure(answers, [{"text": row.text, "label": row.label} for row in known])
+    measured = codec.measure(answers, known)
     return measured.values["macro_f1"], float(-np.log(chances).mean())

@@ -16,6 +16,7 @@ from modelyard.api.run import ExitCode, FileEntry, Manifest, digest_of
 from modelyard.storage.publish import describe, publish
 from modelyard_trainer.checkpoints import Place, newest
 from modelyard_trainer.command import make_run
+from modelyard_trainer.data.rows import SPLITS
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.safe import check_folder
@@ -101,8 +102,8 @@ def test_a_manifest_that_leads_out(
     prefix = f"ns/team/datasets/{name}/p1/"
     info = json.loads(harness.store.get(BUCKET, layout.manifest_key(dataset["prefix"])))["info"]
     entry = FileEntry(path=path, size=1, sha256="0" * 64)
-    sides = [FileEntry(path=f"{side}.jsonl", size=1, sha256="0" * 64) for side in ("train", "validation", "test")]
-    manifest = Manifest(kind="dataset", files=[entry, *sides], info=info)
+    shards = [FileEntry(path=f"{split}-00000.parquet", size=1, sha256="0" * 64) for split in SPLITS]
+    manifest = Manifest(kind="dataset", files=[entry, *shards], info=info)
     harness.store.put(BUCKET, layout.manifest_key(prefix), manifest.to_bytes())
     code, outcome = harness.run(harness.train_config(name, base, {**dataset, "prefix": prefix}))
     assert code == ExitCode.CORRUPT and repr(path) in outcome.message

@@ -13,7 +13,6 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, RunReport, TrainConfig
 from modelyard.storage.fetch import fetch_verified
-from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.loop import batch_order
 from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.texts import codec_of, torch_logits
@@ -72,8 +71,7 @@ def validation_logits(harness: TrainerHarness, config: TrainConfig, folder: Path
     from transformers import AutoModelForSequenceClassification
 
     fetch_verified(harness.store, BUCKET, layout.version_prefix(config.prefix), folder / "version")
-    fetch_verified(harness.store, BUCKET, config.dataset.prefix, folder / "data")
-    texts = [row.text for row in read_rows(folder / "data/validation.jsonl")]
+    texts = [row["text"] for row in harness.rows(config.dataset.prefix, "validation")]
     model = AutoModelForSequenceClassification.from_pretrained(folder / "version")
     codec = codec_of(folder / "version", [model.config.id2label[number] for number in range(model.num_labels)])
     return torch_logits(model, codec, texts)

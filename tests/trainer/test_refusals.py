@@ -227,13 +227,13 @@ def test_base_that_is_not_there(harness: TrainerHarness, dataset: dict[str, str]
 
 def test_flipped_byte_in_the_rows(harness: TrainerHarness, base: dict[str, str]) -> None:
     pin = harness.prepared("flipped", 200)
-    key = harness.file_key(pin["prefix"], "train.jsonl")
+    key = harness.file_key(pin["prefix"], "train-00000.parquet")
     data = bytearray(harness.store.get(BUCKET, key))
     data[100] ^= 1
     harness.store.put(BUCKET, key, bytes(data))
     code, outcome = harness.run(harness.train_config("run-flipped", base, pin))
     assert code == ExitCode.CORRUPT
-    assert "train.jsonl does not match its manifest" in outcome.message
+    assert "train-00000.parquet does not match its manifest" in outcome.message
 
 
 def test_rows_that_are_gone_or_others(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:

@@ -11,18 +11,14 @@ from tokenizers import Tokenizer
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, ModelInfo, TrainConfig
-from modelyard_trainer.data.rows import read_rows
 from modelyard_trainer.tasks.texts import TextReader
 from tests.trainer.harness import BUCKET, TrainerHarness
 
 
-def words_of(harness: TrainerHarness, dataset: dict[str, str], folder: Any) -> Iterator[tuple[str, list[int]]]:
+def words_of(harness: TrainerHarness, dataset: dict[str, str]) -> Iterator[tuple[str, list[int]]]:
     """Split, and words per row."""
-    from modelyard.storage.fetch import fetch_verified
-
-    fetch_verified(harness.store, BUCKET, dataset["prefix"], folder)
     for split in ("train", "validation", "test"):
-        yield split, [len(row.text.split()) for row in read_rows(folder / f"{split}.jsonl")]
+        yield split, [len(row["text"].split()) for row in harness.rows(dataset["prefix"], split)]
 
 
 def warnings_of(harness: TrainerHarness, config: TrainConfig) -> dict[str, str]:
@@ -33,7 +29,7 @@ def warnings_of(harness: TrainerHarness, config: TrainConfig) -> dict[str, str]:
 
 @pytest.mark.parametrize(("length", "warned"), [(12, True), (18, False)])
 def test_rows_that_are_cut(
-    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], tmp_path: Any, length: int, warned: bool
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], length: int, warned: bool
 ) -> None:
     """A word is a token here, and two special ones stand around them; a row that just fits is none that was cut."""
     settings = {"epochs": 1, "learningRate": 1e-3, "batchSize": 32, "precision": "fp32"}
@@ -42,7 +38,7 @@ def test_rows_that_are_cut(
     code, outcome = harness.run(config)
     assert code == ExitCode.PUBLISHED, outcome.message
     wanted = {}
-    for split, counts in words_of(harness, dataset, tmp_path):
+    for split, counts in words_of(harness, dataset):
         cut = sum(count + 2 > length for count in counts)
         wanted[split] = {"rows": cut, "share": round(cut / len(counts), 6)}
     assert harness.report(config).train["truncated"] == wanted

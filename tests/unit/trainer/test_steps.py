@@ -1,116 +1,248 @@
-"""Preparation: order of the source never matters, no text is on two sides, removed rows are counted."""
+"""Preparation: order of the source never matters, no text is in two splits, removed rows are counted."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.dataset import Clean, Dedupe, Split, Step
-from modelyard_trainer.data.checks import check_rows
+from modelyard_trainer.data.checks import MOST_CLASSES, Counts, check_number, check_rows
 from modelyard_trainer.data.clean import clean
-from modelyard_trainer.data.dedupe import dedupe
 from modelyard_trainer.data.labels import one_spelling
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import SIDES, Row, Sides, digest_of_rows, same_text
-from modelyard_trainer.data.split import split
-from modelyard_trainer.data.steps import apply_steps, split_step
+from modelyard_trainer.data.rows import SPLITS, Digest, Record, canonical, same_text
+from modelyard_trainer.data.split import Places, Unit
+from modelyard_trainer.data.steps import Steps, split_step
 from modelyard_trainer.errors import TrainerError
+from modelyard_trainer.tasks import rows_of
 
+KIND = rows_of("text-classification")
 STEPS = [Step(clean=Clean(min_chars=2)), Step(dedupe=Dedupe()), Step(split=Split(test=0.2, validation=0.2))]
+DEDUPE = [Step(dedupe=Dedupe()), Step(split=Split())]
+Prepared = dict[str, list[dict[str, Any]]]
+
+
+def row(text: str, label: str, group: str = "") -> Record:
+    return Record({"text": text, "label": label}, group)
+
+
 texts = st.text(alphabet="aAbB éÉ\tﬁ", min_size=1, max_size=6)
-NOTES = Notes("label")
-row_lists = st.lists(st.builds(Row, texts, st.sampled_from("xy"), st.sampled_from(["", "g1", "g2", "g3"])), max_size=40)
+row_lists = st.lists(st.builds(row, texts, st.sampled_from("xy"), st.sampled_from(["", "g1", "g2", "g3"])), max_size=40)
+
+
+def prepared(
+    rows: Iterable[Record], steps: list[Step], removed: Counter[str], notes: Notes | None = None, memory: int = 0
+) -> Prepared:
+    """Rows of each split."""
+    found: Prepared = {split: [] for split in SPLITS}
+    with tempfile.TemporaryDirectory() as scratch:
+        notes = notes or Notes("label")
+        for split, fields in Steps(KIND, steps, removed, notes, Path(scratch), memory).apply(iter(rows)):
+            found[split].append(fields)
+    return found
+
+
+def split_rows(rows: list[Record], step: Split) -> Prepared:
+    return prepared(rows, [Step(split=step)], Counter())
+
+
+def digest_of(rows: Prepared, prepare: Iterable[Clean] = ()) -> str:
+    digest = Digest(prepare)
+    for split, found in rows.items():
+        digest.add(split, found)
+    return str(digest)
 
 
 def test_clean_normalises_and_counts() -> None:
     removed = Counter[str]()
-    rows = [Row(" ﬁne ", " a "), Row("x", "a"), Row("\u200a", "a"), Row("long", " ")]
-    assert list(clean(rows, Clean(min_chars=3), removed)) == [Row("fine", "a")]
+    rows = [row(" ﬁne ", " a "), row("x", "a"), row("\u200a", "a"), row("long", " ")]
+    assert list(clean(rows, KIND, Clean(min_chars=3), removed)) == [row("fine", "a")]
     assert removed == {"short": 1, "empty": 2}
 
 
 @pytest.mark.parametrize(("form", "expected"), [("nfkc", "fi é"), ("nfc", "ﬁ é"), ("none", "ﬁ e\u0301")])
 def test_clean_forms(form: str, expected: str) -> None:
     step = Clean.model_validate({"normalize": form})
-    assert next(clean([Row("ﬁ e\u0301", "a")], step, Counter())).text == expected
+    assert next(clean([row("ﬁ e\u0301", "a")], KIND, step, Counter())).row["text"] == expected
 
 
 def test_dedupe_keeps_one_and_drops_contradictions() -> None:
     removed = Counter[str]()
     rows = [
-        Row("Hello  there", "a"),
-        Row("hello there", "a"),
-        Row("x", "a"),
-        Row("X", "b"),
-        Row("x", "a"),
-        Row("y", "b"),
-    ]
-    assert dedupe(rows, removed) == [Row("Hello  there", "a"), Row("y", "b")]
+        row("Hello  there", "a"), row("hello there", "a"), row("x", "a"), row("X", "b"), row("x", "a"), row("y", "b"),
+    ]  # fmt: skip
+    found = prepared(rows, DEDUPE, removed)
+    assert sorted(fields["text"] for split in found.values() for fields in split) == ["Hello  there", "y"]
     assert removed == {"duplicate": 1, "conflicting": 3}
 
 
-@given(row_lists, st.randoms(use_true_random=False))
-def test_order_of_the_source_does_not_matter(rows: list[Row], chance: random.Random) -> None:
-    mixed = list(rows)
+def test_one_text_of_many_rows_is_one_row() -> None:
+    """However many rows a text has, they are never all in memory."""
+    removed = Counter[str]()
+    rows = (
+        row(f"{'N/A' if number % 2 else number}", "ab"[number % 3 == 0 and number % 2 == 0]) for number in range(3000)
+    )
+    found = prepared(rows, DEDUPE, removed, memory=1000)
+    assert sum(map(len, found.values())) == 1501
+    assert removed == {"duplicate": 1499, "conflicting": 0}
+
+
+@settings(deadline=None)
+@given(row_lists, st.randoms(use_true_random=False), st.booleans(), st.sampled_from([STEPS, STEPS[::2], DEDUPE]))
+def test_neither_the_order_of_the_source_nor_memory_matters(
+    rows: list[Record], chance: random.Random, grouped: bool, steps: list[Step]
+) -> None:
+    split = steps[-1].split.model_copy(update={"group_by": "author" if grouped else None})  # type: ignore[union-attr]
+    steps, mixed = [*steps[:-1], Step(split=split)], list(rows)
     chance.shuffle(mixed)
     one, other = Counter[str](), Counter[str]()
-    first, second = apply_steps(rows, STEPS, one, NOTES), apply_steps(mixed, STEPS, other, NOTES)
+    first, second = prepared(rows, steps, one), prepared(mixed, steps, other, memory=100)
     assert first == second
     assert one == other
-    assert digest_of_rows(first, []) == digest_of_rows(second, [])
+    assert digest_of(first) == digest_of(second)
+
+
+def test_steps_after_one_another_see_what_the_ones_before_left() -> None:
+    """A text that only the later clean step makes equal is seen as equal by the dedupe after it."""
+    steps = [
+        Step(dedupe=Dedupe()), Step(clean=Clean(min_chars=3)), Step(dedupe=Dedupe()), Step(clean=Clean(min_chars=4)),
+        Step(split=Split()),
+    ]  # fmt: skip
+    removed = Counter[str]()
+    rows = [row("good 1", "1"), row("good  1", "1.0"), row("no", "2"), row("bad", "2"), row("very bad", "2")]
+    found = prepared(rows, steps, removed)
+    assert sorted((fields["text"], fields["label"]) for split in found.values() for fields in split) == [
+        ("good  1", "1"), ("very bad", "2"),
+    ]  # fmt: skip
+    assert removed == {"duplicate": 1, "conflicting": 0, "short": 2}
+
+
+def test_the_digest_is_of_content_and_stays() -> None:
+    """Published datasets are found by it: whoever changes these two says so in the changelog."""
+    rows = [row(f"text {number}", "ab"[number % 2]) for number in range(20)]
+    found = prepared(rows, STEPS, Counter())
+    assert digest_of(found, [Clean()]) == DIGEST
+    assert (
+        canonical({"text": "é", "image": b"\x89PNG", "tags": ["B", "O"], "x": 0.1})
+        == (
+            '{"image":{"sha256":"0f4636c78f65d3639ece5a064b5ae753e3408614a14fb18ab4d7540d2c248543"},'
+            '"tags":["B","O"],"text":"é","x":0.1}'
+        ).encode()
+    )
+
+
+DIGEST = "sha256:d3a6b41a94096c8bbc38d6096d64fa6e11672ee63df1f42760e54b2a257be579"
 
 
 def test_rows_that_requests_are_prepared_for_in_another_way_are_other_rows() -> None:
     """The same rows may come out of either; the model that answers requests is not the same."""
-    sides = {"train": [Row("a", "x")], "validation": [], "test": []}
+    rows: Prepared = {"train": [{"text": "a", "label": "x"}]}
     ways = [[], [Clean()], [Clean(normalize="none")], [Clean(), Clean(normalize="none")]]
-    assert len({digest_of_rows(sides, way) for way in ways}) == len(ways)
+    assert len({digest_of(rows, way) for way in ways}) == len(ways)
 
 
+@settings(deadline=None)
 @given(row_lists, st.booleans(), st.booleans())
-def test_no_text_is_on_two_sides(rows: list[Row], grouped: bool, deduped: bool) -> None:
+def test_no_text_is_in_two_splits(rows: list[Record], grouped: bool, deduped: bool) -> None:
     step = Split(test=0.3, validation=0.3, group_by="author" if grouped else None)
-    sides = apply_steps(rows, [*([STEPS[1]] if deduped else []), Step(split=step)], removed := Counter[str](), NOTES)
-    found = [{same_text(row.text) for row in sides[side]} for side in SIDES]
-    assert not found[0] & found[1] | found[0] & found[2] | found[1] & found[2]
-    assert sum(map(len, sides.values())) + removed.total() == len(rows)
+    marked = [Record({**record.row, "group": record.group}, record.group) for record in rows]
+    removed = Counter[str]()
+    prepare = [*([STEPS[1]] if deduped else []), Step(split=step)]
+    found = prepared(marked, prepare, removed)
+    asked = [{same_text(fields["text"]) for fields in found[split]} for split in SPLITS]
+    assert not asked[0] & asked[1] | asked[0] & asked[2] | asked[1] & asked[2]
+    assert sum(map(len, found.values())) + removed.total() == len(rows)
     if grouped:
-        groups = [{row.group for row in sides[side]} - {""} for side in SIDES]
+        groups = [{fields["group"] for fields in found[split]} - {""} for split in SPLITS]
         assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
 
 
-def sides_by_row(rows: list[Row], step: Split) -> dict[Row, str]:
-    sides = split(rows, step, Counter())
-    return {row: side for side in SIDES for row in sides[side]}
+def places_of(rows: list[Record], step: Split) -> dict[str, str]:
+    return {fields["text"]: split for split, found in split_rows(rows, step).items() for fields in found}
 
 
 def test_a_row_stays_where_it_is_when_others_come_and_go() -> None:
-    rows = [Row(f"text {number}", "ab"[number % 2]) for number in range(2000)]
+    rows = [row(f"text {number}", "ab"[number % 2]) for number in range(2000)]
     step = Split(test=0.1, validation=0.2)
-    before = sides_by_row(rows, step)
-    assert before == sides_by_row(rows[::-1], step)
+    before = places_of(rows, step)
+    assert before == places_of(rows[::-1], step)
     shares = Counter(before.values())
     assert abs(shares["test"] / 2000 - 0.1) < 0.03
     assert abs(shares["validation"] / 2000 - 0.2) < 0.03
-    assert before != sides_by_row(rows, Split(test=0.1, validation=0.2, seed=8))
-    others = [Row(f"new {number}", "abc"[number % 3]) for number in range(500)]
-    after = sides_by_row(rows[300:] + others, step)
-    assert all(after[row] == before[row] for row in rows[300:])
+    assert before != places_of(rows, Split(test=0.1, validation=0.2, seed=8))
+    others = [row(f"new {number}", "abc"[number % 3]) for number in range(500)]
+    after = places_of(rows[300:] + others, step)
+    assert all(after[record.row["text"]] == before[record.row["text"]] for record in rows[300:])
 
 
 @pytest.mark.parametrize(("classes", "each"), [(10, 20), (20, 30), (77, 30), (3, 3), (200, 5)])
 def test_every_class_is_everywhere_at_every_seed(classes: int, each: int) -> None:
-    rows = [Row(f"text {label} {number}", f"c{label}") for label in range(classes) for number in range(each)]
+    rows = [row(f"text {label} {number}", f"c{label}") for label in range(classes) for number in range(each)]
     for seed in range(20):
-        sides = split(rows, Split(seed=seed), Counter())
-        for side in SIDES:
-            counts = Counter(row.label for row in sides[side])
-            assert len(counts) == classes, (seed, side)
-        assert len(sides["train"]) > 0.55 * len(rows) or each < 5
+        found = split_rows(rows, Split(seed=seed))
+        for split in SPLITS:
+            counts = Counter(fields["label"] for fields in found[split])
+            assert len(counts) == classes, (seed, split)
+        assert len(found["train"]) > 0.55 * len(rows) or each < 5
+
+
+def all_in_memory(units: list[Unit], step: Split) -> dict[bytes, str]:
+    """The rule of Places in its plainest form, with all units at hand."""
+    units = sorted(units, key=lambda unit: unit[:2])
+    placed = {u.key: "test" if u.share < step.test else "train" for u in units}
+    placed |= {u.key: "validation" for u in units if step.test <= u.share < step.test + step.validation}
+    classes: dict[str, list[bytes]] = defaultdict(list)
+    for unit in units:
+        for label in unit.labels:
+            classes[label].append(unit.key)
+    for label in sorted(classes, key=lambda label: (len(classes[label]), label)):
+        keys = classes[label]
+        least = {"train": 1, "test": int(len(keys) > 1), "validation": int(len(keys) > 2)}
+        for to, share in (("train", 0.0), ("test", step.test), ("validation", step.validation)):
+            for split in SPLITS:
+                there = [key for key in keys if placed[key] == split != to]
+                lacking = max(0, max(least[to], int(share * len(keys) / 2)) - sum(placed[key] == to for key in keys))
+                for key in there[: min(lacking, len(there) - (to != "train"))] if there else ():
+                    placed[key] = to
+    return placed
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.frozensets(st.sampled_from("abcde"), min_size=1)), max_size=60
+    ),
+    st.sampled_from([(0.1, 0.1), (0.4, 0.1), (0.01, 0.4)]),
+)
+def test_small_classes_get_what_they_lack(
+    drawn: list[tuple[float, frozenset[str]]], shares: tuple[float, float]
+) -> None:
+    step = Split(test=shares[0], validation=shares[1])
+    units = [Unit(share, b"%d" % number, labels) for number, (share, labels) in enumerate(drawn)]
+    places = Places(lambda: units, step)
+    places.fill()
+    assert {unit.key: places.of(unit.key, unit.share) for unit in units} == all_in_memory(units, step)
+
+
+def test_units_of_large_classes_are_looked_at_once_and_held_never() -> None:
+    chance, passes = random.Random(1), 0
+
+    def units() -> Iterable[Unit]:
+        nonlocal passes
+        passes += 1
+        return (Unit(share, b"%d" % n, frozenset("ab"[n % 2])) for n, share in enumerate(shares))
+
+    shares = [chance.random() for _ in range(5000)]
+    places = Places(units, Split())
+    places.fill()
+    assert passes == 1 and places.counts["a"].total() == 2500
 
 
 @pytest.mark.parametrize(
@@ -122,20 +254,21 @@ def test_every_class_is_everywhere_at_every_seed(classes: int, each: int) -> Non
     ],
 )
 def test_a_class_that_is_too_small_is_named(each: int, expected: dict[str, int], told: str) -> None:
-    rows = [Row(f"text {number}", "ab"[number % 2]) for number in range(200)]
-    rows += [Row(f"rare {number}", "rare") for number in range(each)]
+    rows = [row(f"text {number}", "ab"[number % 2]) for number in range(200)]
+    rows += [row(f"rare {number}", "rare") for number in range(each)]
     notes = Notes("stars")
-    sides = split(rows, Split(), Counter())
-    assert {side: n for side in SIDES if (n := sum(row.label == "rare" for row in sides[side]))} == expected
-    check_rows(sides, Counter(), notes, "s3://data/rows")
+    found = split_rows(rows, Split())
+    counts = {split: n for split in SPLITS if (n := sum(fields["label"] == "rare" for fields in found[split]))}
+    assert counts == expected
+    check_rows(counts_of(found), Counter(), notes, "s3://data/rows")
     assert [told in note and "class 'rare'" in note for note in notes.found] == ([True] if told else [])
 
 
 def spelt(*labels: str) -> tuple[list[str], list[str]]:
     """Classes after spelling, and notes."""
     notes = Notes("stars")
-    rows = one_spelling([Row(f"text {number}", label) for number, label in enumerate(labels)], notes)
-    return [row.label for row in rows], notes.found
+    names = one_spelling(Counter(labels), notes)
+    return [names.get(label, label) for label in labels], notes.found
 
 
 def test_numbers_and_truth_are_written_in_one_way() -> None:
@@ -146,6 +279,14 @@ def test_numbers_and_truth_are_written_in_one_way() -> None:
     assert spelt("1.0", "2.0") == (["1.0", "2.0"], [])
 
 
+@pytest.mark.parametrize("steps", [DEDUPE, DEDUPE[1:]])
+def test_classes_are_spelt_in_one_way_whatever_the_steps(steps: list[Step]) -> None:
+    rows = [row("a", "1"), row("a", "1.0"), row("b", "1.0"), row("c", "2")]
+    found = prepared(rows, steps, removed := Counter[str]())
+    assert {fields["label"] for split in found.values() for fields in split} == {"1", "2"}
+    assert removed["conflicting"] == 0
+
+
 @pytest.mark.parametrize("labels", [("Spam", "spam"), ("a b", "a  b"), ("caf\u00e9", "CAF\u00c9"), ("\uff41", "a")])
 def test_classes_that_look_alike_are_shown(labels: tuple[str, str]) -> None:
     with pytest.raises(TrainerError) as fault:
@@ -154,14 +295,13 @@ def test_classes_that_look_alike_are_shown(labels: tuple[str, str]) -> None:
     assert "spec.source.columns.label ('stars')" in fault.value.message
 
 
-def test_leaks_of_groups_stay_on_the_judging_side() -> None:
+def test_leaks_of_groups_stay_in_the_split_that_judges() -> None:
     step = Split(test=0.4, validation=0.1, group_by="author")
-    groups = [f"g{number}" for number in range(200)]
-    rows = [Row("same words", "a", group) for group in groups]
-    sides = split(rows, step, removed := Counter[str]())
-    assert not sides["train"]
-    assert not sides["validation"]
-    assert removed["leaked"] == 200 - len(sides["test"])
+    rows = [row("same words", "a", f"g{number}") for number in range(200)]
+    found = prepared(rows, [Step(split=step)], removed := Counter[str]())
+    assert not found["train"]
+    assert not found["validation"]
+    assert removed["leaked"] == 200 - len(found["test"])
 
 
 @pytest.mark.parametrize("steps", [[], [STEPS[2], STEPS[1]], [STEPS[2], STEPS[2]]])
@@ -170,34 +310,48 @@ def test_exactly_one_split_at_the_end(steps: list[Step]) -> None:
         split_step(steps)
 
 
-def sides_of(train: str, validation: str, test: str) -> Sides:
+def counts_of(rows: Prepared) -> Counts:
+    counts = Counts()
+    for split, found in rows.items():
+        for fields in found:
+            counts.add(split, KIND.classes(fields))
+    return counts
+
+
+def counted(train: str, validation: str, test: str) -> Counts:
+    """A letter for each row's class."""
     letters = {"train": train, "validation": validation, "test": test}
-    return {side: [Row(f"{side}{n}", c) for n, c in enumerate(word)] for side, word in letters.items()}
+    return counts_of({split: [{"text": "", "label": c} for c in word] for split, word in letters.items()})
 
 
 @pytest.mark.parametrize(
-    ("sides", "parts"),
+    ("counts", "parts"),
     [
-        (sides_of("", "", ""), ["no rows are left", "3 short", "spec.source"]),
-        (sides_of("aa", "a", "a"), ["all 4 rows have the class 'a'", "spec.source.columns.label ('stars')"]),
-        (sides_of("aabb", "", "ab"), ["no validation rows", "6 rows in all"]),
-        (sides_of("aabb", "ab", ""), ["no test rows", "spec.prepare"]),
-        (sides_of("a", "ab", "ab"), ["class 'b' has no training rows", "2 rows in all"]),
-        (
-            {"train": [Row(str(n), str(n)) for n in range(1001)], "validation": [], "test": []},
-            ["1001 different values"],
-        ),
+        (counted("", "", ""), ["no rows are left", "3 short", "spec.source"]),
+        (counted("aa", "a", "a"), ["all 4 rows have the class 'a'", "spec.source.columns.label ('stars')"]),
+        (counted("aabb", "", "ab"), ["no validation rows", "6 rows in all"]),
+        (counted("aabb", "ab", ""), ["no test rows", "spec.prepare"]),
+        (counted("a", "ab", "ab"), ["class 'b' has no training rows", "2 rows in all"]),
     ],
 )
-def test_useless_rows_are_named(sides: Sides, parts: list[str]) -> None:
+def test_useless_rows_are_named(counts: Counts, parts: list[str]) -> None:
     with pytest.raises(TrainerError) as fault:
-        check_rows(sides, Counter(short=3), Notes("stars"), "s3://data/rows")
+        check_rows(counts, Counter(short=3), Notes("stars"), "s3://data/rows")
     for part in parts:
         assert part in fault.value.message
 
 
+def test_a_column_that_is_no_class_is_named_before_its_values_fill_the_memory() -> None:
+    with pytest.raises(TrainerError, match=r"'stars'\) has 1001 different values, at most 1000"):
+        prepared((row(f"{n}", f"{n}") for n in range(MOST_CLASSES + 1)), DEDUPE, Counter(), Notes("stars"))
+    with pytest.raises(TrainerError, match=r"has more than 5000 different values, at most 1000"):
+        check_number(range(5001), Notes("stars"), most=5000)
+
+
 def test_good_rows_are_counted() -> None:
-    assert check_rows(sides_of("aab", "ab", "ab"), Counter(), Notes("stars"), "s3://data/rows") == {
+    counts = counted("aab", "ab", "ab")
+    check_rows(counts, Counter(), Notes("stars"), "s3://data/rows")
+    assert counts.by_class() == {
         "a": {"train": 2, "validation": 1, "test": 1},
         "b": {"train": 1, "validation": 1, "test": 1},
     }

@@ -80,7 +80,8 @@ class PrepareRun(Run):
     """Rows are fetched, prepared and published."""
 
     config: PrepareConfig
-    files: list[Path] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+    """The source by key below its prefix, in the order of keys."""
 
 
 @dataclass

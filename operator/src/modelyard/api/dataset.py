@@ -106,11 +106,12 @@ class Source(ApiModel):
     inline: list[InlineRow] | None = Field(
         default=None, min_length=1, max_length=200, description="Rows written in the object itself."
     )
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet"] = Field(
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "imagefolder"] = Field(
         default="auto",
         description="Format of s3 objects, UTF-8, .gz allowed: JSON lines, a JSON list of objects, CSV or TSV with a "
-        "header line (commas, semicolons, tabs or bars), Parquet. auto: by each file's name, else by its first "
-        "character.",
+        "header line (commas, semicolons, tabs or bars), Parquet, or pictures as files: a folder per class, or "
+        "metadata.csv or metadata.jsonl beside them with a column file_name. auto: pictures where the task's rows hold "
+        "some and the source has such files; else by each file's name, else by its first character.",
     )
     columns: Columns = Field(default_factory=Columns)
 

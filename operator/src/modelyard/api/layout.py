@@ -2,7 +2,7 @@
 
 A tree of one installation's bucket:
 
-ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validation|test.jsonl
+ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validation|test-00000.parquet
 ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
 ns/<namespace>/models/<model>/numbers/<n>.spent   the version's artifacts were deleted: not even its run gets <n> again
 ns/<namespace>/models/<model>/runs/<run id>/

@@ -21,7 +21,7 @@ THREADS = 8
 LONGEST_MANIFEST = 4 * 1024 * 1024
 MOST_LISTED = 100_000
 """Bounds on what a run may leave for the operator to read: both are far beyond what ours leave."""
-ALLOWED_SUFFIXES = (".safetensors", ".json", ".jsonl", ".txt", ".onnx", ".data")
+ALLOWED_SUFFIXES = (".safetensors", ".json", ".jsonl", ".parquet", ".txt", ".onnx", ".data")
 
 
 @dataclass(frozen=True, slots=True)

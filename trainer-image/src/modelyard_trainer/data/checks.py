@@ -1,60 +1,81 @@
-"""Checks that prepared rows can train and judge a classifier; every fault names class, counts and remedy."""
+"""Checks that prepared rows can train and judge a model; every fault names class, counts and remedy."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sized
+from dataclasses import dataclass, field
 
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import SIDES, Sides
+from modelyard_trainer.data.rows import SPLITS
 from modelyard_trainer.errors import bad_data
 
 MOST_CLASSES = 1000
 
 
-def check_rows(sides: Sides, removed: Counter[str], notes: Notes, source: str) -> dict[str, dict[str, int]]:
-    """Rows of each class in each split; BAD_DATA if they are of no use, a note for each class that is not judged."""
-    label_column = notes.column
-    classes = Counter(row.label for side in SIDES for row in sides[side])
-    if not classes:
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items()) if count) or "none read"
-        raise bad_data(f"no rows are left of {source} (removed: {counts}): check spec.source and spec.prepare")
-    if len(classes) == 1:
-        (label, count), *_ = classes.items()
-        raise bad_data(
-            f"all {count} rows have the class '{label}': a classifier needs at least two; "
-            f"check spec.source.columns.label ('{label_column}')"
-        )
-    if len(classes) > MOST_CLASSES:
-        raise bad_data(
-            f"spec.source.columns.label ('{label_column}') has {len(classes)} different values in "
-            f"{classes.total()} rows, at most {MOST_CLASSES} are possible: name the column that holds the class"
-        )
-    of_side = {side: Counter(row.label for row in sides[side]) for side in SIDES}
-    _check_sides(of_side, classes)
-    for label in sorted(classes):
-        _note_missing(label, of_side, notes)
-    return {label: {side: of_side[side][label] for side in SIDES} for label in sorted(classes)}
+@dataclass
+class Counts:
+    """Rows of each split, all of them and those that have a class."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+
+    def add(self, split: str, classes: tuple[str, ...]) -> None:
+        """One row; several of the same class in it count once."""
+        self.rows[split] += 1
+        for label in set(classes) if len(classes) > 1 else classes:
+            self.classes[split][label] += 1
+
+    def by_class(self) -> dict[str, dict[str, int]]:
+        """Rows of each class in each split."""
+        labels = sorted(set().union(*self.classes.values()))
+        return {label: {split: self.classes[split][label] for split in SPLITS} for label in labels}
 
 
-def _check_sides(counts: dict[str, Counter[str]], classes: Counter[str]) -> None:
-    for side in SIDES:
-        if not counts[side]:
+def check_rows(counts: Counts, removed: Counter[str], notes: Notes, source: str, classifier: bool = True) -> None:
+    """BAD_DATA if the rows are of no use, a note for each class that is not judged.
+
+    A classifier needs two classes, other tasks may have one or none.
+    """
+    if not counts.rows.total():
+        shown = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items()) if count) or "none read"
+        raise bad_data(f"no rows are left of {source} (removed: {shown}): check spec.source and spec.prepare")
+    classes = counts.by_class()
+    if classifier and len(classes) == 1:
+        raise bad_data(
+            f"all {counts.rows.total()} rows have the class '{next(iter(classes))}': a classifier needs at least two; "
+            f"check {notes.field}"
+        )
+    check_number(classes, notes)
+    for split in SPLITS:
+        if not counts.rows[split]:
             raise bad_data(
-                f"there are no {side} rows ({classes.total()} rows in all): add rows, or change the shares of the "
+                f"there are no {split} rows ({counts.rows.total()} rows in all): add rows, or change the shares of the "
                 "split step in spec.prepare"
             )
-    for label in sorted(classes):
-        if not counts["train"][label]:
+    for label, found in classes.items():
+        if not found["train"]:
             raise bad_data(
-                f"class '{label}' has no training rows ({classes[label]} rows in all, each in a group with rows that "
-                "judge): add rows of this class, or set another seed of the split step in spec.prepare"
+                f"class '{label}' has no training rows ({sum(found.values())} rows in all, each in a group with rows "
+                "that judge): add rows of this class, or set another seed of the split step in spec.prepare"
             )
+        _note_missing(label, found, notes)
 
 
-def _note_missing(label: str, counts: dict[str, Counter[str]], notes: Notes) -> None:
-    lacking = [side for side in SIDES if not counts[side][label]]
+def check_number(classes: Sized, notes: Notes, most: int = MOST_CLASSES) -> None:
+    """BAD_DATA for more classes than a model can learn."""
+    if len(classes) > most:
+        more = "more than " if most > MOST_CLASSES else ""
+        raise bad_data(
+            f"{notes.field} has {more}{min(len(classes), most if more else len(classes))} different values, at most "
+            f"{MOST_CLASSES} are possible: name the column that holds the class"
+        )
+
+
+def _note_missing(label: str, counts: dict[str, int], notes: Notes) -> None:
+    lacking = [split for split in SPLITS if not counts[split]]
     if lacking:
-        has = ", ".join(f"{counts[side][label]} {side}" for side in SIDES if counts[side][label])
+        has = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
         what = (
             "it is learnt, but no test row judges it" if "test" in lacking else "it is learnt and judged all the same"
         )

@@ -1,25 +1,27 @@
-"""Step clean: normalises text, drops rows that are too short; a request's text is prepared by the same function."""
+"""Step clean: normalises rows, drops those that are too short; a request's text is prepared by the same function."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from modelyard.api.dataset import Clean
-from modelyard_trainer.data.rows import Row
+from modelyard_trainer.data.rows import Record
+
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import RowKind
 
 
-def clean(rows: Iterable[Row], step: Clean, removed: Counter[str]) -> Iterator[Row]:
-    """Rows with clean text and class; the others are counted as empty or short."""
-    for row in rows:
-        text, label = normal(row.text, step), normal(row.label, step)
-        if not text or not label:
-            removed["empty"] += 1
-        elif len(text) < step.min_chars:
-            removed["short"] += 1
+def clean(records: Iterable[Record], kind: RowKind, step: Clean, removed: Counter[str]) -> Iterator[Record]:
+    """Clean rows; the others are counted by why they are removed (empty, short)."""
+    for record in records:
+        row = kind.cleaned(record.row, step)
+        if isinstance(row, str):
+            removed[row] += 1
         else:
-            yield row._replace(text=text, label=label)
+            yield Record(row, record.group)
 
 
 def prepared(text: str, steps: Sequence[Clean]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import Row, same_text
+from modelyard_trainer.data.rows import same_text
 from modelyard_trainer.errors import bad_data
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -20,27 +20,26 @@ def label_of(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def one_spelling(rows: list[Row], notes: Notes) -> list[Row]:
-    """Rows whose classes are written in one way each; BAD_DATA if two differ in case, spaces or Unicode form alone.
+def one_spelling(counts: Mapping[str, int], notes: Notes) -> dict[str, str]:
+    """Spelling -> the one that is kept, for classes (with their rows) that are written in several ways.
 
-    `1` and `1.0`, and `true` and `True`, are one class: spreadsheets and data frames write them as they like.
+    `1` and `1.0`, and `true` and `True`, are one class: spreadsheets and data frames write them as they like. BAD_DATA
+    if two classes differ in case, spaces or Unicode form alone.
     """
-    counts = Counter(row.label for row in rows)
     spelt = _merged(counts, notes)
-    _check_alike({spelt.get(label, label) for label in counts}, counts, notes.column)
-    return [row._replace(label=spelt[row.label]) if row.label in spelt else row for row in rows]
+    _check_alike({spelt.get(label, label) for label in counts}, counts, notes.field)
+    return spelt
 
 
 def _merged(counts: Mapping[str, int], notes: Notes) -> dict[str, str]:
-    """Spelling -> the one that is kept, for classes that are written in several ways."""
     same: dict[str, list[str]] = defaultdict(list)
-    for label in counts:
+    for label in sorted(counts):
         same[_meaning(label)].append(label)
     spelt: dict[str, str] = {}
     for found in same.values():
         if len(found) > 1:
             kept = min(found, key=lambda label: (len(label), label.casefold() != label, label))
-            shown = ", ".join(f"'{label}' ({counts[label]} rows)" for label in sorted(found))
+            shown = ", ".join(f"'{label}' ({counts[label]} rows)" for label in found)
             notes.add(f"{shown} are one class: '{kept}'")
             spelt |= {label: kept for label in found if label != kept}
     return spelt
@@ -52,14 +51,14 @@ def _meaning(label: str) -> str:
     return f"truth {label.casefold()}" if label.casefold() in TRUTH else f"word {label}"
 
 
-def _check_alike(kept: set[str], counts: Mapping[str, int], column: str) -> None:
+def _check_alike(kept: set[str], counts: Mapping[str, int], field: str) -> None:
     seen: dict[str, str] = {}
     for label in sorted(kept):
         form = same_text(label)
         if form in seen:
             both = " and ".join(f"{name!r} ({counts[name]} rows)" for name in (seen[form], label))
             raise bad_data(
-                f"spec.source.columns.label ('{column}') has the classes {both}, which differ only in case, spaces or "
+                f"{field} has the classes {both}, which differ only in case, spaces or "
                 "Unicode form: write them in one way, or name them apart"
             )
         seen[form] = label

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 MOST, PLACES = 10, 3
 
 
 @dataclass
 class Notes:
-    """Sentences in the order in which they were noticed; `column` is the one with the class."""
+    """Sentences in the order in which they were noticed; `column` is the one with the class, `name` its task's."""
 
     column: str
-    found: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    """Where the first rows without text or class are."""
+    name: str = "label"
+    columns: tuple[str, ...] = ("text", "label")
+    """The task's columns; a row that has nothing in one of them is left out."""
+    found: list[str] = dataclasses.field(default_factory=list)
+    empty: list[str] = dataclasses.field(default_factory=list)
+    """Where the first rows that lack something are."""
+
+    @property
+    def field(self) -> str:
+        """Field of the spec that names the column with the class, and the column."""
+        return f"spec.source.columns.{self.name} ('{self.column}')"
 
     def add(self, note: str) -> None:
         """Notice something."""
         self.found.append(note)
 
     def saw_empty(self, file: str, line: int) -> None:
-        """A row has no text or no class."""
+        """A row has nothing in a column that the task needs."""
         if len(self.empty) < PLACES:
             self.empty.append(f"{file} line {line}")
 
     def add_empty(self, rows: int) -> None:
-        """Say how many rows have no text or no class, and where to look."""
+        """Say how many rows lack something, and where to look."""
         if self.empty:
-            what = "rows have no text or no class and are" if rows > 1 else "row has no text or no class and is"
+            lack = " or ".join(f"no {'class' if column == 'label' else column}" for column in self.columns)
+            what = f"rows have {lack} and are" if rows > 1 else f"row has {lack} and is"
             more = ", ..." if rows > len(self.empty) else ""
             self.add(f"{rows} {what} left out: {', '.join(self.empty)}{more}")
 

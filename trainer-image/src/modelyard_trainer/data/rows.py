@@ -1,33 +1,32 @@
-"""A row, when two texts are the same, and the digest of prepared rows."""
+"""Splits, when two texts are the same, and the one form of a row that its digest reads."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.api.dataset import Clean
 
-SIDES = ("train", "validation", "test")
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import Fields
+
+SPLITS = ("train", "validation", "test")
 
 
-class Row(NamedTuple):
-    """One example; `group` keeps rows together in the split and is not published."""
+class Record(NamedTuple):
+    """A row on its way through the steps, with what is not published."""
 
-    text: str
-    label: str
+    row: Fields
     group: str = ""
-
-    def instance(self) -> dict[str, Any]:
-        """What a request would hold to ask for this row's class."""
-        return {"text": self.text}
-
-
-Sides = dict[str, list[Row]]
-"""Rows of train, validation and test."""
+    """Rows of one group stay together in the split."""
+    key: bytes = b""
+    """sha256 of what the row asks the model; empty while no step has needed it."""
+    share: float = 0.0
+    """Where in [0, 1) the split's hash puts what the row asks."""
+    split: str = ""
 
 
 def same_text(text: str) -> str:
@@ -35,38 +34,32 @@ def same_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def canonical(row: Row) -> bytes:
-    """The row's one JSON form."""
-    fields = {"label": row.label, "text": row.text}
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def _named(value: bytes) -> dict[str, str]:
+    return {"sha256": hashlib.sha256(value).hexdigest()}
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Rows in the order of their content's hash, whatever order they came in."""
-    return sorted(rows, key=lambda row: (hashlib.sha256(canonical(row)).digest(), row.group))
+_FORM = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_named)
 
 
-def digest_of_rows(sides: Sides, prepare: Iterable[Clean]) -> str:
-    """sha256:<hex> of the content of all splits, and of how texts of requests are prepared to be like them."""
-    sha = hashlib.sha256()
-    for step in prepare:
-        sha.update(f"{json.dumps(step.dump(), sort_keys=True)}\n".encode())
-    for side in SIDES:
-        sha.update(f"{side}\n".encode())
-        for row in sides[side]:
-            sha.update(canonical(row) + b"\n")
-    return f"sha256:{sha.hexdigest()}"
+def canonical(row: Fields) -> bytes:
+    """The row's one JSON form, in which bytes stand as their sha256."""
+    return _FORM.encode(row).encode()
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write JSON lines."""
-    with path.open("wb") as stream:
-        stream.writelines(canonical(row) + b"\n" for row in rows)
+class Digest:
+    """sha256:<hex> of the content of all splits, and of how texts of requests are prepared to be like them.
 
+    Rows of different splits may come in any mixture; those of one split in its order.
+    """
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Read JSON lines written by write_rows."""
-    with path.open("rb") as stream:
-        for line in stream:
-            fields = json.loads(line)
-            yield Row(fields["text"], fields["label"])
+    def __init__(self, prepare: Iterable[Clean]) -> None:
+        self._prepare = [json.dumps(step.dump(), sort_keys=True) for step in prepare]
+        self._rows = {split: hashlib.sha256() for split in SPLITS}
+
+    def add(self, split: str, rows: Iterable[Fields]) -> None:
+        """The next rows of a split."""
+        self._rows[split].update(b"".join(canonical(row) + b"\n" for row in rows))
+
+    def __str__(self) -> str:
+        lines = [*self._prepare, *(f"{split} {sha.hexdigest()}" for split, sha in self._rows.items())]
+        return "sha256:" + hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -1,140 +1,126 @@
-"""Reads rows of files, as a stream but for JSON lists; every fault names file, line and what was wrong."""
+"""Reads rows of a source's files as a stream; every fault names file, line and what was wrong."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import io
-import json
-import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from modelyard_trainer.data.labels import label_of
+from modelyard_trainer.data import pictures, text_files
 from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.parquet import MAGIC, read_parquet
-from modelyard_trainer.data.rows import Row
+from modelyard_trainer.data.rows import Record
+from modelyard_trainer.data.text_files import Records, Twice
 from modelyard_trainer.errors import TrainerError, bad_data
+from modelyard_trainer.tasks.cells import plain
 
-CELL_LIMIT = 16 << 20
-"""Characters of one CSV cell."""
-Records = Iterator[tuple[int, dict[str, Any]]]
-
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import RowKind
 
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".txt": "csv",
     ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Twice:
-    """In place of a cell: several columns have this name, and nobody may ask for it."""
-
-    times: int
+TEXT_READERS: dict[str, Callable[[Path], Records]] = {
+    "jsonl": text_files.json_lines,
+    "json": text_files.json_array,
+    "csv": text_files.csv_lines,
+    "tsv": text_files.csv_lines,
+}
+FIRST = 100
+"""Records of a file whose columns are remembered, to be named when one is missing."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Columns to take, and the field of the spec that named each."""
 
-    text: str
-    label: str
+    columns: Mapping[str, str]
+    """The source's column per column of the task."""
     group: str | None = None
     group_field: str = "spec.prepare.split.groupBy"
+    picture: str = ""
+    """The task's column of pictures, if it has one."""
 
-    @classmethod
-    def of(cls, columns: dict[str, str], group: str | None, group_field: str) -> Wanted:
-        """From the user's columns and the split's groupBy."""
-        return cls(columns["text"], columns["label"], group, group_field)
+    @property
+    def cells(self) -> set[str]:
+        """The source's columns that are read."""
+        return {*self.columns.values(), *([self.group] if self.group else [])}
 
     def fields(self) -> dict[str, str]:
         """Field of the spec -> column."""
-        fields = {"spec.source.columns.text": self.text, "spec.source.columns.label": self.label}
+        fields = {f"spec.source.columns.{name}": column for name, column in self.columns.items()}
         return {**fields, self.group_field: self.group} if self.group else fields
 
 
-def read_files(files: list[Path], format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
-    """Rows of all files; rows without text or class are counted as removed['empty'], the first are noted."""
-    for path in files:
-        yield from _read_file(path, format, wanted, removed, notes)
+def read_files(
+    files: Mapping[str, Path], format: str, kind: RowKind, wanted: Wanted, removed: Counter[str], notes: Notes
+) -> Iterator[Record]:
+    """Rows of all files, by their keys below the source; rows that lack something are counted as removed['empty'].
+
+    The first rows that lack something are noted.
+    """
+    if format == "imagefolder" or (format == "auto" and wanted.picture and any(map(pictures.is_picture, files))):
+        tables = {key: _records(path, "auto", wanted) for key, path in files.items() if pictures.is_table(key)}
+        sources = pictures.read_folder(files, tables, wanted, notes)
+        yield from _rows(sources, kind, wanted, removed, notes)
+        return
+    for path in files.values():
+        yield from _rows(_checked(path, _records(path, format, wanted), wanted), kind, wanted, removed, notes)
 
 
-def _read_file(path: Path, format: str, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Row]:
+def _rows(
+    records: Iterator[tuple[str, int, dict[str, Any]]],
+    kind: RowKind,
+    wanted: Wanted,
+    removed: Counter[str],
+    notes: Notes,
+) -> Iterator[Record]:
+    group = wanted.group
+    for name, number, record in records:
+        try:
+            row = kind.fields(record, wanted.columns)
+            if row is not None:
+                yield Record(row, plain(group, record.get(group)) if group else "")
+                continue
+        except ValueError as fault:
+            raise bad_data(f"{name} line {number}: {fault}") from fault
+        removed["empty"] += 1
+        notes.saw_empty(name, number)
+
+
+def _records(path: Path, format: str, wanted: Wanted) -> Records:
     kind = _format(path) if format == "auto" else format
-    records = _reader(kind, wanted)
-    seen, keys, count = set[str](), set[str](), 0
-    for number, record in _guarded(path, records):
-        count += 1
-        for column in wanted.fields().values():
-            if column in record:
-                seen.add(column)
-        if len(keys) < 100:
-            keys.update(record)
-        row = _row(path, number, record, wanted)
-        if row is None:
-            removed["empty"] += 1
-            notes.saw_empty(path.name, number)
-        else:
-            yield row
-    if count:
-        _check_columns(path, wanted, seen, keys)
-
-
-def _reader(kind: str, wanted: Wanted) -> Callable[[Path], Records]:
     if kind == "parquet":
-        return lambda path: read_parquet(path, set(wanted.fields().values()))
-    return {"jsonl": _json_lines, "json": _json_array, "csv": _csv_lines, "tsv": _csv_lines}[kind]
+        return read_parquet(path, wanted.cells, wanted.columns.get(wanted.picture))
+    return text_files.guarded(path, TEXT_READERS[kind])
 
 
-def _guarded(path: Path, read: Callable[[Path], Records]) -> Records:
-    """The records, with the faults of decoding in our words."""
-    try:
-        yield from read(path)
-    except UnicodeDecodeError as fault:
-        raise bad_data(_bad_byte(path)) from fault
-    except (gzip.BadGzipFile, EOFError, zlib.error) as fault:
-        raise bad_data(f"{path.name} is not a complete gzip file ({fault}): upload it again") from fault
+def _checked(path: Path, records: Records, wanted: Wanted) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """The records of a file; BAD_DATA if it has a wanted column twice, or lacks one that a source must have."""
+    cells, seen, keys, count = wanted.cells, set[str](), set[str](), 0
+    for number, record in records:
+        count += 1
+        if len(seen) < len(cells):
+            seen.update(cells & record.keys())
+        if count <= FIRST:
+            keys.update(record)
+            _check_names(path, cells, record)
+        yield path.name, number, record
+    for field, column in wanted.fields().items() if count else ():
+        if column not in seen:
+            raise _no_column(path, field, column, keys)
 
 
-def _bad_byte(path: Path) -> str:
-    """Which byte is no UTF-8, what the file probably is, and the command that fixes it."""
-    with _open_bytes(path) as stream:
-        start = stream.read(4)
-        if start == b"PK\x03\x04":
-            return f"{path.name} is a spreadsheet or a zip file: save it as CSV in UTF-8"
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
-            return f"{path.name} is UTF-16, not UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"
-        decoder, at, line, chunk = codecs.getincrementaldecoder("utf-8")(), 0, 1, start
-        while chunk:
-            held = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as fault:
-                byte, line = fault.object[fault.start], line + chunk[: max(0, fault.start - held)].count(b"\n")
-                return (
-                    f"{path.name} is not UTF-8: byte 0x{byte:02x} at offset {at - held + fault.start} (line {line}) "
-                    f"{_as_latin(byte)}: convert it with `iconv -f CP1252 -t UTF-8`, and check spec.source.format"
-                )
-            at, line, chunk = at + len(chunk), line + chunk.count(b"\n"), stream.read(1 << 16)
-    return f"{path.name} ends in the midst of a UTF-8 character: upload it again"
-
-
-def _as_latin(byte: int) -> str:
-    return f"would be '{bytes([byte]).decode('cp1252', 'replace')}' in Latin-1 or Windows-1252"
-
-
-def _open_bytes(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _open(path: Path) -> io.TextIOBase:
-    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
+def _check_names(path: Path, cells: set[str], record: Mapping[str, Any]) -> None:
+    for column in cells:
+        twice = record.get(column)
+        if isinstance(twice, Twice):
+            raise bad_data(
+                f"the header of {path.name} has the column {column} {twice.times} times: give each a name of its own"
+            )
 
 
 def _format(path: Path) -> str:
@@ -145,132 +131,10 @@ def _format(path: Path) -> str:
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) == MAGIC:
             return "parquet"
-    start = _first_character(path)
+    start = text_files.first_character(path)
     return {"{": "jsonl", "[": "json"}.get(start, "csv")
-
-
-def _first_character(path: Path) -> str:
-    """The first character that is no space, empty if there is none or it cannot be read: the reader says why."""
-    try:
-        with _open(path) as stream:
-            return stream.read(1024).lstrip()[:1]
-    except (UnicodeDecodeError, EOFError, OSError, zlib.error):
-        return ""
-
-
-def _json_lines(path: Path) -> Records:
-    with _open(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, _json_object(path, number, line)
-
-
-def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as fault:
-        raise bad_data(
-            f"{path.name} line {number} is not JSON ({fault}): {_shown(line)}: "
-            "each line must be one JSON object; spec.source.format says what else a file may be"
-        ) from fault
-    if not isinstance(value, dict):
-        raise bad_data(f"{path.name} line {number} is {_kind(value)}, not a JSON object: {_shown(line)}")
-    return value
-
-
-def _json_array(path: Path) -> Records:
-    """A list of objects, or an object per line under the name of a list."""
-    with _open(path) as stream:
-        text = stream.read()
-    if not text.lstrip().startswith("["):
-        yield from _json_lines(path)
-        return
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as fault:
-        raise bad_data(f"{path.name} is not a JSON list ({fault}): each row must be an object in one list") from fault
-    for number, value in enumerate(values, 1):
-        if not isinstance(value, dict):
-            raise bad_data(f"{path.name} item {number} is {_kind(value)}, not a JSON object: {_shown(repr(value))}")
-        yield number, value
-
-
-def _csv_lines(path: Path) -> Records:
-    """Cells by column; columns without a name, which spreadsheets leave, are passed over."""
-    csv.field_size_limit(CELL_LIMIT)
-    with _open(path) as stream:
-        head = stream.readline()
-        stream.seek(0)
-        reader = csv.reader(stream, strict=True, delimiter=_delimiter(head))
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            for cells in reader:
-                if any(cells):
-                    yield reader.line_num, _csv_record(path, reader.line_num, header, cells)
-        except csv.Error as fault:
-            raise bad_data(f"{path.name} line {reader.line_num} is not CSV ({fault}): correct or quote it") from fault
-
-
-def _delimiter(head: str) -> str:
-    """The one that the header has most of, outside of quotes; a comma if it has none."""
-    bare = re.sub(r'"[^"]*"', "", head)
-    return max(",;\t|", key=lambda mark: (bare.count(mark), mark == ","))
-
-
-def _csv_record(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, Any]:
-    if len(cells) < len(header) or any(cells[len(header) :]):
-        raise bad_data(
-            f"{path.name} line {line} has {len(cells)} cells, but the header has {len(header)} columns: "
-            "quote cells that contain a comma or a line break"
-        )
-    named = [(name, cell) for name, cell in zip(header, cells, strict=False) if name]
-    record: dict[str, Any] = dict(named)
-    if len(record) < len(named):
-        record |= {name: Twice(header.count(name)) for name in record if header.count(name) > 1}
-    return record
-
-
-def _row(path: Path, number: int, record: dict[str, Any], wanted: Wanted) -> Row | None:
-    text = _string(path, number, wanted.text, record.get(wanted.text))
-    label = label_of(_string(path, number, wanted.label, record.get(wanted.label)))
-    group = _string(path, number, wanted.group, record.get(wanted.group)) if wanted.group else ""
-    return Row(text, label, group) if text.strip() and label else None
-
-
-def _string(path: Path, number: int, column: str, value: Any) -> str:
-    """The value as text; null and NaN are empty, numbers and booleans are written out."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, Twice):
-        raise bad_data(
-            f"the header of {path.name} has the column {column} {value.times} times: give each a name of its own"
-        )
-    if isinstance(value, list | dict):
-        raise bad_data(
-            f"{path.name} line {number}: column {column} is {_kind(value)}, not text or a number: "
-            "spec.source.columns must name columns of plain values"
-        )
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "replace").decode()
-
-
-def _check_columns(path: Path, wanted: Wanted, seen: set[str], keys: set[str]) -> None:
-    for field, column in wanted.fields().items():
-        if column not in seen:
-            raise _no_column(path, field, column, keys)
 
 
 def _no_column(path: Path, field: str, column: str, keys: set[str]) -> TrainerError:
     found = ", ".join(sorted(str(key) for key in keys)) or "none"
     return bad_data(f"{field} is '{column}', but {path.name} has the columns {found}: set {field} to one of them")
-
-
-def _kind(value: Any) -> str:
-    return {list: "a list", dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}.get(
-        type(value), "a number"
-    )
-
-
-def _shown(line: str) -> str:
-    text = line.strip()
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")

@@ -4,79 +4,169 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.api.dataset import Split
-from modelyard_trainer.data.rows import Row, Sides, in_order, same_text
+from modelyard_trainer.data.rows import SPLITS, Record, canonical
+from modelyard_trainer.data.spill import Spill, decoded
+
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import Fields, RowKind
+
+RANK = ("test", "validation", "train")
+"""Where a text stays that groups would put into several splits: the first of these."""
+NO_CLASS = ""
+"""Stands for the classes of a row that has none, so that each split gets its share of such rows too."""
 
 
-def split(rows: Iterable[Row], step: Split, removed: Counter[str]) -> Sides:
-    """Rows per split, each in the order of content; no text is in two of them.
-
-    A hash decides, whatever other rows there are. Only where that leaves a class with less than half of its share of
-    test or validation rows, texts of it are moved there from the training rows, those next to the border first.
-    """
-    found = list(rows)
-    units: dict[str, set[str]] = defaultdict(set)
-    for row in found:
-        units[_key(row, step)].add(row.label)
-    placed = {key: _side(key, step) for key in units}
-    _fill(placed, units, step)
-    sides: Sides = {"train": [], "validation": [], "test": []}
-    for row in found:
-        sides[placed[_key(row, step)]].append(row)
-    if step.group_by:
-        _without_leaks(sides, removed)
-    return {side: in_order(found) for side, found in sides.items()}
+_NO_CLASSES = frozenset((NO_CLASS,))
 
 
-def _key(row: Row, step: Split) -> str:
+class Unit(NamedTuple):
     """What stays together: a group, or the rows of one text."""
-    return f"group\0{row.group}" if step.group_by and row.group else f"text\0{same_text(row.text)}"
+
+    share: float
+    key: bytes
+    labels: frozenset[str]
 
 
-def _side(key: str, step: Split) -> str:
-    share = _share(key, step)
-    if share < step.test:
-        return "test"
-    return "validation" if share < step.test + step.validation else "train"
+def keyed(record: Record, kind: RowKind, step: Split) -> Record:
+    """The record with its key and share, where no earlier step has set them."""
+    if record.key:
+        return record
+    same = kind.same(record.row)
+    share = _share(b"text\0" + same, step)
+    return Record(record.row, record.group, hashlib.sha256(same).digest(), share)
 
 
-def _share(key: str, step: Split) -> float:
-    """A number in [0, 1) that is as good as random and always the same for a key and a seed."""
-    return int.from_bytes(hashlib.sha256(f"{step.seed}\0{key}".encode()).digest()[:8], "big") / 2**64
+def grouped(record: Record, step: Split) -> tuple[bytes, float]:
+    """Key and share of the unit of a record: of its group if it has one, else of its text."""
+    if not (step.group_by and record.group):
+        return record.key, record.share
+    name = b"group\0" + record.group.encode()
+    return hashlib.sha256(name).digest(), _share(name, step)
 
 
-def _fill(placed: dict[str, str], units: dict[str, set[str]], step: Split) -> None:
-    """Give each class what it lacks, small classes first: then test rows, validation rows, and rows to learn from."""
-    classes: dict[str, list[str]] = defaultdict(list)
-    for key in sorted(units, key=lambda key: (_share(key, step), key)):
-        for label in units[key]:
-            classes[label].append(key)
-    for label in sorted(classes, key=lambda label: (len(classes[label]), label)):
-        keys = classes[label]
-        least = {"train": 1, "test": int(len(keys) > 1), "validation": int(len(keys) > 2)}
-        for side, share in (("train", 0.0), ("test", step.test), ("validation", step.validation)):
-            _move(placed, keys, side, max(least[side], int(share * len(keys) / 2)))
+def _share(name: bytes, step: Split) -> float:
+    """A number in [0, 1) that is as good as random and always the same for a name and a seed."""
+    return int.from_bytes(hashlib.sha256(b"%d\0" % step.seed + name).digest()[:8]) / 2**64
 
 
-def _move(placed: dict[str, str], keys: list[str], to: str, least: int) -> None:
-    """Bring a split up to `least` texts of a class, from the training rows first.
+def units(spill: Spill, kind: RowKind, step: Split) -> Iterator[Unit]:
+    """The units of records that lie by the key of their unit."""
+    for bucket in spill.buckets():
+        labels: dict[bytes, frozenset[str]] = {}
+        shares: dict[bytes, float] = {}
+        for record in map(decoded, bucket):
+            key, share = grouped(record, step)
+            found = frozenset(kind.classes(record.row)) or _NO_CLASSES
+            labels[key] = labels[key] | found if key in labels else found
+            shares[key] = share
+        yield from (Unit(shares[key], key, labels[key]) for key in labels)
 
-    The last one of a split stays in it, unless it is needed to learn from.
+
+class Places:
+    """The split of each unit: a hash decides, whatever other rows there are.
+
+    Only where that leaves a class with less than half of its share of test or validation rows, units of it are moved
+    there from the training rows, those next to the border first. Only units of such classes, which are small, are
+    held in memory; `units` gives all of them anew at each call.
     """
-    for side in ("train", "validation", "test"):
-        there = [key for key in keys if placed[key] == side != to]
-        lacking = max(0, least - sum(placed[key] == to for key in keys))
-        for key in there[: min(lacking, len(there) - (to != "train"))] if there else ():
-            placed[key] = to
+
+    def __init__(self, units: Callable[[], Iterable[Unit]], step: Split) -> None:
+        self._units, self._step = units, step
+        self._moved: dict[bytes, str] = {}
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for unit in units():
+            split = self.of(unit.key, unit.share)
+            for label in unit.labels:
+                self.counts[label][split] += 1
+
+    def of(self, key: bytes, share: float) -> str:
+        """The split of a unit."""
+        return self._moved.get(key) or self._hashed(share)
+
+    def fill(self) -> None:
+        """Give each class what it lacks, small ones first: test rows, validation rows, and rows to learn from."""
+        members = self._members({label for label in self.counts if self._lacking(label)})
+        for label in sorted(self.counts, key=lambda label: (self.counts[label].total(), label)):
+            for split, least in self._least(label).items():
+                if self.counts[label][split] < least:
+                    if label not in members:  # units that it shares with smaller classes were moved
+                        members |= self._members({label})
+                    self._move(members[label], label, split, least)
+
+    def _hashed(self, share: float) -> str:
+        if share < self._step.test:
+            return "test"
+        return "validation" if share < self._step.test + self._step.validation else "train"
+
+    def _least(self, label: str) -> dict[str, int]:
+        """Units of a class that each split must have, in the order in which they are given."""
+        count = self.counts[label].total()
+        test, validation = (int(share * count / 2) for share in (self._step.test, self._step.validation))
+        return {"train": 1, "test": max(int(count > 1), test), "validation": max(int(count > 2), validation)}
+
+    def _lacking(self, label: str) -> bool:
+        return any(self.counts[label][split] < least for split, least in self._least(label).items())
+
+    def _members(self, labels: set[str]) -> dict[str, list[Unit]]:
+        """The units of each of the classes, next to the border first."""
+        members: dict[str, list[Unit]] = {label: [] for label in labels}
+        for unit in self._units() if labels else ():
+            for label in unit.labels & labels:
+                members[label].append(unit)
+        for found in members.values():
+            found.sort(key=lambda unit: unit[:2])
+        return members
+
+    def _move(self, members: list[Unit], label: str, to: str, least: int) -> None:
+        """Bring a split up to `least` units of a class, from the training rows first.
+
+        The last one of a split stays in it, unless it is needed to learn from.
+        """
+        for split in SPLITS:
+            there = [unit for unit in members if self.of(unit.key, unit.share) == split != to]
+            lacking = max(0, least - self.counts[label][to])
+            for unit in there[: min(lacking, len(there) - (to != "train"))] if there else ():
+                self._moved[unit.key] = to
+                for other in unit.labels:
+                    self.counts[other].update({split: -1, to: 1})
 
 
-def _without_leaks(sides: Sides, removed: Counter[str]) -> None:
-    """Drop rows whose text is also in a split that judges; test outranks validation, which outranks train."""
-    taken: set[str] = set()
-    for side in ("test", "validation", "train"):
-        kept = [row for row in sides[side] if same_text(row.text) not in taken]
-        removed["leaked"] += len(sides[side]) - len(kept)
-        taken.update(same_text(row.text) for row in kept)
-        sides[side] = kept
+def in_order(spill: Spill, split_of: Callable[[Record], str]) -> Iterator[list[tuple[str, Record]]]:
+    """The records of each text with their splits, in the order of keys and content; memory and disk are given back.
+
+    `split_of` is asked for each record. Equal rows are held once, however many there are.
+    """
+    for bucket in spill.buckets(last=True):
+        counts = Counter(bucket)
+        by_key: dict[bytes, list[tuple[Record, int]]] = defaultdict(list)
+        for data, count in counts.items():
+            record = decoded(data)
+            by_key[record.key].append((record, count))
+        for key in sorted(by_key):
+            found = by_key[key]
+            if len(found) > 1:
+                found.sort(key=lambda pair: (canonical(pair[0].row), pair[0].group))
+            yield [(split_of(record), record) for record, count in found for _ in range(count)]
+
+
+def without_leaks(texts: Iterable[list[tuple[str, Record]]], removed: Counter[str]) -> Iterator[tuple[str, Fields]]:
+    """Rows and their splits but for those whose text is also in a split that judges."""
+    for found in texts:
+        splits = {split for split, _ in found}
+        kept = next(split for split in RANK if split in splits)
+        for split, record in found:
+            if split == kept:
+                yield split, record.row
+            else:
+                removed["leaked"] += 1
+
+
+def relabelled(spill: Spill, kind: RowKind, spelt: Mapping[str, str]) -> Iterator[Record]:
+    """All records with their classes as they are spelt; memory and disk are given back."""
+    for bucket in spill.buckets(last=True):
+        for record in map(decoded, bucket):
+            yield record._replace(row=kind.relabelled(record.row, spelt)) if spelt else record

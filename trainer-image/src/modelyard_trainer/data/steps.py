@@ -1,30 +1,93 @@
-"""Runs the preparation steps in the order of the spec."""
+"""Runs the preparation steps in the order of the spec, with a bounded part of the rows in memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.api.dataset import Split, Step
+from modelyard_trainer.data import spill as spills
+from modelyard_trainer.data.checks import check_number
 from modelyard_trainer.data.clean import clean
 from modelyard_trainer.data.dedupe import dedupe
 from modelyard_trainer.data.labels import one_spelling
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import Row, Sides
-from modelyard_trainer.data.split import split
+from modelyard_trainer.data.rows import Record
+from modelyard_trainer.data.spill import Spill
+from modelyard_trainer.data.split import Places, grouped, in_order, keyed, relabelled, units, without_leaks
 from modelyard_trainer.errors import bad_config
 
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import Fields, RowKind
 
-def apply_steps(rows: Iterable[Row], steps: list[Step], removed: Counter[str], notes: Notes) -> Sides:
-    """Rows per split after all steps; `removed` counts dropped rows by reason."""
-    last, spelt = split_step(steps), False
-    for step in steps[:-1]:
-        if step.clean:
-            rows = clean(rows, step.clean, removed)
-        elif step.dedupe:
-            rows = dedupe(rows if spelt else one_spelling(list(rows), notes), removed)
-            spelt = True
-    return split(rows if spelt else one_spelling(list(rows), notes), last, removed)
+SPELLINGS = 100_000
+"""Classes that are counted at most before their spelling is looked at."""
+
+
+class Steps:
+    """One preparation: `removed` counts dropped rows by reason, `scratch` is a folder that may be emptied."""
+
+    def __init__(
+        self, kind: RowKind, steps: list[Step], removed: Counter[str], notes: Notes, scratch: Path, memory: int = 0
+    ) -> None:
+        self._kind, self._steps, self._removed, self._notes = kind, steps, removed, notes
+        self._scratch, self._memory, self._spills = scratch, memory or spills.MEMORY, 0
+        self._last = split_step(steps)
+
+    def apply(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
+        """Rows after all steps with their splits, in the order of what they ask and of their content.
+
+        Nothing comes before the source was read to its end.
+        """
+        spelt: dict[str, str] | None = None
+        for step in self._steps[:-1]:
+            if step.clean:
+                records = clean(records, self._kind, step.clean, self._removed)
+            else:
+                spill, found = self._gathered(records, count=spelt is None)
+                spelt = one_spelling(found, self._notes) if spelt is None else {}
+                records = dedupe(spill, self._kind, spelt, self._removed)
+        if spelt is None:
+            spill, found = self._gathered(records, count=True)
+            records = relabelled(spill, self._kind, one_spelling(found, self._notes))
+        return self._split(records)
+
+    def _gathered(self, records: Iterable[Record], count: bool) -> tuple[Spill, Counter[str]]:
+        """Records by what they ask, and rows by class as it is written in them."""
+        spill, found = self._spill(), Counter[str]()
+        for record in records:
+            record = keyed(record, self._kind, self._last)
+            spill.add(record.key, record)
+            for label in self._kind.classes(record.row) if count else ():
+                found[label] += 1
+            if len(found) > SPELLINGS:
+                check_number(found, self._notes, SPELLINGS)
+        return spill, found
+
+    def _split(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
+        """By the key of their units, which decides the splits, and for groups then by what they ask."""
+        spill = self._spill()
+        for record in records:
+            record = keyed(record, self._kind, self._last)
+            spill.add(grouped(record, self._last)[0], record)
+        places = Places(lambda: units(spill, self._kind, self._last), self._last)
+        check_number(places.counts, self._notes)
+        places.fill()
+        if not self._last.group_by:
+            ordered = in_order(spill, lambda record: places.of(record.key, record.share))
+            yield from ((split, record.row) for found in ordered for split, record in found)
+            return
+        by_text = self._spill()
+        for bucket in spill.buckets(last=True):
+            for record in map(spills.decoded, bucket):
+                by_text.add(record.key, record._replace(split=places.of(*grouped(record, self._last))))
+        yield from without_leaks(in_order(by_text, lambda record: record.split), self._removed)
+
+    def _spill(self) -> Spill:
+        self._spills += 1
+        return Spill(self._scratch / str(self._spills), self._memory)
 
 
 def split_step(steps: list[Step]) -> Split:

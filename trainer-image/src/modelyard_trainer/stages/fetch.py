@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest, l
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import fetch_verified
 from modelyard.storage.store import Entry
-from modelyard_trainer.data.rows import SIDES, digest_of_rows, read_rows
+from modelyard_trainer.data.mapped import unpacked
+from modelyard_trainer.data.rows import SPLITS, Digest
+from modelyard_trainer.data.shards import shards_of
 from modelyard_trainer.downloads import download
 from modelyard_trainer.errors import TrainerError, bad_base
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import rows_of
+from modelyard_trainer.tasks.protocols import Fields
 
 log = logging.getLogger(__name__)
 WANTED = (".safetensors", ".json")
@@ -41,11 +46,12 @@ def _fetch_rows(run: TrainRun) -> None:
         message = f"the prepared rows are gone ({fault.message}): raise spec.revision of the Dataset to prepare again"
         raise TrainerError(ExitCode.SOURCE_NOT_FOUND, message) from fault
     run.prepare = _checked_info(run, manifest).prepare
-    rows = {side: list(read_rows(folder / f"{side}.jsonl")) for side in SIDES}
-    found = digest_of_rows(rows, run.prepare)
-    if found != dataset.digest:
-        raise Corrupt(f"the rows of {dataset.prefix} have digest {found}, the run was pinned to {dataset.digest}")
-    run.rows = {side: [{"text": row.text, "label": row.label} for row in found] for side, found in rows.items()}
+    run.rows = _unpacked(run, manifest, folder)
+    digest = Digest(run.prepare)
+    for split, rows in run.rows.items():
+        digest.add(split, rows)
+    if str(digest) != dataset.digest:
+        raise Corrupt(f"the rows of {dataset.prefix} have digest {digest}, the run was pinned to {dataset.digest}")
 
 
 def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:
@@ -54,10 +60,18 @@ def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:
         info = DatasetInfo.model_validate(manifest.info)
     except ValidationError as fault:
         raise Corrupt(f"{wanted.prefix} holds no prepared rows: {fault}") from fault
-    missing = {f"{side}.jsonl" for side in SIDES} - {entry.path for entry in manifest.files}
-    if info.digest != wanted.digest or missing:
-        raise Corrupt(f"{wanted.prefix} holds {info.digest}, the run was pinned to {wanted.digest}; missing: {missing}")
+    if info.digest != wanted.digest:
+        raise Corrupt(f"{wanted.prefix} holds {info.digest}, the run was pinned to {wanted.digest}")
     return info
+
+
+def _unpacked(run: TrainRun, manifest: Manifest, folder: Path) -> dict[str, Sequence[Fields]]:
+    """The rows of each split, mapped into memory; their files are those of the manifest, in order."""
+    schema, shards = rows_of(run.config.task).schema(), shards_of(entry.path for entry in manifest.files)
+    try:
+        return {split: unpacked([folder / name for name in shards[split]], schema) for split in SPLITS}
+    except (KeyError, ValueError) as fault:
+        raise Corrupt(f"{run.config.dataset.prefix} holds no prepared rows of {run.config.task}: {fault}") from fault
 
 
 def _fetch_base(run: TrainRun, pin: BaseModelInput) -> None:

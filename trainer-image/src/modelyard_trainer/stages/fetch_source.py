@@ -42,7 +42,7 @@ def _download(run: PrepareRun, source: S3Source) -> None:
     for index, found in enumerate(_keys(store, source, bucket, key)):
         path = folder / f"{index:06d}" / PurePosixPath(found).name
         download(store, bucket, found, path)
-        run.files.append(path)
+        run.files[found.removeprefix(key) or path.name] = path
     log.info("fetched %d objects of %s", len(run.files), source.uri)
 
 

@@ -1,53 +1,79 @@
-"""Cleans, deduplicates and splits the rows."""
+"""Cleans, deduplicates and splits the rows, and packs them into shards."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from modelyard.api.run import DatasetInfo
-from modelyard_trainer.data.checks import check_rows
-from modelyard_trainer.data.labels import label_of
+from modelyard.api.run import DatasetInfo, PrepareConfig
+from modelyard.api.tasks import TASKS
+from modelyard_trainer.data.checks import Counts, check_rows
 from modelyard_trainer.data.notes import Notes
-from modelyard_trainer.data.rows import Row, digest_of_rows, write_rows
+from modelyard_trainer.data.rows import SPLITS, Record
+from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.data.source import Wanted, read_files
-from modelyard_trainer.data.steps import apply_steps, group_field, split_step
+from modelyard_trainer.data.steps import Steps, group_field, split_step
 from modelyard_trainer.run import PrepareRun, Publication
+from modelyard_trainer.tasks import rows_of
+
+if TYPE_CHECKING:
+    from modelyard_trainer.tasks.protocols import RowKind
 
 log = logging.getLogger(__name__)
 REASONS = ("conflicting", "duplicate", "empty", "leaked", "short")
 
 
 def execute(run: PrepareRun) -> None:
-    """Leave a folder with the rows of each side, ready to be published."""
-    config, removed = run.config, Counter[str]()
-    notes = Notes(config.source.columns.of(config.task)["label"])
-    sides = apply_steps(_rows(run, removed, notes), config.steps, removed, notes)
+    """Leave a folder with the shards of each split, ready to be published.
+
+    What an earlier process left here half-done is removed first.
+    """
+    config, kind, removed = run.config, rows_of(run.config.task), Counter[str]()
+    wanted = _wanted(config)
+    *_, last = wanted.columns
+    notes = Notes(wanted.columns[last], last, tuple(wanted.columns))
+    steps = Steps(kind, config.steps, removed, notes, run.folder("scratch"))
+    shutil.rmtree(run.folder("prepared"))
+    prepare = [step.clean for step in config.steps if step.clean]
+    shards, counts = Shards(run.folder("prepared"), kind.schema(), prepare), Counts()
+    for split, row in steps.apply(_records(run, kind, wanted, removed, notes)):
+        counts.add(split, kind.classes(row))
+        shards.add(split, row)
+    digest = shards.close()
     notes.add_empty(removed["empty"])
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
-    classes = check_rows(sides, removed, notes, source)
-    folder = run.folder("prepared")
-    for side, rows in sides.items():
-        write_rows(folder / f"{side}.jsonl", rows)
-    prepare = [step.clean for step in config.steps if step.clean]
+    check_rows(counts, removed, notes, source, classifier="label" in wanted.columns)
     info = DatasetInfo(
         task=config.task,
-        digest=digest_of_rows(sides, prepare),
-        rows={side: len(rows) for side, rows in sides.items()},
-        classes=classes,
+        digest=digest,
+        rows={split: counts.rows[split] for split in SPLITS},
+        classes=counts.by_class(),
         removed={reason: removed[reason] for reason in REASONS},
         notes=notes.shown(),
         prepare=prepare,
     )
     log.info("rows %s, removed %s, %s", info.rows, info.removed, info.digest)
-    run.publication = Publication(run.target, folder, "dataset", info.dump())
+    run.publication = Publication(run.target, run.folder("prepared"), "dataset", info.dump())
 
 
-def _rows(run: PrepareRun, removed: Counter[str], notes: Notes) -> Iterator[Row]:
-    source, steps = run.config.source, run.config.steps
-    group = split_step(steps).group_by
-    if source.inline is not None:
-        return (Row(row.text or "", label_of(row.label or "")) for row in source.inline)
-    wanted = Wanted.of(source.columns.of(run.config.task), group, group_field(steps))
-    return read_files(run.files, source.format, wanted, removed, notes)
+def _wanted(config: PrepareConfig) -> Wanted:
+    task, group = TASKS[config.task], split_step(config.steps).group_by
+    picture = "image" if task.reads == "image" else ""
+    return Wanted(config.source.columns.of(config.task), group, group_field(config.steps), picture)
+
+
+def _records(run: PrepareRun, kind: RowKind, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Record]:
+    source = run.config.source
+    if source.inline is None:
+        yield from read_files(run.files, source.format, kind, wanted, removed, notes)
+        return
+    for number, inline in enumerate(source.inline, 1):
+        row = kind.fields(inline.dump(), {name: name for name in wanted.columns})
+        if row is None:
+            removed["empty"] += 1
+            notes.saw_empty("spec.source.inline", number)
+        else:
+            yield Record(row)
