@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from modelyard.api import layout
@@ -20,6 +21,8 @@ from modelyard_trainer.run import PrepareRun
 log = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds that a source with an endpoint of its own is asked again; the artifact store gets longer."""
+THREADS = 8
+"""Objects that are on their way at once: pictures are many and small."""
 OWN_KEY = "SOURCE_AWS_"
 FIELDS = "spec.source.s3."
 
@@ -39,10 +42,16 @@ def _download(run: PrepareRun, source: S3Source) -> None:
     store = _store(run, source)
     bucket, key = layout.split_uri(source.uri)
     folder = run.folder("source")
-    for index, found in enumerate(_keys(store, source, bucket, key)):
-        path = folder / f"{index:06d}" / PurePosixPath(found).name
-        download(store, bucket, found, path)
-        run.files[found.removeprefix(key) or path.name] = path
+    keys = _keys(store, source, bucket, key)
+    paths = [folder / f"{index:06d}" / PurePosixPath(found).name for index, found in enumerate(keys)]
+    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="fetch") as pool:
+        try:
+            for done in [pool.submit(download, store, bucket, *one) for one in zip(keys, paths, strict=True)]:
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    run.files = {found.removeprefix(key) or path.name: path for found, path in zip(keys, paths, strict=True)}
     log.info("fetched %d objects of %s", len(run.files), source.uri)
 
 
