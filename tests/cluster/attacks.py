@@ -1,5 +1,8 @@
 """What tenant A tries against tenant B, and against the installation: each must fail for the reason that we claim.
 
+An attack counts where a real server said no because of something of ours: chart, CRDs, policies, endpoint, keys.
+What any cluster refuses, and what only the operator does not believe, is tried and listed, and does not count.
+
 Real parts: API server, controller manager, the chart with its roles and policies, the operator with its endpoint, and a
 store with STS. A is `alice`, who has the built-in role `edit` in team-a, and `mallory`, to whom somebody gave
 everything there. No attack counts as refused by a NetworkPolicy.
@@ -72,6 +75,7 @@ class Site:
         method = "POST" if purpose == names.PROGRESS else "GET"
         headers = {"Authorization": f"Bearer {token}"}
         answer = pool.request(method, path, body=body if method == "POST" else None, headers=headers)
+        REFUSALS.extend([OPERATORS_ENDPOINT] if answer.status in (401, 403) else ())
         return answer.status, dict(json.loads(answer.data))
 
     def s3(self) -> Minio:
@@ -106,6 +110,7 @@ class Site:
         connection = http.client.HTTPConnection(self.store, timeout=10)
         connection.request("GET", path, headers=signed)
         answer = connection.getresponse()
+        REFUSALS.extend([STORE] if answer.status in (400, 403) else ())
         return answer.status, answer.read()
 
     @property
@@ -121,6 +126,11 @@ class Attack:
     what: str
     by: str
     run: Callable[[Site], None]
+
+    @property
+    def counts(self) -> bool:
+        """True where a real server refuses because of us."""
+        return self.by in REFUSING and self.by != KUBERNETES
 
 
 ATTACKS: list[Attack] = []
@@ -138,7 +148,8 @@ def attack(what: str, by: str) -> Callable[[Callable[[Site], None]], None]:
 def forbidden(kubectl: Kubectl, *words: str, stdin: Any = None) -> str:
     """A command that the API server forbids, for want of permission or by a policy."""
     told = kubectl.refused(*words, stdin=stdin)
-    assert "forbidden" in told.lower(), told
+    assert "Error from server (Forbidden)" in told or "is forbidden" in told, told
+    REFUSALS.append(API)
     return told
 
 
@@ -146,6 +157,7 @@ def refused(kubectl: Kubectl, told: str, obj: dict[str, Any], *options: str) -> 
     """An object that the API server does not take, with this in its message."""
     message = kubectl.refused("-n", A, "create", *options, "-f", "-", stdin=obj)
     assert told in message, message
+    REFUSALS.append(API)
 
 
 def denied(call: Callable[[], Any]) -> None:
@@ -154,9 +166,16 @@ def denied(call: Callable[[], Any]) -> None:
         found = call()
     except S3Error as fault:
         assert fault.code in ("AccessDenied", "InvalidObjectName", "XMinioInvalidObjectName"), fault
+        REFUSALS.append(STORE)
         return
     raise AssertionError(f"the store answered {found!r}")
 
 
-RBAC, POLICY, SCHEMA = "RBAC", "ValidatingAdmissionPolicy", "CRD schema"
+API, OPERATORS_ENDPOINT, STORE = "API server", "endpoint", "store"
+REFUSALS: list[str] = []
+"""Servers that have said no, in order: whoever runs an attack looks at what came."""
+KUBERNETES = "Kubernetes (RBAC)"
+RBAC, POLICY, SCHEMA = "the chart's roles", "ValidatingAdmissionPolicy", "CRD schema"
 ENDPOINT, STS, OPERATOR = "endpoint (TokenReview)", "store policy (STS)", "operator"
+REFUSING = {KUBERNETES: API, RBAC: API, POLICY: API, SCHEMA: API, ENDPOINT: OPERATORS_ENDPOINT, STS: STORE}
+"""What refuses -> the real server that says so. What the operator does not believe is refused by no server."""

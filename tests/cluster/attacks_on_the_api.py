@@ -7,71 +7,84 @@ import json
 from modelyard import names
 from modelyard.api import layout
 from tests.cluster import weight
-from tests.cluster.attacks import JOB, OPERATOR, POLICY, RBAC, SCHEMA, A, B, Site, attack, forbidden, refused
+from tests.cluster.attacks import (
+    JOB,
+    KUBERNETES,
+    OPERATOR,
+    POLICY,
+    RBAC,
+    SCHEMA,
+    A,
+    B,
+    Site,
+    attack,
+    forbidden,
+    refused,
+)
 from tests.cluster.harness import BUCKET
 from tests.cluster.manifests import FULL_POD, smallest
 
 # Permissions: alice has `edit` in team-a and nothing else.
 
 
-@attack("reads a Secret of B", RBAC)
+@attack("reads a Secret of B", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.alice, "-n", B, "get", "secret", "theirs")
 
 
-@attack("lists the Secrets of all namespaces", RBAC)
+@attack("lists the Secrets of all namespaces", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.alice, "get", "secrets", "-A")
 
 
-@attack("reads the operator's key to the store", RBAC)
+@attack("reads the operator's key to the store", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.alice, "-n", "ops", "get", "secret", "prod-modelyard-store")
 
 
-@attack("reads the private key of the endpoint's authority", RBAC)
+@attack("reads the private key of the endpoint's authority", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.alice, "-n", "ops", "get", "secret", names.SECRET_ENDPOINT_CA)
 
 
-@attack("mints a token of B's ServiceAccount", RBAC)
+@attack("mints a token of B's ServiceAccount", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.alice, "-n", B, "create", "token", "default")
 
 
-@attack("mints a token of the operator's ServiceAccount", RBAC)
+@attack("mints a token of the operator's ServiceAccount", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.mallory, "-n", "ops", "create", "token", "prod-modelyard")
 
 
-@attack("acts as the operator's ServiceAccount (impersonation)", RBAC)
+@attack("acts as the operator's ServiceAccount (impersonation)", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.mallory, "--as", "system:serviceaccount:ops:prod-modelyard", "get", "pods", "-A")
 
 
-@attack("creates a FineTuneJob in B's namespace", RBAC)
+@attack("creates a FineTuneJob in B's namespace", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.mallory, "-n", B, "create", "-f", "-", stdin=smallest("FineTuneJob", name="evil"))
 
 
-@attack("creates a Job with B's Secret in B's namespace", RBAC)
+@attack("creates a Job with B's Secret in B's namespace", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.mallory, "-n", B, "create", "job", "evil", "--image=x")
 
 
-@attack("reads objects of all namespaces", RBAC)
+@attack("reads objects of all namespaces", KUBERNETES)
 def _(site: Site) -> None:
     for kind in ("finetunejobs", "datasets", "modelversions", "modeldeployments"):
         forbidden(site.alice, "get", kind, "-A")
 
 
-@attack("changes B's ModelDeployment to another version", RBAC)
+@attack("changes B's ModelDeployment to another version", KUBERNETES)
 def _(site: Site) -> None:
     patch = '{"spec": {"model": {"version": 1}}}'
     forbidden(site.mallory, "-n", B, "patch", "mdep", "reviews", "--type=merge", "-p", patch)
 
 
-@attack("deletes B's ModelVersion with its artifacts", RBAC)
+@attack("deletes B's ModelVersion with its artifacts", KUBERNETES)
 def _(site: Site) -> None:
     patch = '{"spec": {"deletionPolicy": "delete"}}'
     forbidden(site.mallory, "-n", B, "patch", "mv", "reviews-1", "--type=merge", "-p", patch)
@@ -98,13 +111,13 @@ def _(site: Site) -> None:
     forbidden(site.mallory, "patch", "servingprofile", "gold-servers", "--type=merge", "-p", patch)
 
 
-@attack("binds the operator's ClusterRole to itself", RBAC)
+@attack("binds the operator's ClusterRole to itself", KUBERNETES)
 def _(site: Site) -> None:
     words = ("create", "clusterrolebinding", "evil", "--clusterrole=prod-modelyard", "--user=mallory")
     forbidden(site.mallory, *words)
 
 
-@attack("switches the policies off", RBAC)
+@attack("switches the policies off", KUBERNETES)
 def _(site: Site) -> None:
     forbidden(site.mallory, "delete", "validatingadmissionpolicybinding", "prod-modelyard-writers")
 
