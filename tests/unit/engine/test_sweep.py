@@ -6,6 +6,7 @@ import pytest
 
 from modelyard.api import layout
 from modelyard.api.run import Manifest
+from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Missing, Unavailable
 from modelyard.storage.sweep import sweep
 from tests.simulation import clock
@@ -40,3 +41,14 @@ def test_published_files_stay_when_the_manifest_is_read_wrongly(instead: bytes |
         assert len(store.objects) == 2
 
     clock.run(play())
+
+
+def test_a_number_is_spent_before_its_files_go() -> None:
+    async def script() -> None:
+        questions = StoreFacts(FakeStore(), BUCKET).questions
+        asked = {"namespace": "team", "model": "m", "run": "r1", "prefix": RUN}
+        assert questions["number"](asked) == 1
+        assert questions["prefix_deleted"]({**asked, "number": "1"}) is True
+        assert questions["number"](asked) == 2
+
+    clock.run(script())
