@@ -16,8 +16,8 @@ help: ## List the targets
 demo: .venv/ready ## The main job end to end (CONTEXT=name REGISTRY=host: on a cluster of yours)
 	$(PYTHON) -m examples.demo $(if $(CONTEXT),--context $(CONTEXT) --registry "$(REGISTRY)") $(DEMO_OPTIONS)
 
-test-fast: .venv/ready ## Unit tests and 100 simulated scenarios; no cluster, under a minute
-	MODELYARD_SCENARIOS=100 $(PYTEST) tests/unit tests/simulation -q -n 2 -m "not full"
+test-fast: .venv/ready ## Unit tests and 100 simulated scenarios; no cluster, builds nothing, under a minute
+	MODELYARD_BUILDS=no MODELYARD_SCENARIOS=100 $(PYTEST) tests/unit tests/simulation -q -n 2 -m "not full"
 
 test: .venv/ready ## All tests but the long random lanes; prints the slowest steps
 	$(PYTHON) -m tests.lanes

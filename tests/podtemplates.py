@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from dev.localcluster.tools import binary
 from modelyard.api.modeldeployment import ServeResources
 from modelyard.api.pod import Pod as PodBlock
 from modelyard.lifecycle import OFFER
@@ -19,6 +17,7 @@ from modelyard.resources import dataset
 from modelyard.resources.modeldeployment.pod import POD, pod_template
 from tests.builders import a_dataset, a_finetunejob, a_profile
 from tests.cluster.manifests import FULL_POD
+from tests.helm import helm
 from tests.unit.resources.finetunejob.harness import JobHarness
 from tests.unit.resources.harness import PLATFORM, Harness
 
@@ -83,18 +82,9 @@ def _kserve_server() -> Pod:
 
 
 def _chart_pods() -> dict[str, Pod]:
-    command = [
-        binary("helm"),
-        "template",
-        "prod",
-        ROOT / "charts/modelyard",
-        "--kube-version",
-        "1.34.0",
-        "--set",
-        CHART,
-    ]
-    text = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
-    objects = (obj for obj in yaml.safe_load_all(text) if obj and obj["kind"] in ("Deployment", "Job"))
+    done = helm("template", "prod", str(ROOT / "charts/modelyard"), "--kube-version", "1.34.0", "--set", CHART)
+    assert done.returncode == 0, done.stderr
+    objects = (obj for obj in yaml.safe_load_all(done.stdout) if obj and obj["kind"] in ("Deployment", "Job"))
     return {f"chart: {obj['kind']} {obj['metadata']['name']}": obj["spec"]["template"]["spec"] for obj in objects}
 
 

@@ -72,9 +72,18 @@ BENCH_TOOLS = (Tool("s5cmd", ("github.com/peak/s5cmd/v2",), ("s5cmd",)),)
 
 def binary(command: str) -> Path:
     """The path of a command; it is built first if the cache lacks it (minutes)."""
-    tool = next(tool for tool in (*TOOLS, *BENCH_TOOLS) if command in tool.commands)
+    tool = _tool_of(command)
     ensure([tool])
     return tool.folder() / command
+
+
+def is_built(command: str) -> bool:
+    """True when the cache has a command."""
+    return _tool_of(command).folder().is_dir()
+
+
+def _tool_of(command: str) -> Tool:
+    return next(tool for tool in (*TOOLS, *BENCH_TOOLS) if command in tool.commands)
 
 
 def ensure(tools: Iterable[Tool] = TOOLS) -> None:

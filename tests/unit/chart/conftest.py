@@ -6,15 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.localcluster.tools import binary
+from tests.helm import helm
 
 CHART = Path(__file__).parents[3] / "charts" / "modelyard"
 BASIC = ("store.endpoint=http://store:9000", "store.existingSecret=key")
 Render = Callable[..., list[dict[str, Any]]]
-
-
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(binary("helm")), *arguments], capture_output=True, text=True, check=False)
 
 
 def template(*values: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,8 @@ import pytest
 from modelyard import rbac
 from modelyard.api.crd import custom_resource_definitions
 from modelyard.settings import REQUIRED
-from tests.unit.chart.conftest import CHART, Render, helm, template
+from tests.helm import helm
+from tests.unit.chart.conftest import CHART, Render, template
 
 
 def one(objects: list[dict[str, Any]], kind: str, name: str = "prod-modelyard") -> dict[str, Any]:

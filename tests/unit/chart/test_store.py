@@ -12,7 +12,8 @@ from dev.localcluster.pki import Authority
 from modelyard.api.dataset import S3Source
 from modelyard.api.store import LONGEST_BUNDLE, StoreConnection
 from modelyard.settings import REQUIRED, Settings
-from tests.unit.chart.conftest import BASIC, CHART, Render, helm, template
+from tests.helm import helm
+from tests.unit.chart.conftest import BASIC, CHART, Render, template
 from tests.unit.chart.test_chart import one
 
 NAMED = ("endpoint", "region", "addressing", "caBundle", "proxy")

@@ -6,11 +6,12 @@ import yaml
 
 from modelyard import names
 from tests.docs import ROOT, WALK, Block, all_blocks, blocks, pages
+from tests.helm import helm
 from tests.trainer.architectures import ARCHITECTURES
-from tests.unit.chart.conftest import CHART, helm
+from tests.unit.chart.conftest import CHART
 
 MARKED = [block for language in ("sh", "yaml", "python", "json", "lua") for block in all_blocks(language)]
-PLAIN = {"", "text", "json"}
+PLAIN = {"", "text", "json", "mermaid"}
 """What programs print, and pictures."""
 
 
