@@ -20,7 +20,7 @@ from modelyard.engine.kserve import KServe
 from modelyard.engine.queue import WorkQueue
 from modelyard.resources import conditions, hashes, jobs, run_job
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import pins, run_id
+from modelyard.resources.finetunejob import pins, run_id, training_job
 from modelyard.resources.modeldeployment import candidate, refresh, rollout, servers, situation
 from modelyard.resources.modelversion import deletion, verification
 
