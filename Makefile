@@ -22,6 +22,9 @@ test-fast: .venv/ready ## Unit tests and 100 simulated scenarios; no cluster, bu
 test: .venv/ready ## All tests but the long random lanes; prints the slowest steps
 	$(PYTHON) -m tests.lanes
 
+record-baseline: .venv/ready ## Record anew what an upgrade must leave alone: at each release, and while the API is reshaped
+	$(PYTHON) -m tests.upgrade.record
+
 test-full: .venv/ready ## All tests, with every random fault point and real-size example; writes docs/test-full.md
 	$(PYTHON) -m tests.lanes --full
 
@@ -77,4 +80,4 @@ $(UV):
 	python3 -m venv $(MODELYARD_CACHE)/uv-$(UV_VERSION)
 	$(MODELYARD_CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help demo test-fast test test-full verify generate licenses audit bench cluster cluster-down clean-all
+.PHONY: help demo test-fast test record-baseline test-full verify generate licenses audit bench cluster cluster-down clean-all

@@ -136,6 +136,7 @@ LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
     "cluster-up": cluster_up,
     "storage": pytest("tests/storage"),
     "api-server": pytest("tests/cluster"),
+    "upgrade": pytest("tests/upgrade"),
     "server": image_pytest("server", "tests/server"),
     "trainer": image_pytest("trainer", "tests/trainer"),
     "end-to-end": pytest("tests/e2e"),

@@ -34,6 +34,8 @@ class ApiServer:
         self.folder = Path()
         self.kubeconfig = Path()
         self.url = ""
+        self.etcd_url = ""
+        """Plain HTTP, for tests that write below the API server."""
         self._with_controller_manager = controller_manager
         self._in_memory = in_memory
         self._audit = audit
@@ -108,8 +110,8 @@ class ApiServer:
         self.start_apiserver()
 
     def _start_all(self) -> None:
-        etcd_url = self._start_etcd()
-        self._add("kube-apiserver", self._apiserver_command(etcd_url))
+        self.etcd_url = self._start_etcd()
+        self._add("kube-apiserver", self._apiserver_command(self.etcd_url))
         self.start_apiserver()
         if self._with_controller_manager:
             self._start_controller_manager()

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -139,3 +140,15 @@ def test_the_operator_works_with_these_permissions_alone(installed: Installed, t
         installed.admin.ok("-n", "default", "wait", SEEN, "dataset/rows", "--timeout=30s")
         told = operator.log.read_text()
     assert "orbidden" not in told and "403" not in told, told
+
+
+def test_going_back_without_definitions_leaves_those_of_the_newer_release(installed: Installed) -> None:
+    """As docs/upgrade.md says; `helm rollback` would put back the older ones."""
+    field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/later"
+    later = [{"op": "add", "path": field, "value": {"type": "string"}}]
+    name = "datasets.modelyard.dev"
+    installed.admin.ok("patch", "crd", name, "--type=json", "-p", json.dumps(later))
+    helm(installed.server, "upgrade", "prod", str(CHART), "--namespace", "ops", "--set", f"{VALUES},crds.enabled=false")
+    path = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.later.type}"
+    assert installed.admin.ok("get", "crd", name, "-o", path) == "string"
+    assert installed.admin.ok("-n", "default", "get", "dataset", "rows", "-o", "name").strip()

@@ -1,7 +1,8 @@
 """Whether a CRD still takes every object that an earlier one took, and reads each as before.
 
-Fields may come; none goes, becomes narrower, required, or another default. A rule may go; one may come only where it is
-about a field that came with it.
+Fields may come; none goes, becomes narrower, required, or another default. One that comes has no default: the API server
+would write it into every object, and an older operator begins nothing with a field that it does not know. A rule may go;
+one may come only where it is about a field that came with it.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ def _properties(old: Schema, new: Schema, path: str) -> Iterator[str]:
             yield f"{path}.{name} is gone"
     for name in set(new.get("required", ())) - set(old.get("required", ())):
         yield f"{path}.{name} must be given"
+    for name in sorted(after.keys() - before.keys()):
+        if "default" in after[name]:
+            yield f"{path}.{name} comes with a default: say in the code what its absence means"
 
 
 def _rules(old: Schema, new: Schema, path: str) -> Iterator[str]:
