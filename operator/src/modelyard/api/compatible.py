@@ -1,8 +1,8 @@
 """Whether a CRD still takes every object that an earlier one took, and reads each as before.
 
-Fields may come; none goes, becomes narrower, required, or another default. One that comes has no default: the API server
-would write it into every object, and an older operator begins nothing with a field that it does not know. A rule may go;
-one may come only where it is about a field that came with it.
+Fields may come; none goes, becomes narrower, required, or another default. One that comes has no default: the API
+server would write it into every object, and an older operator begins nothing with a field that it does not know. A rule
+may go; one may come only where it is about a field that came with it.
 """
 
 from __future__ import annotations
