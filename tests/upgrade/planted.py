@@ -25,6 +25,7 @@ RATE = '    learning_rate: float | None = Field(default=None, gt=0, le=1, descri
 LATER = '    later: int | None = Field(default=None, ge=0, description="Came later; absent is as before.")\n'
 DECIDING = '        **_always("train.epochs",'
 MANIFEST = "    format: Literal[1] = 1\n"
+CONFIG = "    checkpoint_keep: int\n"
 STATUS = (
     '    observed_generation: int = Field(default=-1, description="The generation of the spec this status is about.")\n'
 )
@@ -39,10 +40,11 @@ NEXT: tuple[Edit, ...] = (
     Edit("api/deciding.py", DECIDING, f'        "train.later": None,\n{DECIDING}'),
     Edit("api/recipes.py", "", RECIPES),
     Edit("api/run.py", MANIFEST, f'{MANIFEST}    later: str = "as before"\n'),
+    Edit("api/run.py", CONFIG, f'{CONFIG}    later: str = "as before"\n'),
     Edit("api/common.py", STATUS, f'{STATUS}    later: str | None = Field(default=None, description="Came later.")\n'),
     Edit("api/finetunejob.py", STATES, STATES.replace('"Failed"', '"Failed", "Judging"')),
 )
-"""A field that decides, a recipe, a field of the manifest, a field of the status, a word of the status."""
+"""A field that decides, a recipe, fields of the manifest, of a run's configuration and of the status, a word of it."""
 IMAGES = {"MODELYARD_TRAINER_IMAGE": "trainer:2", "MODELYARD_SERVER_IMAGE": "server:2"}
 """What the chart of the next release brings beside."""
 
@@ -69,7 +71,7 @@ WRONG: dict[str, Edit] = {
         "resources/finetunejob/training_job.py", "waits=not lacking", "waits=False"
     ),
     "a Job that waits is compared by all that it is made from": Edit(
-        "resources/run_job.py", "all_counts: bool = False", "all_counts: bool = True"
+        "resources/run_job.py", "if all_counts else {}", "if True else {}"
     ),
     "servers follow the installation in place": Edit(
         "resources/modeldeployment/servers.py", "pinned_template(live), _live", "None, _live"
