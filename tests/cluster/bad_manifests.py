@@ -29,7 +29,22 @@ DATASET: list[Bad] = [
     ("Dataset", {"source.format": "xlsx"}, 'spec.source.format: Unsupported value: "xlsx"'),
     ("Dataset", {"source.columns": {"text": ""}}, "spec.source.columns.text"),
     ("Dataset", {"source": {**INLINE, "inline": []}}, "spec.source.inline"),
-    ("Dataset", {"source": {**INLINE, "inline": [{"text": "a"}]}}, "spec.source.inline[0].label: Required value"),
+    (
+        "Dataset",
+        {"source": {**INLINE, "inline": [{"text": "a"}]}},
+        "each row of text-classification has text and label",
+    ),
+    ("Dataset", {"source.columns": {"tags": "ner"}}, "source.columns.tags: the rows of this task have no such column"),
+    (
+        "Dataset",
+        {"task": "token-classification", "source": INLINE},
+        "each row of token-classification has tokens and tags, and nothing else",
+    ),
+    (
+        "Dataset",
+        {"task": "token-classification", "source": {"inline": [{"tokens": [], "tags": []}]}},
+        "spec.source.inline[0].tokens",
+    ),
     ("Dataset", {"source": {**INLINE, "inline": INLINE["inline"] * 201}}, "spec.source.inline: Too many"),
     ("Dataset", {"prepare": []}, "spec.prepare"),
     ("Dataset", {"prepare": [{"clean": {}}]}, "prepare: needs exactly one split step, as the last one"),

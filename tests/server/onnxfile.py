@@ -1,4 +1,4 @@
-"""Just enough of the ONNX format (protocol buffers) to write a bag-of-words classifier without the onnx package."""
+"""Just enough of the ONNX format (protocol buffers) to write a bag-of-words classifier and a tagger of single words."""
 
 from collections.abc import Sequence
 
@@ -24,6 +24,14 @@ def classifier(weights: np.ndarray, outside: str = "") -> bytes:
     ]
     inputs = [value(name, INT64, ["rows", "tokens"]) for name in ("input_ids", "attention_mask")]
     return model(nodes, constants, inputs, [value("logits", FLOAT, ["rows", weights.shape[1]])])
+
+
+def tagger(weights: np.ndarray) -> bytes:
+    """logits of each token = its row of `weights` (tokens, tags)."""
+    nodes = [node("Gather", ["weights", "input_ids"], "logits")]
+    constants = [tensor("weights", weights.astype(np.float32), FLOAT)]
+    outputs = [value("logits", FLOAT, ["rows", "tokens", weights.shape[1]])]
+    return model(nodes, constants, [value("input_ids", INT64, ["rows", "tokens"])], outputs)
 
 
 def model(nodes: list[bytes], constants: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:

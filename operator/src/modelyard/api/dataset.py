@@ -24,6 +24,7 @@ from modelyard.api.tasks import TASKS
 from modelyard.names import DEFAULT_PROFILE
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=253)]
+InlineWords = Annotated[list[Annotated[str, Field(max_length=256)]], Field(min_length=1, max_length=512)]
 
 
 class Columns(ApiModel):
@@ -31,6 +32,13 @@ class Columns(ApiModel):
 
     text: ColumnName | None = Field(default=None, description="Column with the text.")
     label: ColumnName | None = Field(default=None, description="Column with the class.")
+    tokens: ColumnName | None = Field(
+        default=None,
+        description="Column with the words: a list, JSON of a list, or a text with spaces between the words.",
+    )
+    tags: ColumnName | None = Field(
+        default=None, description="Column with the words' tags (IOB2), in the same form as the words."
+    )
 
     def of(self, task: str) -> dict[str, str]:
         """Column of the source per column of the task."""
@@ -92,6 +100,8 @@ class InlineRow(ApiModel):
 
     text: str | None = Field(default=None, min_length=1, max_length=4096, description="The text.")
     label: str | None = Field(default=None, min_length=1, max_length=256, description="Its class.")
+    tokens: InlineWords | None = Field(default=None, description="The words.")
+    tags: InlineWords | None = Field(default=None, description="A tag for each word (IOB2).")
 
 
 class Source(ApiModel):

@@ -51,6 +51,8 @@ class Recipe:
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-classification", BASE, "full"): {1: Recipe(learning_rate=1e-4)},
     ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
+    ("token-classification", BASE, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=400)},
+    ("token-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3, linear_probe=False, steps=400)},
 }
 """By task, start (BASE, or the architecture that begins with random weights) and method."""
 

@@ -106,6 +106,25 @@ TASKS: dict[str, TaskKind] = {
             primary="macro_f1",
             support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
         ),
+        TaskKind(
+            name="token-classification",
+            meaning="The entities of a text: a tag for each of its words.",
+            reads="text",
+            columns=(
+                ColumnKind("tokens", "the words, in a list"),
+                ColumnKind("tags", "a tag for each word (IOB2): O, B-<type> where an entity begins, I-<type> in it"),
+            ),
+            metrics=(
+                MetricKind("micro_f1", "f1 of all entities together, whatever their type"),
+                MetricKind("macro_f1", "mean of f1 over the types of entities"),
+                MetricKind("accuracy", "share of the words with the right tag"),
+                MetricKind("precision", "share of the entities found of this type that are right", per_class=True),
+                MetricKind("recall", "share of the entities of this type that were found", per_class=True),
+                MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
+            ),
+            primary="micro_f1",
+            support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
+        ),
     )
 }
 FORMATS: dict[str, FormatKind] = {
