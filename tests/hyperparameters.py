@@ -6,6 +6,7 @@ from typing import Any
 
 from modelyard.api import recipes
 from modelyard.api.hyperparameters import Input, Method, Train
+from modelyard.api.tasks import BASE
 
 ROWS = 800
 
@@ -18,6 +19,7 @@ def completed(fields: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
             Method.model_validate(fields["method"]) if "method" in fields else None,
             Input.model_validate(fields.get("input", {})),
             Train.model_validate(fields.get("train", {})),
+            fields.get("scratch") or BASE,
         ),
         rows,
     )

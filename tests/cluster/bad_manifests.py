@@ -183,4 +183,35 @@ TRAININGPROFILE: list[Bad] = [
     ("TrainingProfile", {"store": {"secret": "a/b"}}, "spec.store.secret"),
     ("TrainingProfile", {"image": "trainer:1"}, 'unknown field "spec.image"'),
 ]
-BAD: list[Bad] = [*DATASET, *FINETUNEJOB, *MODELVERSION, *MODELDEPLOYMENT, *TRAININGPROFILE]
+DETECTION: dict[str, Any] = {"task": "object-detection", "from.base": REMOVE, "from.scratch": {"dense": {}}}
+PICTURES: list[Bad] = [
+    (
+        "Dataset",
+        {"task": "image-classification", "source": INLINE},
+        "source: rows of image-classification cannot be written inline: use s3",
+    ),
+    ("Dataset", {"source.columns": {"image": "photo"}}, "columns.image: the rows of this task have no such column"),
+    ("FineTuneJob", {"task": "image-classification"}, "for image-classification starts from scratch.cnn, scratch"),
+    (
+        "FineTuneJob",
+        {"from.base": REMOVE, "from.scratch": {"cnn": {}}},
+        "from: a model for text-classification starts from base",
+    ),
+    (
+        "FineTuneJob",
+        {**DETECTION, "method": {"lora": {}}},
+        "method: object-detection from scratch.dense is trained by full",
+    ),
+    (
+        "FineTuneJob",
+        {**DETECTION, "from.scratch": {"dense": {}, "vit": {}}},
+        "from.scratch: give exactly one of cnn, resnet, vit, dense",
+    ),
+    ("FineTuneJob", {"input": {"image": {"size": 32}}}, "input.image: only tasks whose rows hold images take it"),
+    (
+        "FineTuneJob",
+        {**DETECTION, "evaluate": {"gate": {"require": [{"metric": "macro_f1", "min": 0.5}]}}},
+        "evaluate.gate.require: the metrics of object-detection",
+    ),
+]
+BAD: list[Bad] = [*PICTURES, *DATASET, *FINETUNEJOB, *MODELVERSION, *MODELDEPLOYMENT, *TRAININGPROFILE]

@@ -89,7 +89,9 @@ class TrainerHarness:
         manifest = json.loads(self.store.get(BUCKET, layout.manifest_key(config.prefix)))
         return {"prefix": config.prefix, "digest": manifest["info"]["digest"]}
 
-    def train_config(self, run: str, base: dict[str, str], dataset: dict[str, str], **changes: Any) -> TrainConfig:
+    def train_config(
+        self, run: str, base: dict[str, str] | None, dataset: dict[str, str], **changes: Any
+    ) -> TrainConfig:
         """RunConfig of a FineTuneJob; a full fine-tuning that learns within seconds."""
         assert run not in self.runs, f"run {run} is another test's: its result would be adopted"
         self.runs.add(run)

@@ -96,3 +96,18 @@ def test_every_task_and_method_has_one() -> None:
 
 def test_no_hyper_parameter_is_forgotten() -> None:
     assert set(Hyperparameters.model_fields) == set(Train.model_fields)
+
+
+@pytest.mark.parametrize("start", ["cnn", "resnet", "vit"])
+def test_pictures_have_an_input_of_their_own(start: str) -> None:
+    def pictures(input_: dict[str, Any]) -> Resolved:
+        return resolved(Asked("image-classification", None, Input.model_validate(input_), Train(), start), 3500)
+
+    found = pictures({})
+    assert found.input.dump() == {"image": {"augment": "move"}}
+    assert found.method.dump() == {"full": {}}
+    assert set(found.by_recipe) == {"input.image.augment", *(f"train.{name}" for name in FILLED)}
+    asked = {"image": {"size": 64, "augment": "none"}}
+    assert pictures(asked).input.dump() == asked
+    assert recipes.at_once("image-classification", start, "full", found.recipe) == (start == "resnet")
+    assert not recipes.at_once("image-classification", start, "full", 999)

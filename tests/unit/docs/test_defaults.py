@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelyard.api.recipes import RECIPES, Recipe
+from modelyard.api.tasks import TASKS
 from tests.docs import ROOT
 
 
@@ -10,7 +11,8 @@ def line(task: str, start: str, method: str, number: int, recipe: Recipe) -> str
     lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method == "lora" else ""
     cells: list[object] = [task, start, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
     cells += ["yes" if recipe.linear_probe else "no"]
-    cells += [recipe.weight_decay, recipe.batch_size, recipe.max_length, recipe.steps, lora]
+    length = recipe.max_length if TASKS[task].reads == "text" else "-"
+    cells += [recipe.weight_decay, recipe.batch_size, length, recipe.steps, lora]
     return "| " + " | ".join(str(cell) for cell in cells).rstrip() + " |"
 
 

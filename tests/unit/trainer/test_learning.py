@@ -40,7 +40,7 @@ def logged(losses: list[float], norm: float = 1.0, every: int = 5) -> list[dict[
 def seen(losses: list[float], norm: float = 1.0, classes: int = 4, max_steps: int = 400) -> str | None:
     """The first divergence that a run with these losses shows."""
     lines = logged(losses, norm)
-    found = (divergence(lines[: end + 1], classes, 12, max_steps) for end in range(len(lines)))
+    found = (divergence(lines[: end + 1], math.log(classes), 12, max_steps) for end in range(len(lines)))
     return next((message for message in found if message), None)
 
 

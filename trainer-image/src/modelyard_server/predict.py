@@ -43,7 +43,8 @@ class ServedModel(Model):  # type: ignore[misc]
     def _answer(self, asked: Asked, wanted: Callable[[], bool]) -> Any:
         question = asked.read()
         instances = protocol.checked(self.codec, question.instances, self._max_rows)
-        found = self._predictor.predict(instances, wanted)
+        read = protocol.readable(self._predictor.read, instances)
+        found = self._predictor.answers(read, wanted)
         metrics.ROWS.inc(len(instances))
         return asked.write(question, found)
 

@@ -34,7 +34,10 @@ class Predictor:
 
     def predict(self, instances: Sequence[Any], wanted: Callable[[], bool] = always) -> list[Answer]:
         """One answer per instance, in their order; ValueError for what is none, Left once it is not wanted."""
-        read = self.read(instances)
+        return self.answers(self.read(instances), wanted)
+
+    def answers(self, read: Sequence[Reading], wanted: Callable[[], bool] = always) -> list[Answer]:
+        """One answer per reading, in their order; Left once it is not wanted."""
         pairs = zip(self.outputs(read, wanted), read, strict=True)
         return [self.codec.decode(output, reading) for output, reading in pairs]
 

@@ -43,15 +43,15 @@ class Guard(TrainerCallback):  # type: ignore[misc]
     Diverged where a lower rate is still to be tried, else NOT_A_NUMBER at the first loss that is not a number.
     """
 
-    def __init__(self, learning_rate: float, classes: int, lowered: bool) -> None:
+    def __init__(self, learning_rate: float, guessing: float, lowered: bool) -> None:
         self._learning_rate = learning_rate
-        self._classes = classes
+        self._guessing = guessing
         self._lowered = lowered
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
         """Look at the losses."""
         if not self._lowered:
-            seen = divergence(state.log_history, self._classes, args.warmup_steps, state.max_steps)
+            seen = divergence(state.log_history, self._guessing, args.warmup_steps, state.max_steps)
             if seen:
                 raise Diverged(seen)
         for name in ("loss", "eval_loss"):

@@ -30,8 +30,8 @@ class Logged(NamedTuple):
     grad_norm: float
 
 
-def divergence(log_history: list[dict[str, Any]], classes: int, warmup: int, max_steps: int) -> str | None:
-    """What shows that training diverged, None while nothing does; `classes` give the loss of guessing, ln(classes)."""
+def divergence(log_history: list[dict[str, Any]], guessing: float, warmup: int, max_steps: int) -> str | None:
+    """What shows that training diverged, None while nothing does; `guessing` is the loss of guessing."""
     lines = _lines(log_history)
     if not lines or lines[-1].step > max(max_steps // 2, warmup + 2 * WINDOW):
         return None
@@ -40,7 +40,7 @@ def divergence(log_history: list[dict[str, Any]], classes: int, warmup: int, max
         return f"the loss is {last.loss:g} and the gradient's norm {last.grad_norm:g} at step {last.step}"
     if last.grad_norm > EXPLODED:
         return f"the gradient's norm is {last.grad_norm:.3g} at step {last.step}"
-    return _above_guessing(lines, math.log(classes), warmup)
+    return _above_guessing(lines, guessing, warmup)
 
 
 def _above_guessing(lines: list[Logged], guessing: float, warmup: int) -> str | None:

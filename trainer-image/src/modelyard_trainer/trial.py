@@ -24,6 +24,7 @@ EXPORTS = frozenset(
     {
         *("albert", "bart", "bert", "deberta", "deberta-v2", "distilbert", "electra", "gpt2", "gpt_neox", "llama"),
         *("mistral", "modernbert", "opt", "qwen2", "roberta", "xlm-roberta"),
+        *("modelyard-cnn", "modelyard-dense-detector", "resnet", "vit"),
     }
 )
 """Types whose export our tests take through training and serving; others are exported once before training."""

@@ -39,6 +39,8 @@ class Columns(ApiModel):
     tags: ColumnName | None = Field(
         default=None, description="Column with the words' tags (IOB2), in the same form as the words."
     )
+    image: ColumnName | None = Field(default=None, description="Column with the picture's file.")
+    objects: ColumnName | None = Field(default=None, description="Column with boxes and their classes.")
 
     def of(self, task: str) -> dict[str, str]:
         """Column of the source per column of the task."""

@@ -60,6 +60,9 @@ class Scratch(OneOf):
     cnn: Architecture | None = Field(default=None, description="A small convolutional network of this project.")
     resnet: Architecture | None = Field(default=None, description="A residual convolutional network.")
     vit: Architecture | None = Field(default=None, description="A vision transformer.")
+    dense: Architecture | None = Field(
+        default=None, description="A convolutional detector of this project, which tells a box at each place."
+    )
 
 
 class From(OneOf):

@@ -11,6 +11,7 @@ from modelyard.api.common import ApiModel, OneOf, StatusModel, chosen
 Precision = Literal["auto", "bf16", "fp32"]
 Schedule = Literal["linear", "cosine", "constant"]
 Targets = Literal["all-linear", "attention"]
+Augment = Literal["none", "move"]
 BY_RECIPE = "left out, the recipe of the task and method fills it (docs/defaults.md)"
 
 
@@ -57,10 +58,28 @@ class TextInput(ApiModel):
     )
 
 
+class ImageInput(ApiModel):
+    """How pictures are read."""
+
+    size: int | None = Field(
+        default=None,
+        ge=8,
+        le=1024,
+        description="Pixels of the longer side that the model reads, rounded up to what it can take; of a model from "
+        "scratch only. Left out, that of the median training picture, within bounds.",
+    )
+    augment: Augment | None = Field(
+        default=None,
+        description="move: in each epoch training sees a picture a little moved, larger or smaller, and for classes "
+        f"turned by up to 10 degrees; none: as it is; {BY_RECIPE}.",
+    )
+
+
 class Input(ApiModel):
     """How rows reach the model, in a block per modality."""
 
     text: TextInput | None = Field(default=None, description="Of tasks whose rows hold texts.")
+    image: ImageInput | None = Field(default=None, description="Of tasks whose rows hold images.")
 
 
 class EarlyStopping(ApiModel):
@@ -141,10 +160,18 @@ class ResolvedText(StatusModel):
     max_length: int = Field(description="Tokens per row; by recipe, at most what the base takes.")
 
 
+class ResolvedImage(StatusModel):
+    """How pictures are read."""
+
+    size: int | None = Field(default=None, description="Pixels of the longer side; absent: by the training pictures.")
+    augment: Augment = Field(description="How training changes pictures.")
+
+
 class ResolvedInput(StatusModel):
     """How rows reach the model: the block of the task's modality is set."""
 
     text: ResolvedText | None = None
+    image: ResolvedImage | None = None
 
 
 class Hyperparameters(StatusModel):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.api.common import ApiModel, Task
 from modelyard.api.hyperparameters import (
+    Augment,
     Hyperparameters,
     Input,
     Method,
+    ResolvedImage,
     ResolvedInput,
     ResolvedLora,
     ResolvedMethod,
@@ -46,13 +48,31 @@ class Recipe:
     """Of LoRA, per rank."""
     dropout: float = 0.0
     targets: Targets = "all-linear"
+    augment: Augment = "none"
+    whole_batch: bool = False
+    """Whether all rows of a batch are computed at once whatever the memory: what a model with statistics over the batch
+    learns would else follow from the memory."""
 
 
+PICTURES = Recipe(
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup=0.1,
+    linear_probe=False,
+    batch_size=64,
+    most_epochs=100,
+    augment="move",
+)
+"""What the recipes of tasks with pictures share."""
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-classification", BASE, "full"): {1: Recipe(learning_rate=1e-4)},
     ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
     ("token-classification", BASE, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=400)},
     ("token-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3, linear_probe=False, steps=400)},
+    ("image-classification", "cnn", "full"): {1: replace(PICTURES, steps=500)},
+    ("image-classification", "resnet", "full"): {1: replace(PICTURES, steps=800, whole_batch=True)},
+    ("image-classification", "vit", "full"): {1: replace(PICTURES, learning_rate=1e-3, steps=2000)},
+    ("object-detection", "dense", "full"): {1: replace(PICTURES, learning_rate=2e-3, batch_size=16, steps=1500)},
 }
 """By task, start (BASE, or the architecture that begins with random weights) and method."""
 
@@ -99,6 +119,12 @@ def resolved(asked: Asked, rows: int, most_epochs: int | None = None) -> Resolve
     return Resolved(number, method, input_, train, tuple(sorted(found - given)))
 
 
+def at_once(task: str, start: str, method: str, number: int) -> bool:
+    """Whether the recipe asks for all rows of a batch to be computed at once; not known of another release's."""
+    recipe = RECIPES.get((task, start, method), {}).get(number)
+    return recipe is not None and recipe.whole_batch
+
+
 def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
     if asked.lora is None:
         return ResolvedMethod(full=asked.full)
@@ -109,8 +135,9 @@ def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
 
 
 def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:
-    if TASKS[asked.task].reads != "text":
-        return ResolvedInput()
+    if TASKS[asked.task].reads == "image":
+        given = asked.input.image.model_dump(exclude_none=True) if asked.input.image else {}
+        return ResolvedInput(image=ResolvedImage(**{"augment": recipe.augment, **given}))
     length = asked.input.text.max_length if asked.input.text else None
     return ResolvedInput(text=ResolvedText(max_length=recipe.max_length if length is None else length))
 

@@ -88,6 +88,15 @@ class FormatKind:
     """Whether its answers are held against those of the trained model."""
 
 
+OF_CLASSES = (
+    MetricKind("macro_f1", "mean of f1 over the classes"),
+    MetricKind("accuracy", "share of the rows that are right"),
+    MetricKind("precision", "share of the rows given this class that have it", per_class=True),
+    MetricKind("recall", "share of the rows of this class that were found", per_class=True),
+    MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
+)
+"""Metrics of tasks that give each row one class."""
+IMAGE = ColumnKind("image", "the picture's file: PNG, JPEG, WEBP, GIF or BMP", inline=False)
 TASKS: dict[str, TaskKind] = {
     task.name: task
     for task in (
@@ -96,13 +105,7 @@ TASKS: dict[str, TaskKind] = {
             meaning="One class for a text.",
             reads="text",
             columns=(ColumnKind("text", "the text"), ColumnKind("label", "its class")),
-            metrics=(
-                MetricKind("macro_f1", "mean of f1 over the classes"),
-                MetricKind("accuracy", "share of the rows that are right"),
-                MetricKind("precision", "share of the rows given this class that have it", per_class=True),
-                MetricKind("recall", "share of the rows of this class that were found", per_class=True),
-                MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
-            ),
+            metrics=OF_CLASSES,
             primary="macro_f1",
             support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
         ),
@@ -124,6 +127,32 @@ TASKS: dict[str, TaskKind] = {
             ),
             primary="micro_f1",
             support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
+        ),
+        TaskKind(
+            name="image-classification",
+            meaning="One class for a picture.",
+            reads="image",
+            columns=(IMAGE, ColumnKind("label", "its class")),
+            metrics=OF_CLASSES,
+            primary="macro_f1",
+            support=tuple(Support(start, ("full",), ("safetensors", "onnx")) for start in ("cnn", "resnet", "vit")),
+        ),
+        TaskKind(
+            name="object-detection",
+            meaning="Boxes with classes for a picture.",
+            reads="image",
+            columns=(
+                IMAGE,
+                ColumnKind("objects", "a list of {box: [x, y, width, height] in pixels, label}", inline=False),
+            ),
+            metrics=(
+                MetricKind("map_50_95", "mean of ap_50_95 over the classes"),
+                MetricKind("map_50", "mean of ap_50 over the classes"),
+                MetricKind("ap_50_95", "mean of average precision at overlaps of 0.5 to 0.95", per_class=True),
+                MetricKind("ap_50", "average precision, boxes that overlap by half are the same", per_class=True),
+            ),
+            primary="map_50_95",
+            support=(Support("dense", ("full",), ("safetensors", "onnx")),),
         ),
     )
 }

@@ -143,7 +143,8 @@ def _learning_rate(run: TrainRun) -> float:
 def _callbacks(run: TrainRun, keeper: Keeper, best: Best, history: History) -> list[Any]:
     from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
 
-    guard = Guard(_learning_rate(run), len(run.codec.labels), run.lowered is not None)
+    guessing = learner_of(run.config.task).guessing(run.codec)
+    guard = Guard(_learning_rate(run), guessing, run.lowered is not None)
     return [guard, Reporting(run, history), Checkpointing(run, keeper, best)]
 
 

@@ -183,6 +183,9 @@ class Learner(Protocol):
     def load_model(self, run: TrainRun, codec: Codec) -> tuple[Any, list[str]]:
         """A torch model in fp32 and the names of weights that start untrained; made anew where there is no base."""
 
+    def guessing(self, codec: Codec) -> float:
+        """Mean loss of one that knows nothing of a row; infinite where no such number is known."""
+
     def targets(self, codec: Codec, row: Fields, reading: Reading) -> Any:
         """What the model should give for the row."""
 

@@ -22,14 +22,28 @@ GPU_MEMORY = 16 << 30
 """Bytes of the smallest card that is commonly rented for training: nothing in the API says which one it will be."""
 TOKENS = 512
 """Of a row whose input has no length of its own."""
+BYTES_OF_PIXEL, SIDE = 2048, 224
+"""Of a picture: six arrays of 16 channels in fp32 for the first stage of a small network, and as many for all that
+follow it, with their gradients; and its size where the rows decide it."""
 
 
-def micro_batch(batch_size: int, input_: ResolvedInput, resources: Resources) -> int:
-    """Rows at once on each device, at least one; the parts of a batch are as equal as can be."""
+def micro_batch(batch_size: int, input_: ResolvedInput, resources: Resources, whole: bool = False) -> int:
+    """Rows at once on each device, at least one; the parts of a batch are as equal as can be.
+
+    `whole`: the recipe asks for all rows of a batch at once (statistics over the batch would follow from the memory).
+    """
     share = math.ceil(batch_size / max(1, resources.gpu))
+    if whole:
+        return share
     memory = GPU_MEMORY if resources.gpu else in_bytes(resources.memory)
-    fit = max(1, memory // 2 // _bytes_of_row(input_.text.max_length if input_.text else TOKENS))
+    fit = max(1, memory // 2 // _bytes_of_input(input_))
     return math.ceil(share / math.ceil(share / fit))
+
+
+def _bytes_of_input(input_: ResolvedInput) -> int:
+    if input_.image:
+        return BYTES_OF_PIXEL * (input_.image.size or SIDE) ** 2
+    return _bytes_of_row(input_.text.max_length if input_.text else TOKENS)
 
 
 def _bytes_of_row(tokens: int) -> int:

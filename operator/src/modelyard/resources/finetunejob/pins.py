@@ -58,7 +58,7 @@ def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[st
         "input": filled.input,
         "train": filled.train,
         "by_recipe": filled.by_recipe,
-        "micro_batch": micro_batch(filled.train.batch_size, filled.input, spec.resources),
+        "micro_batch": _micro_batch(case, filled),
     }
 
 
@@ -75,12 +75,18 @@ def refreshed(case: Case, run: Run, *, waits: bool = False) -> Run:
         update |= {"own_image": run.pinned.own_image} if profile.trainer.command and run.pinned.own_image else {}
         update |= {} if profile.trainer.image else {"image": run.pinned.image}
     if run.resources != case.spec.resources:
-        update["micro_batch"] = micro_batch(run.pinned.train.batch_size, run.pinned.input, case.spec.resources)
+        update["micro_batch"] = _micro_batch(case, run.pinned)
     pinned = run.pinned.model_copy(update=update)
     fresh = run.model_copy(update={"pinned": pinned, "resources": case.spec.resources})
     if _trainer(pinned) != _trainer(run.pinned) and run.hash_version in hashes.RULES:
         fresh = fresh.model_copy(update={"id": _id(case, pinned, run.hash_version)})
     return run if fresh == run else fresh
+
+
+def _micro_batch(case: Case, filled: recipes.Resolved | Pinned) -> int:
+    spec = case.spec
+    whole = recipes.at_once(spec.task, spec.from_.start, filled.method.kind, filled.recipe)
+    return micro_batch(filled.train.batch_size, filled.input, spec.resources, whole)
 
 
 def _id(case: Case, pinned: Pinned, version: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,11 @@ def load_model(run: TrainRun, codec: TextClassifier) -> tuple[Any, list[str]]:
         **text_base.label_settings(codec.labels),
         problem_type="single_label_classification",
     )
+
+
+def guessing(codec: TextClassifier) -> float:
+    """The loss of one that knows nothing of a row."""
+    return math.log(len(codec.labels))
 
 
 def targets(codec: TextClassifier, row: Fields, reading: Reading) -> int:
