@@ -239,7 +239,7 @@ def test_a_network_learns_to_find_patches(codec: Detector) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     readings = codec.read([rows.instance(row) for row in train])
     targets = [learner.targets(codec, row, one) for row, one in zip(train, readings, strict=True)]
-    for step in range(160):
+    for step in range(320):
         chosen = np.random.default_rng(step).permutation(len(train))[:16]
         inputs = learner.collate(codec, [readings[row] for row in chosen], [targets[row] for row in chosen])
         assert learner.items(inputs) == 16
