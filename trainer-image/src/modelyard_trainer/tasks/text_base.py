@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modelyard_trainer.base_config import length_of, limit_of, read_config
+from modelyard_trainer.base_config import length_of, limit_of, read_config, text_part
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks.protocols import Arrays, Part
@@ -52,6 +52,7 @@ def load_pretrained(auto: Any, folder: Path, pad_id: int, **settings: Any) -> tu
         output_loading_info=True,
         **settings,
     )
+    text_part(model.config).pad_token_id = pad_id
     new = {
         name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in info[key]
     }
