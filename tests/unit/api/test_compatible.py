@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api.compatible import breaks
+from modelyard.api.compatible import RULES, breaks
 from modelyard.api.crd import custom_resource_definition
 from modelyard.api.kinds import KINDS
 
@@ -63,6 +63,8 @@ FINE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a rule about a new field": lambda s: s.update(
         {"properties": {**s["properties"], "later": {"type": "string"}},
          "x-kubernetes-validations": [{"rule": "!has(self.later) || self.task == 'a'"}]}),
+    "a rule for a new task": lambda s: (
+        p(s, "task")["enum"].append("c"), s.update({RULES: [{"rule": "self.task != 'c' || self.count > 1"}]})),
     "a rule less": lambda s: p(s, "method").pop("x-kubernetes-validations"),
 }  # fmt: skip
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -111,3 +113,43 @@ def test_a_version_that_is_served_no_more() -> None:
 def test_every_crd_is_compatible_with_itself(kind: Any) -> None:
     made = custom_resource_definition(kind)
     assert breaks(made, made) == []
+
+
+def ruled(rule: str, *more: str) -> dict[str, Any]:
+    """A spec with one rule; fields beside those of OBJECT."""
+    made = copy.deepcopy(OBJECT)
+    made["properties"] |= {name: {"type": "object", "properties": {}} for name in more}
+    return made | {RULES: [{"rule": rule}]}
+
+
+EACH = "self.task != 'a' || self.steps.all(r, "
+WIDER = [
+    ("!has(self.name) || self.task in ['a']", "!has(self.name) || self.task in ['a', 'b']"),
+    (
+        "self.task != 'a' || self.steps.all(r, has(r.x))",
+        "self.task != 'a' || self.steps.all(r, has(r.x) && !has(r.later))",
+    ),
+    ("self.task != 'a' || (!has(self.s))", "self.task != 'a' || (!has(self.s) || (has(self.s) && has(self.s.later)))"),
+    ("self.task != 'a' || (!has(self.m.x))", "self.task != 'a' || (!has(self.m.x) && !has(self.m.later))"),
+]
+NARROWER = [
+    ("!has(self.name) || self.task in ['a', 'b']", "!has(self.name) || self.task in ['a']"),
+    (
+        "self.task != 'a' || self.steps.all(r, has(r.x))",
+        "self.task != 'a' || self.steps.all(r, has(r.x) && !has(r.name))",
+    ),
+    ("self.task != 'a' || self.steps.all(r, has(r.x))", "self.task != 'a' || self.steps.all(r, has(r.y))"),
+    ("self.task != 'a' || (!has(self.m.x))", "self.task != 'a' || (!has(self.m.x) && !has(self.m.name))"),
+    ("self.count > 1", "self.count > 2"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), WIDER)
+def test_a_rule_may_follow_the_table_of_tasks(before: str, after: str) -> None:
+    assert breaks(crd(ruled(before)), crd(ruled(after, "later"))) == []
+
+
+@pytest.mark.parametrize(("before", "after"), NARROWER)
+def test_a_rule_may_not_forbid_what_was_allowed(before: str, after: str) -> None:
+    (found,) = breaks(crd(ruled(before)), crd(ruled(after, "later")))
+    assert "is new" in found

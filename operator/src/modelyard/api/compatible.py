@@ -21,6 +21,7 @@ SAME = ("type", "format", "pattern", "default", "nullable", "x-kubernetes-list-t
 RULES = "x-kubernetes-validations"
 UNION = re.compile(r"\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) == 1")
 """How this API says that exactly one of several fields is set."""
+TASK_LIST = re.compile(r"self\.task in \[[^\]]*\]")
 
 
 def breaks(old: Schema, new: Schema) -> list[str]:
@@ -78,14 +79,29 @@ def _properties(old: Schema, new: Schema, path: str) -> Iterator[str]:
 
 
 def _rules(old: Schema, new: Schema, path: str) -> Iterator[str]:
-    known = {rule["rule"] for rule in old.get(RULES, ())}
+    known = [rule["rule"] for rule in old.get(RULES, ())]
     came = new.get("properties", {}).keys() - old.get("properties", {}).keys()
+    words = set(_words(new)) - set(_words(old))
+    fields = _fields(new) - _fields(old)
     for rule in (rule["rule"] for rule in new.get(RULES, ())):
-        words = set(_words(new)) - set(_words(old))
         about_new = rule.startswith(tuple(f"!has(self.{name}) || " for name in came))
         about_new = about_new or rule.startswith(tuple(f"self.task != '{word}' || " for word in words))
-        if rule not in known and not about_new and not any(_is_wider(before, rule) for before in known):
+        about_new = about_new or _guarded(rule, fields)
+        if rule not in known and not about_new and not any(_is_wider(before, rule, fields) for before in known):
             yield f"{path}: the rule {rule} is new"
+
+
+def _guarded(rule: str, fields: set[str]) -> bool:
+    """Whether the rule is about a field, at any depth, that no object had before."""
+    guard = re.match(r"(?:!has\(self\.[\w.]+\) \|\| )*!has\(self\.(?:\w+\.)*(\w+)\) \|\| ", rule)
+    return bool(guard and guard[1] in fields)
+
+
+def _fields(schema: Schema) -> set[str]:
+    """Names of all fields at any depth."""
+    inner = (schema.get(name) for name in ("items", "additionalProperties"))
+    below = [*schema.get("properties", {}).values(), *(value for value in inner if isinstance(value, dict))]
+    return set(schema.get("properties", {})).union(*map(_fields, below))
 
 
 def _words(schema: Schema) -> list[str]:
@@ -93,7 +109,28 @@ def _words(schema: Schema) -> list[str]:
     return list(schema.get("properties", {}).get("task", {}).get("enum", ()))
 
 
-def _is_wider(old: str, new: str) -> bool:
-    """True for the same union with more members."""
+def _is_wider(old: str, new: str, fields: set[str]) -> bool:
+    """True for the same union with more members, or the same rule for more tasks, without or with new fields.
+
+    A rule that also forbids a field which no object had, or allows one more alternative, forbids nothing of old.
+    """
     before, after = UNION.fullmatch(old), UNION.fullmatch(new)
-    return bool(before and after and set(before[1].split(", ")) <= set(after[1].split(", ")))
+    if before and after:
+        return set(before[1].split(", ")) <= set(after[1].split(", "))
+    if set(_tasks(old)) - set(_tasks(new)):
+        return False
+    return _plain(old, fields) == _plain(new, fields)
+
+
+def _tasks(rule: str) -> list[str]:
+    """Tasks that a rule lists."""
+    return [word for found in TASK_LIST.findall(rule) for word in re.findall(r"'([^']*)'", found)]
+
+
+def _plain(rule: str, fields: set[str]) -> str:
+    """The rule without its list of tasks, and without what it says of new fields."""
+    new = "|".join(map(re.escape, sorted(fields))) or "(?!)"
+    about = rf"has\((?:self|r)\.(?:\w+\.)*(?:{new})\)"
+    text = TASK_LIST.sub("", rule)
+    text = re.sub(rf" (?:&&|\|\|) \(has\(self(?:\.\w+)+\) && has\(self\.(?:\w+\.)*(?:{new})\)\)", "", text)
+    return re.sub(rf" && !{about}|!{about} && | \|\| {about}", "", text)
