@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,9 +80,9 @@ class TrainerHarness:
         fields = {"name": name, "prefix": prefix, "store": self.location, "task": "text-classification"}
         return PrepareConfig.model_validate({**fields, "source": source, "steps": STEPS, **changes})
 
-    def prepared(self, name: str, count: int = 600) -> dict[str, str]:
-        """Prepare generated rows; gives the pin of a RunConfig."""
-        uri = self.put(f"raw/{name}.jsonl", json_lines(rows(count)))
+    def prepared(self, name: str, count: int = 600, texts: Sequence[dict[str, str]] | None = None) -> dict[str, str]:
+        """Prepare generated rows, or `texts` with their classes; gives the pin of a RunConfig."""
+        uri = self.put(f"raw/{name}.jsonl", json_lines(texts or rows(count)))
         config = self.prepare_config(name, {"s3": {"uri": uri}})
         code, outcome = self.run(config)
         assert code == ExitCode.PUBLISHED, outcome

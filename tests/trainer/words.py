@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 
 TELLING = {
     "good": ("great", "lovely", "superb", "bright", "happy", "warm"),
@@ -26,6 +27,6 @@ def rows(count: int, seed: int = 0) -> list[dict[str, str]]:
     return list(found.values())
 
 
-def json_lines(values: list[dict[str, str]]) -> bytes:
+def json_lines(values: Iterable[dict[str, str]]) -> bytes:
     """Rows as JSON lines."""
     return "".join(json.dumps(value) + "\n" for value in values).encode()
