@@ -1,4 +1,4 @@
-"""Just enough of the ONNX format (protocol buffers) to write a bag-of-words classifier and a tagger of single words."""
+"""Just enough of the ONNX format (protocol buffers) to write small models."""
 
 from collections.abc import Sequence
 
@@ -32,6 +32,28 @@ def tagger(weights: np.ndarray) -> bytes:
     constants = [tensor("weights", weights.astype(np.float32), FLOAT)]
     outputs = [value("logits", FLOAT, ["rows", "tokens", weights.shape[1]])]
     return model(nodes, constants, [value("input_ids", INT64, ["rows", "tokens"])], outputs)
+
+
+def passing() -> bytes:
+    """hidden = the mask as numbers, with an axis behind it."""
+    nodes = [
+        node("Cast", ["attention_mask"], "mask", attribute("to", FLOAT)),
+        node("Unsqueeze", ["mask", "last"], "hidden"),
+    ]
+    inputs = [value("attention_mask", INT64, ["rows", "tokens"])]
+    constants = [tensor("last", np.array([2], dtype=np.int64), INT64)]
+    return model(nodes, constants, inputs, [value("hidden", FLOAT, ["rows", "tokens", 1])])
+
+
+def follower(weights: np.ndarray) -> bytes:
+    """logits = the last token's row of `weights` (tokens, tokens)."""
+    nodes = [
+        node("Gather", ["decoder_input_ids", "end"], "token", attribute("axis", 1)),
+        node("Gather", ["weights", "token"], "logits"),
+    ]
+    constants = [tensor("weights", weights, FLOAT), tensor("end", np.array(-1, dtype=np.int64), INT64)]
+    inputs = [value("decoder_input_ids", INT64, ["rows", "tokens"])]
+    return model(nodes, constants, inputs, [value("logits", FLOAT, ["rows", weights.shape[1]])])
 
 
 def model(nodes: list[bytes], constants: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:

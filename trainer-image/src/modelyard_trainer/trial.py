@@ -23,7 +23,7 @@ ALIKE = 3e-4
 EXPORTS = frozenset(
     {
         *("albert", "bart", "bert", "deberta", "deberta-v2", "distilbert", "electra", "gpt2", "gpt_neox", "llama"),
-        *("mistral", "modernbert", "opt", "qwen2", "roberta", "xlm-roberta"),
+        *("marian", "mistral", "modernbert", "opt", "qwen2", "roberta", "t5", "xlm-roberta"),
         *("modelyard-cnn", "modelyard-dense-detector", "resnet", "vit"),
     }
 )

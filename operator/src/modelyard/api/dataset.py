@@ -41,6 +41,8 @@ class Columns(ApiModel):
     )
     image: ColumnName | None = Field(default=None, description="Column with the picture's file.")
     objects: ColumnName | None = Field(default=None, description="Column with boxes and their classes.")
+    source: ColumnName | None = Field(default=None, description="Column with the text that is translated.")
+    target: ColumnName | None = Field(default=None, description="Column with the same text in the other language.")
 
     def of(self, task: str) -> dict[str, str]:
         """Column of the source per column of the task."""
@@ -104,6 +106,10 @@ class InlineRow(ApiModel):
     label: str | None = Field(default=None, min_length=1, max_length=256, description="Its class.")
     tokens: InlineWords | None = Field(default=None, description="The words.")
     tags: InlineWords | None = Field(default=None, description="A tag for each word (IOB2).")
+    source: str | None = Field(default=None, min_length=1, max_length=4096, description="The text that is translated.")
+    target: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="The same text in the other language."
+    )
 
 
 class Source(ApiModel):

@@ -50,13 +50,14 @@ def _always(*paths: str) -> dict[str, Any]:
     return dict.fromkeys(paths, ALWAYS)
 
 
+COLUMNS = ("text", "label", "tokens", "tags", "source", "target")
 DATASET = Table(
     deciding={
         **_always("task", "revision"),
         **_always(*(f"source.s3.{name}" for name in ("uri", "endpoint", "region", "addressing", "caBundle"))),
         **_always("source.s3.proxy", "source.s3.secret"),
-        **_always(*(f"source.inline[].{name}" for name in ("text", "label", "tokens", "tags"))),
-        **_always("source.format", *(f"source.columns.{name}" for name in ("text", "label", "tokens", "tags"))),
+        **_always(*(f"source.inline[].{name}" for name in COLUMNS)),
+        **_always("source.format", *(f"source.columns.{name}" for name in COLUMNS)),
         **_always("source.columns.image", "source.columns.objects"),
         **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
         **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].split"),
@@ -73,6 +74,7 @@ FINETUNEJOB = Table(
             "from.scratch.resnet",
             "from.scratch.vit",
             "from.scratch.dense",
+            "from.scratch.transformer",
             "task",
             "export",
             "attempt",

@@ -63,6 +63,9 @@ class Scratch(OneOf):
     dense: Architecture | None = Field(
         default=None, description="A convolutional detector of this project, which tells a box at each place."
     )
+    transformer: Architecture | None = Field(
+        default=None, description="A small encoder with a decoder, for texts; its tokenizer is learned from the rows."
+    )
 
 
 class From(OneOf):

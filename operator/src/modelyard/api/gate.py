@@ -16,10 +16,12 @@ UNSET = f"!has(self.evaluate) || !has(self.evaluate.gate) || !has({REQUIRE})"
 
 
 def _metrics_in_words() -> str:
-    return "; ".join(
-        f"of {task.name} {', '.join(task.named(False))} judge all rows, {', '.join(task.named(True))} one class"
-        for task in TASKS.values()
-    )
+    return "; ".join(map(_of_task, TASKS.values()))
+
+
+def _of_task(task: TaskKind) -> str:
+    one_class = f", {', '.join(task.named(True))} one class" if task.named(True) else ""
+    return f"of {task.name} {', '.join(task.named(False))} judge all rows{one_class}"
 
 
 class Requirement(ApiModel):

@@ -73,6 +73,11 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("image-classification", "resnet", "full"): {1: replace(PICTURES, steps=800, whole_batch=True)},
     ("image-classification", "vit", "full"): {1: replace(PICTURES, learning_rate=1e-3, steps=2000)},
     ("object-detection", "dense", "full"): {1: replace(PICTURES, learning_rate=2e-3, batch_size=16, steps=1500)},
+    ("translation", BASE, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=1000)},
+    ("translation", BASE, "lora"): {1: Recipe(learning_rate=1e-3, linear_probe=False, steps=1000)},
+    ("translation", "transformer", "full"): {
+        1: Recipe(learning_rate=1e-3, linear_probe=False, batch_size=64, max_length=64, steps=3000)
+    },
 }
 """By task, start (BASE, or the architecture that begins with random weights) and method."""
 

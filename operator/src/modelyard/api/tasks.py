@@ -154,6 +154,21 @@ TASKS: dict[str, TaskKind] = {
             primary="map_50_95",
             support=(Support("dense", ("full",), ("safetensors", "onnx")),),
         ),
+        TaskKind(
+            name="translation",
+            meaning="A text for a text, generated token by token.",
+            reads="text",
+            columns=(ColumnKind("source", "the text"), ColumnKind("target", "its translation")),
+            metrics=(
+                MetricKind("chrf", "chrF of sacrebleu: groups of letters that are the same", most=100.0),
+                MetricKind("bleu", "BLEU of sacrebleu (13a): groups of words that are the same", most=100.0),
+            ),
+            primary="chrf",
+            support=(
+                Support(BASE, ("full", "lora"), ("safetensors", "onnx")),
+                Support("transformer", ("full",), ("safetensors", "onnx")),
+            ),
+        ),
     )
 }
 FORMATS: dict[str, FormatKind] = {

@@ -63,7 +63,7 @@ def _check_labels(run: TrainRun, folder: Path, left_out: list[str]) -> None:
         )
     labels = labels_of(run.rows["train"])
     found = _labels_in(folder / "config.json")
-    if found not in (labels, [f"LABEL_{number}" for number in range(len(labels))]):
+    if labels and found not in (labels, [f"LABEL_{number}" for number in range(len(labels))]):
         raise bad_output(
             f"config.json has the classes {found[:NAMED]} in id2label, the rows have {labels[:NAMED]}: give the model "
             "the classes of $MODELYARD_DATA/labels.json in that order (id2label, label2id, num_labels)"

@@ -59,8 +59,8 @@ def same_class(expected: np.ndarray, found: np.ndarray, rounding: float) -> bool
 
 
 def labels_of(rows: Sequence[Fields]) -> list[str]:
-    """The classes of training rows in the order of the model's outputs."""
-    return sorted({row[LABEL] for row in rows})
+    """The classes of training rows in the order of the model's outputs; none where rows have no class of their own."""
+    return sorted({row[LABEL] for row in rows if LABEL in row})
 
 
 def measure(answers: Sequence[Answer], rows: Sequence[Fields], labels: Sequence[str], primary: str) -> Metrics:

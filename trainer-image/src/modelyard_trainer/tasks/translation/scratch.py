@@ -1,0 +1,86 @@
+"""A small translator that begins with random weights, and a tokenizer learned from the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from modelyard_trainer.base_config import length_of
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks.protocols import Fields
+from modelyard_trainer.tasks.texts import TOKENIZER, TextReader, load_tokenizer
+from modelyard_trainer.tasks.translation.codec import Ends, Translator
+
+PAD, END = "<pad>", "</s>"
+VOCABULARY = 4000
+"""Tokens, which text and translation share."""
+COPIED = 0.3
+"""Copied rows teach a small model to let names stand (Currey et al., "Copied Monolingual Data Improves Low-Resource
+Neural Machine Translation", WMT 2017)."""
+ROOM = 1.25
+"""Tokens that an answer may have at most, as a share of the longest translation of the training rows."""
+
+
+def fit(run: TrainRun) -> Translator:
+    """The codec; the same rows give the same tokenizer."""
+    folder = run.folder("tokenizer")
+    rows = run.rows["train"]
+    tokenizer(text for row in rows for text in (row["source"], row["target"])).save(str(folder / TOKENIZER))
+    max_length = length_of(run.config.input, run.config.by_recipe, None)
+    found = load_tokenizer(folder, max_length)
+    pad, end = found.token_to_id(PAD), found.token_to_id(END)
+    reader = TextReader(found, pad, max_length, run.prepare)
+    return bounded(Translator(reader, Ends(pad, [end], max_length), COPIED), rows)
+
+
+def tokenizer(texts: Iterable[str]) -> Any:
+    """Byte-level BPE: it has no unknown letters, and decodes to what was encoded."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.decoder = decoders.ByteLevel()
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY, special_tokens=[PAD, END], initial_alphabet=letters, show_progress=False
+        ),
+    )
+    ends = [(END, made.token_to_id(END))]
+    made.post_processor = processors.TemplateProcessing(single=f"$A {END}", special_tokens=ends)
+    return made
+
+
+def model(run: TrainRun, codec: Translator) -> Any:
+    """Three layers each in encoder and decoder, of Marian's kind."""
+    from transformers import MarianConfig, MarianMTModel
+
+    size, pad = codec.reader.tokenizer.get_vocab_size(), codec.reader.pad_id
+    config = MarianConfig(
+        vocab_size=size,
+        decoder_vocab_size=size,
+        d_model=128,
+        encoder_layers=3,
+        decoder_layers=3,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=512,
+        decoder_ffn_dim=512,
+        max_position_embeddings=codec.reader.max_length + 1,
+        scale_embedding=True,
+        pad_token_id=pad,
+        bos_token_id=None,
+        eos_token_id=codec.ends.last[0],
+        forced_eos_token_id=None,
+        decoder_start_token_id=codec.ends.start,
+    )
+    return MarianMTModel(config)
+
+
+def bounded(codec: Translator, rows: Sequence[Fields]) -> Translator:
+    """With answers not much longer than the translations of the training rows."""
+    longest = max(len(ids) for ids, _ in codec.reader.ids([row["target"] for row in rows]))
+    most = min(codec.reader.max_length, int(ROOM * longest) + 1)
+    return Translator(codec.reader, replace(codec.ends, most=most), codec.copied)
