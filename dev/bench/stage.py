@@ -13,6 +13,7 @@ import aiohttp
 
 from dev.bench import manifests
 from dev.bench.measured_operator import MeasuredOperator
+from dev.known_base import make_known
 from dev.localcluster.apiserver import ApiServer
 from dev.localcluster.minio import MinioServer
 from modelyard.api.dataset import DatasetSpec
@@ -41,11 +42,12 @@ class Stage:
     api: ApiServer
 
     async def namespace(self, name: str) -> str:
-        """A namespace whose Dataset is Ready at once: its rows lie in the store before it is made."""
+        """A namespace whose Dataset is Ready at once: its rows lie in the store, and its base is known."""
         self.kubectl.ok("create", "namespace", name)
         self.kubectl.run("create", "serviceaccount", "default", "-n", name)  # a controller may have made it
         wanted = manifests.dataset(name)
         _publish_rows(self.store, prefix(wanted, DatasetSpec.model_validate(wanted["spec"])))
+        make_known(self.store, BUCKET, name, manifests.BASE)
         await self.kube.create(wanted)
         return name
 

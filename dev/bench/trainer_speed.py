@@ -83,7 +83,7 @@ def _run(folder: Path, count: int) -> TrainRun:
                 "prefix": "speed/",
                 "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"},
                 "task": "text-classification",
-                "base": {"uri": "s3://none/", "digest": ""},
+                "base": {"uri": "s3://none/", "digest": "", "record": ""},
                 "dataset": {"prefix": "none/", "digest": ""},
                 "method": {"full": {}},
                 "train": {"batchSize": BATCH, "epochs": 1},

@@ -124,6 +124,22 @@ def _(site: Site) -> None:
         denied(lambda prefix=prefix: site.s3().put_object(BUCKET, f"{prefix}x", io.BytesIO(b"x"), 1))  # type: ignore[misc]
 
 
+@attack("forges the record of a base: B's, and its own past the operator", STS)
+def _(site: Site) -> None:
+    listing = site.a.get("ftj", JOB)["status"]["run"]["pinned"]["base"]["listing"]
+    for namespace in (B, A):
+        key = layout.base_record_key(namespace, listing)
+        before = site.b.store.get(BUCKET, key)
+        denied(lambda key=key: site.s3().put_object(BUCKET, key, io.BytesIO(b"{}"), 2))  # type: ignore[misc]
+        assert site.b.store.get(BUCKET, key) == before
+
+
+@attack("reads what B knows of a base", STS)
+def _(site: Site) -> None:
+    listing = site.b.get("ftj", "live")["status"]["run"]["pinned"]["base"]["listing"]
+    denied(lambda: site.s3().get_object(BUCKET, layout.base_record_key(B, listing)))
+
+
 @attack("climbs out of its prefix in the store with '..'", STS)
 def _(site: Site) -> None:
     run = layout.run_prefix(A, JOB, site.a.get("ftj", JOB)["status"]["run"]["id"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.known_base import make_known
 from dev.localcluster.waiting import wait_until
 from modelyard import names
 from modelyard.api import layout
@@ -82,12 +83,14 @@ class OperatorHarness:
         publish(self.store, BUCKET, prefix, folder, kind, info)
 
 
-def fill_base(store: Store) -> None:
-    """Buckets, and a folder that looks like a base model."""
+def fill_base(store: Store, *namespaces: str) -> None:
+    """Buckets, and a folder that looks like a base model, which these namespaces have read."""
     for bucket in (BUCKET, "base"):
         store.ensure_bucket(bucket)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         store.put("base", f"minilm/{name}", b"{}")
+    for namespace in namespaces:
+        make_known(store, BUCKET, namespace, "s3://base/minilm/")
 
 
 def prepare(harness: OperatorHarness) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dev.known_base import make_known
 from dev.localcluster.minio import MinioServer
 from dev.localcluster.waiting import wait_until
 from modelyard import names
@@ -53,6 +54,7 @@ def _fill(store: Store, folder: Path) -> None:
         store.ensure_bucket(bucket)
     for name, content in base_files().items():
         store.put("base", f"minilm/{name}", content)
+    make_known(store, BUCKET, "team", "s3://base/minilm/")
     rows = folder / "rows"
     rows.mkdir()
     (rows / "train.jsonl").write_text('{"text": "good", "label": "yes"}\n')

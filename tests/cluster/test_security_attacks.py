@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         admin.user_add(access_key="operator", secret_key="operator-secret")
         admin.policy_set(policy_name="readwrite", user="operator")
         store = Store.connect(minio.url, minio.access_key, minio.secret_key)
-        fill_base(store)
+        fill_base(store, A, B)
         settings = {
             "MODELYARD_STORE_ENDPOINT": minio.url,
             "AWS_ACCESS_KEY_ID": "operator",

@@ -59,7 +59,7 @@ def minio() -> Iterator[MinioServer]:
 def harness(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorHarness]:
     folder = tmp_path_factory.mktemp("operator")
     store = Store.connect(minio.url, minio.access_key, minio.secret_key)
-    fill_base(store)
+    fill_base(store, "team-a")
     port = free_port()
     settings = {
         "MODELYARD_STORE_ENDPOINT": minio.url,

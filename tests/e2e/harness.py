@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dev.known_base import record_of
 from dev.localcluster.images import image
 from examples.demo import install
 from examples.demo.cluster import Cluster
@@ -57,6 +58,9 @@ class ClusterHarness:
         with install.store_client(self.cluster) as (client, _):
             for file, content in asked.base().items():
                 install.put(client, *layout.split_uri(asked.uri + file), content)
+            record = record_of(asked.uri, asked.base())  # read already: a pod less for each behaviour
+            key = layout.base_record_key(self.namespace, record.listing)
+            install.put(client, install.BUCKET, key, record.model_dump_json(by_alias=True).encode())
         changes = {"from": {"base": asked.uri}, "profile": STUB_PROFILE, "resources": STUB_RESOURCES, "train": {}}
         return finetunejob(name, data, **changes | spec)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from examples.demo.follow import is_current
+from modelyard import names
+from modelyard.api import layout
+from modelyard.api.base_record import BaseRecord
 from tests.e2e.harness import ClusterHarness, Manifest, dataset, deployment, finetunejob
 from tests.served import number_in
 
@@ -18,6 +21,7 @@ def test_the_road(harness: ClusterHarness) -> None:
     assert prepared["status"]["rows"]["train"] > 600
     job = harness.wait_ready("finetunejob", "tiny")
     assert job["status"]["version"] == "tiny-1"
+    _base_was_read_once(harness, job)
     version = harness.wait_ready("modelversion", "tiny-1")
     assert version["status"]["gate"] == "passed"
     assert version["spec"]["metrics"][0]["values"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
@@ -30,6 +34,14 @@ def test_the_road(harness: ClusterHarness) -> None:
     assert str(answer["version"]) == "1"
     wide = harness.predict("tiny", "tiny", [text.translate(FULL_WIDTH) for text in TEXTS])
     assert wide["predictions"] == answer["predictions"], "the rows were cleaned, so is the text of a request"
+
+
+def _base_was_read_once(harness: ClusterHarness, job: Manifest) -> None:
+    """By a pod of its own, before the run had an id; what it learned is the lineage of the version."""
+    base = job["status"]["run"]["pinned"]["base"]
+    record = harness.stored_json(layout.base_record_key(harness.namespace, base["listing"]))
+    assert BaseRecord.model_validate(record).digest == base["digest"]
+    assert not harness.jobs_of(names.hash_job(base["listing"])), "it goes when the record stands"
 
 
 def test_the_story_is_short(harness: ClusterHarness) -> None:

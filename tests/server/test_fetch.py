@@ -102,12 +102,12 @@ def test_a_flipped_byte(uri: str, store: Store, bucket: str, target: Path) -> No
     data = bytearray(store.get(bucket, file_key(uri, "model.onnx")))
     data[50] ^= 1
     store.put(bucket, file_key(uri, "model.onnx"), bytes(data))
-    refused(uri, target, ExitCode.CORRUPT, "model.onnx does not match its manifest", "train a new version")
+    refused(uri, target, ExitCode.CORRUPT, "model.onnx is not what it was", "train a new version")
 
 
 def test_a_missing_file(uri: str, store: Store, bucket: str, target: Path) -> None:
     store._delete(bucket, [file_key(uri, "tokenizer.json")])
-    refused(uri, target, ExitCode.CORRUPT, "tokenizer.json is in the manifest but not in the store")
+    refused(uri, target, ExitCode.CORRUPT, "tokenizer.json is gone")
 
 
 def test_a_failed_fetch_ends_what_was_served_before(uri: str, store: Store, bucket: str, target: Path) -> None:

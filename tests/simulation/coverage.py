@@ -23,9 +23,9 @@ SINGLE = (
 REASONS = {
     "Dataset": "Pending Preparing Prepared WaitingForPod ProfileNotFound BadData OutOfMemory TrainerFailed "
     "ImagePullFailed SecretMissing Unschedulable StoreUnavailable",
-    "FineTuneJob": "Pending WaitingForDataset WaitingForPod Training Publishing Succeeded Adopted GateFailed "
-    "Suspended DatasetFailed DatasetNotFound ProfileNotFound BaseModelNotFound ImagePullFailed SecretMissing "
-    "Unschedulable OutOfMemory TrainerFailed LossNotANumber ExportDiffers StoreUnavailable",
+    "FineTuneJob": "Pending HashingBase WaitingForDataset WaitingForPod Training Publishing Succeeded Adopted "
+    "GateFailed Suspended DatasetFailed DatasetNotFound ProfileNotFound BaseModelNotFound ImagePullFailed "
+    "SecretMissing Unschedulable OutOfMemory TrainerFailed LossNotANumber ExportDiffers StoreUnavailable",
     "ModelVersion": "Verified ArtifactsCorrupt InUse StoreUnavailable",
     "ModelDeployment": "WaitingForVersion RollingOut Serving WaitingForPod LoadFailed PredictionFailed SecretMissing "
     "NoPassedVersion VersionNotFound ChildRefused ArtifactsCorrupt KServeMissing",

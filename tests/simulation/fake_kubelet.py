@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.progress import TrainerStatus
-from modelyard.api.run import Outcome
+from modelyard.api.run import ExitCode, Outcome
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.endpoint.callers import Caller
@@ -193,6 +193,8 @@ class JobPlayer:
         code, end = fate.exit_code, fate.end
         if config is None:
             code, end = 10, "final"
+        elif config["kind"] == "hash" and not results.is_listed(config, self._in.store):
+            code, end = int(ExitCode.BASE_INVALID), "final"
         elif results.published(config, self._in.store) or end in ("published", "killed-after-publish"):
             results.publish(config, self._in.store, self._in.fates.rng("result", pod))
             code, end = (0, "published") if end != "killed-after-publish" else (code, end)

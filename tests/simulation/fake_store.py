@@ -24,6 +24,8 @@ class FakeStore(Store):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[bytes, int]] = {}
         """(bucket, key) -> content and stated size."""
+        self._etags: dict[tuple[str, str], str] = {}
+        """Of objects that were uploaded in parts."""
         self._before: dict[tuple[str, str], bytes] = {}
         self._since: dict[tuple[str, str], float] = {}
 
@@ -62,13 +64,22 @@ class FakeStore(Store):
         """A file of which only the size matters."""
         self.objects[bucket, key] = (key.encode(), size)
 
+    def etag(self, bucket: str, key: str) -> str:
+        """The md5 of an object, or what its parts made of it."""
+        return self._etags.get((bucket, key)) or _etag(self.objects[bucket, key][0])
+
+    def mirror(self, bucket: str, prefix: str, part_size: int) -> None:
+        """The same files again, uploaded in parts of another size."""
+        for entry in self.list(bucket, prefix):
+            self._etags[bucket, entry.key] = f"{_etag(f'{entry.key} {part_size}'.encode())}-{part_size}"
+
     def stat(self, bucket: str, key: str) -> Entry | None:
         found = self.objects.get((bucket, key))
-        return None if found is None else Entry(key, found[1], _etag(found[0]))
+        return None if found is None else Entry(key, found[1], self.etag(bucket, key))
 
     def list(self, bucket: str, prefix: str, most: int | None = None) -> list[Entry]:
         keys = sorted(key for b, key in self.objects if b == bucket and key.startswith(prefix))[:most]
-        return [Entry(key, self.objects[bucket, key][1], _etag(self.objects[bucket, key][0])) for key in keys]
+        return [Entry(key, self.objects[bucket, key][1], self.etag(bucket, key)) for key in keys]
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:
         entries = self.list(bucket, prefix)

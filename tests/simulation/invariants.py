@@ -16,6 +16,7 @@ from tests.simulation.fake_servers import FakeServers
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.keeping import Keeping
 from tests.simulation.operators import LEASE_SECONDS, Operator
+from tests.simulation.results import record_of
 from tests.simulation.schema import OURS
 from tests.simulation.story import Story
 from tests.simulation.traffic import Traffic
@@ -154,6 +155,9 @@ class Invariants:
         run = status.get("run")
         if obj["kind"] != "FineTuneJob" or run is None or status["observedGeneration"] != obj["metadata"]["generation"]:
             return
+        content = record_of(self._store, run["pinned"]["base"]["uri"]).digest
+        if run["pinned"]["base"]["digest"] != content:
+            self._story.breaks(f"run {run['id']} is of base {run['pinned']['base']['digest']}, which is {content}")
         trained = run["pinned"]["train"]["epochs"]
         if trained != spec["train"].get("epochs", trained):
             self._story.breaks(f"run {run['id']} trains {trained} epochs, the spec says {spec['train']['epochs']}")

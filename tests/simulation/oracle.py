@@ -12,6 +12,7 @@ from modelyard.decision import Manifest
 from tests.served import number_in
 from tests.simulation.fake_api import FakeApi
 from tests.simulation.fake_store import BUCKET
+from tests.simulation.results import record_of
 from tests.simulation.schema import OURS
 from tests.simulation.serving_oracle import wrong_deployments
 
@@ -142,8 +143,14 @@ def _job_without_run(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     dataset = scenario.api.look("Dataset", obj["metadata"]["namespace"], obj["spec"]["dataset"].get("ref", ""))
     inline = "inline" in obj["spec"]["dataset"]
     expected = names.DATASET_NOT_FOUND if dataset is None and not inline else names.DATASET_FAILED
-    if found.get("reason") not in (expected, names.SUSPENDED):
+    unread = {*scenario.kubelet.reasons(_reading_of(scenario, obj)), *_unseen(found)}
+    if found.get("reason") not in (expected, names.SUSPENDED, *unread):
         yield f"FineTuneJob {name} has no run and says {found['reason']}, expected {expected}"
+
+
+def _reading_of(scenario: Scenario, obj: Manifest) -> str:
+    """The Job that reads the job's base as it lies there now: it may fail, and is made again later and later."""
+    return names.hash_job(record_of(scenario.store, obj["spec"]["from"]["base"]).listing)
 
 
 def _succeeded(scenario: Scenario, obj: Manifest, run: dict[str, Any]) -> Iterator[str]:

@@ -7,12 +7,13 @@ import random
 from typing import Any
 
 from modelyard.api import layout
+from modelyard.api.base_record import BaseFile, BaseRecord, Listed, loaded
 from modelyard.api.progress import TrainerStatus
 from modelyard.api.run import DatasetInfo, ModelInfo, digest_of
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Manifest
 from tests.builders import exports, measured
-from tests.simulation.fake_store import FakeStore, file_entry
+from tests.simulation.fake_store import BUCKET, FakeStore, file_entry
 
 SIZES = {"safetensors": ("model.safetensors", 90_000_000), "onnx": ("model.onnx", 91_000_000)}
 
@@ -23,8 +24,10 @@ def config_of(config_map: Manifest) -> dict[str, Any]:
 
 
 def publish(config: dict[str, Any], store: FakeStore, rng: random.Random) -> None:
-    """Complete the run's prefix, unless it is complete already."""
-    if config["kind"] == "prepare":
+    """Complete the run's prefix, unless it is complete already; or leave the record of a base."""
+    if config["kind"] == "hash":
+        store.put(BUCKET, config["record"], record_of(store, config["uri"]).model_dump_json(by_alias=True).encode())
+    elif config["kind"] == "prepare":
         store.publish(config["prefix"], _rows(config))
     else:
         store.publish(layout.version_prefix(config["prefix"]), _model(config, rng))
@@ -32,8 +35,23 @@ def publish(config: dict[str, Any], store: FakeStore, rng: random.Random) -> Non
 
 def published(config: dict[str, Any], store: FakeStore) -> bool:
     """True when the run has its result."""
+    if config["kind"] == "hash":
+        return store.stat(BUCKET, config["record"]) is not None
     prefix = config["prefix"] if config["kind"] == "prepare" else layout.version_prefix(config["prefix"])
     return store.published(prefix) is not None
+
+
+def is_listed(config: dict[str, Any], store: FakeStore) -> bool:
+    """True while a base is as it was listed when its Job was made."""
+    return record_of(store, config["uri"]).listing == str(config["listing"])
+
+
+def record_of(store: FakeStore, uri: str) -> BaseRecord:
+    """What the files of a base are, as they lie there now."""
+    bucket, prefix = layout.split_uri(uri)
+    files = loaded(Listed(e.key.removeprefix(prefix), e.size, e.etag) for e in store.list(bucket, prefix))
+    sums = [digest_of(store.get(bucket, prefix + file.path)).removeprefix("sha256:") for file in files]
+    return BaseRecord(uri=uri, files=[BaseFile(**f._asdict(), sha256=sha) for f, sha in zip(files, sums, strict=True)])
 
 
 def progress(share: float) -> TrainerStatus:

@@ -59,6 +59,7 @@ WEIGHTS = {
     "corrupt": 2,
     "start_over": 2,
     "squat": 2,
+    "mirror_base": 2,
     "edit_profile": 2,
 }
 """What a user does, and how often."""
@@ -116,6 +117,11 @@ class User:
         self.story.tell("user uploads the base model")
         for name, size in {"config.json": 700, "tokenizer.json": 9000, "model.safetensors": 90_000_000}.items():
             self.store.put_sized("base", f"minilm/{name}", size)
+
+    def mirror_base(self) -> None:
+        """The same files, copied with other part sizes."""
+        self.story.tell("user mirrors the base model")
+        self.store.mirror("base", "minilm/", self.rng.randrange(5, 64))
 
     def new_dataset(self) -> None:
         self._apply(wishes.dataset(self._name("data"), self.rng))

@@ -36,7 +36,7 @@ class Pods:
             "prefix": layout.run_prefix("team", "m", "r1"),
             "store": location,
             "task": "text-classification",
-            "base": {"uri": f"s3://{bucket}/base/", "digest": "sha256:b"},
+            "base": {"uri": f"s3://{bucket}/base/", "digest": "sha256:b", "record": "none"},
             "dataset": {"prefix": "ns/team/datasets/d/p/", "digest": "sha256:d"},
             "method": {"full": {}},
             "train": {},

@@ -138,7 +138,8 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
     nowhere = Store.connect("http://127.0.0.1:9", "none", "none")
     config = {
         "name": "study", "run": "study", "model": "study", "prefix": "study/", "task": TASK,
-        "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"}, "base": {"uri": "s3://none/", "digest": ""},
+        "store": {"endpoint": "http://127.0.0.1:9", "bucket": "none"},
+        "base": {"uri": "s3://none/", "digest": "", "record": ""},
         "dataset": {"prefix": "none/", "digest": ""}, "method": {setting.method: {}}, "train": settings,
         "input": {"text": {"maxLength": TOKENS}},
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",

@@ -12,18 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dev.known_base import make_known
 from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
-from modelyard.api.run import (
-    ExitCode,
-    Manifest,
-    Outcome,
-    PrepareConfig,
-    RunReport,
-    TrainConfig,
-    digest_of,
-    listing_digest,
-)
+from modelyard.api.run import ExitCode, Manifest, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
@@ -69,10 +61,9 @@ class TrainerHarness:
         return self.pin(prefix)
 
     def pin(self, prefix: str) -> dict[str, str]:
-        """uri and digest of a base model."""
-        listing = self.store.list(BUCKET, prefix)
-        entries = [(entry.key.removeprefix(prefix), entry.size, entry.etag) for entry in listing]
-        return {"uri": f"s3://{BUCKET}/{prefix}", "digest": listing_digest(entries)}
+        """uri, digest and record of a base model."""
+        record = make_known(self.store, BUCKET, "team", f"s3://{BUCKET}/{prefix}")
+        return {"uri": record.uri, "digest": record.digest, "record": layout.base_record_key("team", record.listing)}
 
     def prepare_config(self, name: str, source: dict[str, Any], **changes: Any) -> PrepareConfig:
         """RunConfig of a Dataset."""

@@ -6,14 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode
+from modelyard_trainer.command import make_run
 from modelyard_trainer.machine import cpu_has_bf16
+from modelyard_trainer.run import TrainRun
+from modelyard_trainer.stages import fetch
+from modelyard_trainer.stopping import Stop
 from tests.storage.way import Proxy, tls_front
 from tests.trainer.harness import BUCKET, TrainerHarness, environment
 from tests.trainer.words import json_lines, rows
@@ -211,15 +215,50 @@ def test_code_in_a_base_is_never_run(
     assert not mark.exists()
 
 
-def test_base_that_changed(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:
-    pin = {**base, "digest": "sha256:" + "0" * 64}
+def test_base_that_changed(
+    harness: TrainerHarness, base_folder: Path, base: dict[str, str], dataset: dict[str, str]
+) -> None:
+    pin = harness.put_folder("base/changing/", base_folder)
+    key = "base/changing/model.safetensors"
+    weights = bytearray(harness.store.get(BUCKET, key))
+    weights[-1] ^= 1
+    harness.store.put(BUCKET, key, bytes(weights))
     code, outcome = harness.run(harness.train_config("run-changed", pin, dataset))
     assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_CHANGED)
-    assert "spec.attempt" in outcome.message
+    assert "spec.attempt" in outcome.message and "model.safetensors" in outcome.message
+    harness.store.delete(BUCKET, [key])
+    code, outcome = harness.run(harness.train_config("run-taken", pin, dataset))
+    assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_INVALID)
+
+
+@pytest.mark.parametrize("change", [{"digest": "sha256:" + "0" * 64}, {"record": "ns/team/bases/records/none.json"}])
+def test_a_record_that_is_not_the_pinned_ones(
+    harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str], change: dict[str, str]
+) -> None:
+    name = f"run-record-{next(iter(change))}"
+    code, outcome = harness.run(harness.train_config(name, {**base, **change}, dataset))
+    assert (code, "record of s3://" in outcome.message) == (ExitCode.CORRUPT, True)
+
+
+def test_base_that_was_uploaded_again_in_other_parts(
+    harness: TrainerHarness, base_folder: Path, tmp_path: Path, dataset: dict[str, str]
+) -> None:
+    large = tmp_path / "base"
+    shutil.copytree(base_folder, large)
+    (large / "more.safetensors").write_bytes(b"x" * (6 << 20))
+    pin, key = harness.put_folder("base/again/", large), "base/again/more.safetensors"
+    before = harness.store.stat(BUCKET, key)
+    harness.store._client.fput_object(BUCKET, key, str(large / "more.safetensors"), part_size=5 << 20)
+    with environment(harness.environment()):
+        run = cast("TrainRun", make_run(harness.train_config("run-again", pin, dataset), tmp_path / "work", Stop()))
+        run.progress.close()
+    fetch.execute(run)
+    assert harness.store.stat(BUCKET, key) != before
+    assert (run.base / "more.safetensors").read_bytes() == b"x" * (6 << 20)
 
 
 def test_base_that_is_not_there(harness: TrainerHarness, dataset: dict[str, str]) -> None:
-    pin = {"uri": "s3://nowhere/base/", "digest": "sha256:" + "0" * 64}
+    pin = {"uri": "s3://nowhere/base/", "digest": "sha256:" + "0" * 64, "record": "none"}
     code, outcome = harness.run(harness.train_config("run-nowhere", pin, dataset))
     assert (code, outcome.reason) == (ExitCode.BASE_INVALID, names.BASE_NOT_FOUND)
     assert "spec.from.base" in outcome.message
@@ -233,7 +272,7 @@ def test_flipped_byte_in_the_rows(harness: TrainerHarness, base: dict[str, str])
     harness.store.put(BUCKET, key, bytes(data))
     code, outcome = harness.run(harness.train_config("run-flipped", base, pin))
     assert code == ExitCode.CORRUPT
-    assert "train-00000.parquet does not match its manifest" in outcome.message
+    assert "train-00000.parquet is not what it was" in outcome.message
 
 
 def test_rows_that_are_gone_or_others(harness: TrainerHarness, base: dict[str, str], dataset: dict[str, str]) -> None:

@@ -64,6 +64,7 @@ ROWS_TRUNCATED: Final = "RowsTruncated"  # more than 1 % of a split's rows are l
 PENDING: Final = "Pending"
 PREPARING: Final = "Preparing"
 PREPARED: Final = "Prepared"
+HASHING_BASE: Final = "HashingBase"  # what the base model's files hold is read once, before a run can start
 WAITING_FOR_DATASET: Final = "WaitingForDataset"
 WAITING_FOR_POD: Final = "WaitingForPod"
 TRAINING: Final = "Training"
@@ -135,6 +136,11 @@ INTERNAL: Final = "InternalError"
 def audience(job: str, purpose: str) -> str:
     """Audience of the token with which pods of a Job speak to the operator, for one purpose only."""
     return f"{GROUP}/jobs/{job}/{purpose}"
+
+
+def hash_job(listing: str) -> str:
+    """Name and run label of the Job that reads the base model of a listing (a digest)."""
+    return f"base-{listing.removeprefix('sha256:')[:16]}"
 
 
 def short_hash(*parts: str, length: int = 10) -> str:

@@ -13,10 +13,10 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from modelyard.api import run
-from modelyard.api.run import Contract, ExitCode, Outcome, PrepareConfig, RunConfig, TrainConfig
+from modelyard.api.run import AnyConfig, Contract, ExitCode, HashConfig, Outcome, PrepareConfig, RunConfig, TrainConfig
 from modelyard.storage.errors import StoreError
 from modelyard.storage.store import Store
-from modelyard_trainer import machine, pipeline
+from modelyard_trainer import hashing, machine, pipeline
 from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, from_store, image_too_old
 from modelyard_trainer.posting import poster_from_environment
 from modelyard_trainer.progress import Progress
@@ -51,13 +51,13 @@ def main() -> int:
     return int(code)
 
 
-def read_config() -> PrepareConfig | TrainConfig:
+def read_config() -> AnyConfig:
     """The RunConfig; BAD_CONFIG if it is missing or not valid, IMAGE_TOO_OLD if it asks for more than this image knows.
 
     What a newer operator adds and this run does not need is passed over.
     """
     path = Path(os.environ.get("MODELYARD_CONFIG", run.CONFIG_PATH))
-    adapter: TypeAdapter[PrepareConfig | TrainConfig] = TypeAdapter(RunConfig)
+    adapter: TypeAdapter[AnyConfig] = TypeAdapter(RunConfig)
     try:
         data = path.read_bytes()
         _check_contract(data)
@@ -101,6 +101,8 @@ def outcome_bytes(outcome: Outcome, limit: int = run.TERMINATION_LIMIT) -> bytes
 
 def _run(stop: Stop) -> pipeline.End:
     config = read_config()
+    if isinstance(config, HashConfig):
+        return _hash(config)
     work = Path(os.environ.get("MODELYARD_WORK", run.WORK_PATH))
     made = make_run(config, work, stop)
     made.part = part_of(sys.argv[1:])
@@ -108,6 +110,14 @@ def _run(stop: Stop) -> pipeline.End:
         return pipeline.execute(made)
     finally:
         made.progress.close()
+
+
+def _hash(config: HashConfig) -> pipeline.End:
+    progress = Progress(poster_from_environment())
+    try:
+        return hashing.execute(config, Store.from_environment(config.store, patience=_patience()), progress)
+    finally:
+        progress.close()
 
 
 def part_of(arguments: list[str]) -> Literal["", "fetch", "publish"]:
@@ -123,14 +133,17 @@ def part_of(arguments: list[str]) -> Literal["", "fetch", "publish"]:
 
 def make_run(config: PrepareConfig | TrainConfig, work: Path, stop: Stop) -> Run:
     """The run with its connections: a patient one to the store, a quick one for what may be lost, the operator's."""
-    patience = float(os.environ.get("MODELYARD_STORE_PATIENCE", PATIENCE))
     location = config.store
-    store = Store.from_environment(location, patience=patience)
+    store = Store.from_environment(location, patience=_patience())
     quick = Store.from_environment(location)
     progress = Progress(poster_from_environment())
     if isinstance(config, TrainConfig):
         return TrainRun(config=config, store=store, quick=quick, work=work, progress=progress, stop=stop)
     return PrepareRun(config=config, store=store, quick=quick, work=work, progress=progress, stop=stop)
+
+
+def _patience() -> float:
+    return float(os.environ.get("MODELYARD_STORE_PATIENCE", PATIENCE))
 
 
 def _settle() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelyard import names
 from modelyard.api import layout
 from modelyard.api.dataset import DatasetStatus, S3Source
-from modelyard.api.finetunejob import FineTuneJobStatus
+from modelyard.api.finetunejob import BaseListing, FineTuneJobStatus
 
 PATTERN_CHARACTERS = "*?$\\"
 """Characters that mean more than themselves in a policy."""
@@ -52,14 +53,30 @@ def access_of(owner: dict[str, Any], run: str, bucket: str) -> Access:
 
 
 def _of_finetunejob(owner: dict[str, Any], run: str, bucket: str) -> Access:
-    """Its own prefix; the prepared rows and the base model that the run is pinned to."""
-    now = FineTuneJobStatus.model_validate(owner.get("status", {})).run
+    """Its own prefix; the prepared rows and the base model that the run is pinned to, with the base's record."""
+    status = FineTuneJobStatus.model_validate(owner.get("status", {}))
+    namespace, now = owner["metadata"]["namespace"], status.run
+    if status.base is not None and run == names.hash_job(status.base.listing):
+        return _of_hashing(namespace, status.base, bucket)
     if now is None or now.id != run or now.state != "Running" or now.pinned is None:
         raise AccessError(f"run {run} is not the one under way")
-    own = layout.run_prefix(owner["metadata"]["namespace"], now.model, now.id)
-    base = now.pinned.base
-    bases = () if base is None else (Place(*layout.split_uri(layout.folder_uri(base.uri))),)
-    return Access((Place(bucket, own),), (Place(bucket, now.pinned.dataset.prefix), *bases))
+    own, base = layout.run_prefix(namespace, now.model, now.id), now.pinned.base
+    rows = Place(bucket, now.pinned.dataset.prefix)
+    if base is None:
+        return Access((Place(bucket, own),), (rows,))
+    return Access(
+        (Place(bucket, own),),
+        (rows, _folder(base.uri), Place(bucket, layout.base_record_key(namespace, base.listing))),
+    )
+
+
+def _of_hashing(namespace: str, base: BaseListing, bucket: str) -> Access:
+    """The one record, and the base model."""
+    return Access((Place(bucket, layout.base_record_key(namespace, base.listing)),), (_folder(base.uri),))
+
+
+def _folder(uri: str) -> Place:
+    return Place(*layout.split_uri(layout.folder_uri(uri)))
 
 
 def _of_dataset(owner: dict[str, Any], run: str, bucket: str) -> Access:

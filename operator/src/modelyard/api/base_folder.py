@@ -11,6 +11,12 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib
 SENTENCEPIECE = ("spm.model", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm")
 WORD_LISTS = ("vocab.txt", "vocab.json", "merges.txt")
 NEEDED = ("config.json", "tokenizer.json")
+LOADED = (".safetensors", ".json")
+
+
+def is_loaded(path: str) -> bool:
+    """Whether a file of a base is ever fetched: weights and settings of the folder itself."""
+    return "/" not in path and path.endswith(LOADED) and not path.startswith(".")
 
 
 def fault_of(uri: str, paths: Sequence[str]) -> tuple[str, str] | None:

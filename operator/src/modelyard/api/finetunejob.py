@@ -155,7 +155,17 @@ class BasePin(StatusModel):
     """The base model as it was when the run started."""
 
     uri: str = Field(description="Where it lies.")
-    digest: str = Field(description="sha256 of its list of files.")
+    digest: str = Field(description="sha256 of the content of its files (*.safetensors and *.json), wherever they lie.")
+    listing: str = Field(
+        default="", description="sha256 of the list of its files: names the record of what each of them holds."
+    )
+
+
+class BaseListing(StatusModel):
+    """The base model whose files are being read to learn what they hold, before a run can have an id."""
+
+    uri: str = Field(description="Where it lies.")
+    listing: str = Field(description="sha256 of the list of its files.")
 
 
 class DatasetPin(StatusModel):
@@ -239,6 +249,7 @@ class FineTuneJobStatus(CommonStatus):
     """The current run and what it made."""
 
     run: Run | None = None
+    base: BaseListing | None = None
     progress: Progress | None = None
     resumes: int = Field(default=0, description="How often a new pod took the run up.")
     version: str | None = Field(default=None, description="ModelVersion that the current run made.")

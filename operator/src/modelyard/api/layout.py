@@ -9,6 +9,8 @@ ns/<namespace>/models/<model>/runs/<run id>/
     report.json  history.jsonl  tensorboard/
     checkpoints/<step>/                           manifest.json last: the complete marker
     version/                                      manifest.json last, never overwritten
+ns/<namespace>/bases/records/<listing>.json       what the files of a listing of a base model are, by sha256
+ns/<namespace>/bases/<base digest>/               a base model's copy, for versions that are served on it
 Below a prefix with a manifest the files lie in <first 16 digits of the manifest's digest>/, so that of two publishers
 the one whose manifest stands has all of its files, whatever the other one still writes.
 """
@@ -27,6 +29,16 @@ def datasets_prefix(namespace: str) -> str:
 def dataset_prefix(namespace: str, dataset: str, prepare_id: str) -> str:
     """Where prepared rows lie."""
     return f"{datasets_prefix(namespace)}{dataset}/{prepare_id}/"
+
+
+def base_record_key(namespace: str, listing: str) -> str:
+    """What a namespace knows about the base model of a listing (a digest)."""
+    return f"ns/{namespace}/bases/records/{listing.removeprefix('sha256:')}.json"
+
+
+def base_prefix(namespace: str, digest: str) -> str:
+    """A base model's own copy for versions that need it when they are served, named after its content."""
+    return f"ns/{namespace}/bases/{digest.removeprefix('sha256:')}/"
 
 
 def model_prefix(namespace: str, model: str) -> str:

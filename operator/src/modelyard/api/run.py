@@ -86,10 +86,11 @@ class Contract(StatusModel):
 
 
 class BaseModelInput(ApiModel):
-    """Base model and the digest of its listing when the run was pinned."""
+    """Base model, the digest of its content, and the key of the record that says what each of its files is."""
 
     uri: str
     digest: str
+    record: str
 
 
 class DatasetInput(ApiModel):
@@ -110,6 +111,18 @@ class PrepareConfig(ApiModel):
     task: Task
     source: Source
     steps: list[Step]
+
+
+class HashConfig(ApiModel):
+    """The Job that learns what a base model is, so that runs can be named after it."""
+
+    kind: Literal["hash"] = "hash"
+    contract: int = Field(default=1, ge=1, description="Least contract that an image must know for this run.")
+    name: str
+    uri: str = Field(description="Folder of the base model.")
+    listing: str = Field(description="Digest of the listing that the operator saw.")
+    record: str = Field(description="Key of the record that is to be written.")
+    store: StoreLocation
 
 
 class TrainConfig(ApiModel):
@@ -146,10 +159,11 @@ class TrainConfig(ApiModel):
         return method
 
 
-RunConfig = Annotated[PrepareConfig | TrainConfig, Field(discriminator="kind")]
+AnyConfig = PrepareConfig | TrainConfig | HashConfig
+RunConfig = Annotated[AnyConfig, Field(discriminator="kind")]
 
 
-def needed_contract(config: PrepareConfig | TrainConfig) -> int:
+def needed_contract(config: AnyConfig) -> int:
     """The least contract that an image must know: the highest of what is set."""
     plain = config.dump()
     return max((number for field, number in CONTRACT_OF.items() if _is_set(plain, field)), default=1)
@@ -278,12 +292,6 @@ class ModelInfo(StatusModel):
 def digest_of(data: bytes) -> str:
     """sha256:<hex> of bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def listing_digest(entries: list[tuple[str, int, str]]) -> str:
-    """Digest of a folder of the store from (relative path, size, etag), in any order."""
-    lines = [f"{path}\0{size}\0{etag}\n" for path, size, etag in sorted(entries)]
-    return digest_of("".join(lines).encode())
 
 
 def format_digest(files: Iterable[FileEntry], name: str) -> str:

@@ -1,4 +1,4 @@
-"""All that decides the Job of a run or of a preparation."""
+"""All that decides the Job of a run, of a preparation, or of one that reads a base model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from modelyard.api.common import Resources
 from modelyard.api.pod import RunPod
-from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.api.run import AnyConfig
 from modelyard.api.store import StoreLocation
 from modelyard.decision import Platform
 
@@ -21,7 +21,7 @@ class RunPlan:
 
     name: str
     run: str
-    config: PrepareConfig | TrainConfig
+    config: AnyConfig
     image: str
     store_secret: str
     resources: Resources

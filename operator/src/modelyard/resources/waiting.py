@@ -63,10 +63,11 @@ def pause(obj: Manifest, wait: Wait, now: datetime) -> float | None:
     """Seconds until the next look."""
     if not wait.backoff:
         return wait.wake_after
-    return min(LONGEST_PAUSE, max(FIRST_PAUSE, _waited(obj, now) / 4))
+    return min(LONGEST_PAUSE, max(FIRST_PAUSE, waited(obj, now) / 4))
 
 
-def _waited(obj: Manifest, now: datetime) -> float:
+def waited(obj: Manifest, now: datetime) -> float:
+    """Seconds for which an object has not been ready."""
     ready = condition(obj, names.READY)
     if ready is None or ready["status"] == "True":
         return 0.0

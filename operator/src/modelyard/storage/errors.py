@@ -43,6 +43,10 @@ class Corrupt(StoreError):
     reason = names.CORRUPT
 
 
+class Changed(Corrupt):
+    """An object is not the one any more that was asked for."""
+
+
 class AlreadyExists(StoreError):
     """A conditional write found the key taken."""
 

@@ -31,6 +31,8 @@ class Place:
     key: str
     path: Path
     entry: FileEntry
+    etag: str = ""
+    """The very object that is meant; empty: whatever lies there."""
 
 
 def read_manifest(store: Store, bucket: str, prefix: str, digest: str | None = None) -> tuple[Manifest, str]:
@@ -62,6 +64,15 @@ def fetch_verified(
     for entry in files:
         check_path(entry.path, allowed)
     places = [Place(layout.file_key(prefix, found, e.path), target / e.path, e) for e in files]
+    try:
+        fetch_places(store, bucket, places)
+    except Corrupt as fault:
+        raise Corrupt(f"{fault.message}: the stored files were changed, train a new version") from fault
+    return manifest
+
+
+def fetch_places(store: Store, bucket: str, places: Sequence[Place]) -> None:
+    """Download files side by side; Corrupt for one that is not what its entry says."""
     for folder in {place.path.parent for place in places}:
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="fetch") as pool:
@@ -70,7 +81,6 @@ def fetch_verified(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return manifest
 
 
 def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest, digest: str) -> None:
@@ -119,7 +129,7 @@ def _begin(pool: Executor, store: Store, bucket: str, place: Place) -> list[Futu
 def _fetch_part(store: Store, bucket: str, place: Place, offset: int, length: int) -> int:
     with place.path.open("r+b") as stream:
         stream.seek(offset)
-        for chunk in store.chunks(bucket, place.key, offset=offset, length=length):
+        for chunk in store.chunks(bucket, place.key, offset=offset, length=length, etag=place.etag):
             stream.write(chunk)
     return length
 
@@ -138,7 +148,7 @@ def _hashed(path: Path, arriving: Iterable[Future[int]]) -> str:
 
 def _fetch_whole(store: Store, bucket: str, place: Place) -> None:
     try:
-        size, sha = _write(place.path, store.chunks(bucket, place.key), place.entry.size)
+        size, sha = _write(place.path, store.chunks(bucket, place.key, etag=place.etag), place.entry.size)
     except Missing as fault:
         raise _missing(bucket, place) from fault
     _check(bucket, place, size, sha)
@@ -151,13 +161,13 @@ def _check(bucket: str, place: Place, size: int, sha: str) -> None:
 
 
 def _missing(bucket: str, place: Place) -> Corrupt:
-    return Corrupt(f"s3://{bucket}/{place.key} is in the manifest but not in the store: train a new version")
+    return Corrupt(f"s3://{bucket}/{place.key} is gone")
 
 
 def _differs(bucket: str, place: Place, size: int, sha: str) -> Corrupt:
     return Corrupt(
-        f"s3://{bucket}/{place.key} does not match its manifest: {size} bytes, sha256 {sha}; expected "
-        f"{place.entry.size} bytes, sha256 {place.entry.sha256}. The stored file was changed: train a new version"
+        f"s3://{bucket}/{place.key} is not what it was: {size} bytes, sha256 {sha}; expected "
+        f"{place.entry.size} bytes, sha256 {place.entry.sha256}"
     )
 
 

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
 from minio.credentials import Provider, StaticProvider
 from minio.deleteobjects import DeleteObject
+from minio.error import S3Error
 
 from modelyard.api.layout import MANIFEST
 from modelyard.api.store import StoreConnection
 from modelyard.storage.credentials import provider_from_environment
-from modelyard.storage.errors import Corrupt, Denied, Misconfigured, Missing, StoreError, Unavailable
+from modelyard.storage.errors import Changed, Corrupt, Denied, Misconfigured, Missing, StoreError, Unavailable
 from modelyard.storage.faults import from_code, translate
 from modelyard.storage.route import INSTALLATION, Route
 
@@ -169,17 +170,18 @@ class Store:
         self._call(f"write s3://{bucket}/{key}", put)
 
     def chunks(
-        self, bucket: str, key: str, size: int = 1 << 18, *, offset: int = 0, length: int | None = None
+        self, bucket: str, key: str, size: int = 1 << 18, *, offset: int = 0, length: int | None = None, etag: str = ""
     ) -> Iterator[bytes]:
         """Stream an object, or `length` bytes of it from `offset` on, in chunks.
 
-        A broken stream goes on where it ended; patience counts from its last chunk.
+        With an `etag` all bytes are of that very object; Changed when there is another one. A broken stream goes on
+        where it ended; patience counts from its last chunk.
         """
         what, last = f"read s3://{bucket}/{key}", time.monotonic()
         end = None if length is None else offset + length
         while end is None or offset < end:
             left = 0 if end is None else end - offset
-            response = self._call(what, partial(self._client.get_object, bucket, key, offset=offset, length=left))
+            response = self._call(what, partial(self._open, bucket, key, offset, left, etag))
             try:
                 for chunk in response.stream(size):
                     yield chunk
@@ -191,6 +193,16 @@ class Store:
             finally:
                 response.close()
                 response.release_conn()
+
+    def _open(self, bucket: str, key: str, offset: int, length: int, etag: str) -> Any:
+        """GET, and the body to come."""
+        headers: Any = {"If-Match": f'"{etag}"'} if etag else None
+        try:
+            return self._client.get_object(bucket, key, offset=offset, length=length, request_headers=headers)
+        except S3Error as fault:
+            if fault.code != "PreconditionFailed":
+                raise
+            raise Changed(f"s3://{bucket}/{key} is another object than was listed") from fault
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:
         """Delete everything below a prefix, manifests first; gives how many objects there were."""

@@ -73,7 +73,7 @@ def a_running_job(**run: Any) -> Built:
     """The FineTuneJob with its run pinned."""
     pinned = {
         "image": "trainer:1",
-        "base": {"uri": "s3://base/minilm/", "digest": "sha256:b"},
+        "base": {"uri": "s3://base/minilm/", "digest": "sha256:b", "listing": "sha256:a"},
         "dataset": {"name": "reviews", "prefix": f"ns/{NAMESPACE}/datasets/reviews/1/", "digest": "sha256:d"},
         "recipe": 1,
         **{field: value for field, value in completed(a_finetunejob()["spec"]).items() if field in FILLED},

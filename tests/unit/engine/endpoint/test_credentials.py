@@ -18,6 +18,7 @@ from tests.unit.engine.endpoint.harness import JOB, NAMESPACE, POD, RUN, Keysmit
 
 BUCKET = "modelyard"
 OWN = f"ns/{NAMESPACE}/models/reviews/runs/{RUN}/"
+RECORD = f"ns/{NAMESPACE}/bases/records/a.json"
 OWNER: Key = ("FineTuneJob", NAMESPACE, "reviews")
 CALLER = Caller(NAMESPACE, JOB, RUN, POD, "u", OWNER)
 
@@ -30,7 +31,7 @@ def preparing(source: dict[str, Any], **status: Any) -> Built:
 def test_a_run_writes_its_own_and_reads_what_it_is_pinned_to() -> None:
     found = access_of(a_running_job(), RUN, BUCKET)
     rows, base = Place(BUCKET, f"ns/{NAMESPACE}/datasets/reviews/1/"), Place("base", "minilm/")
-    assert found == Access((Place(BUCKET, OWN),), (rows, base))
+    assert found == Access((Place(BUCKET, OWN),), (rows, base, Place(BUCKET, RECORD)))
 
 
 SOURCES: list[tuple[dict[str, Any], tuple[Place, ...]]] = [
@@ -92,6 +93,7 @@ def test_the_policy_names_each_place_and_no_more() -> None:
     assert read["Resource"] == [
         f"arn:aws:s3:::modelyard/ns/{NAMESPACE}/datasets/reviews/1/*",
         "arn:aws:s3:::base/minilm/*",
+        f"arn:aws:s3:::modelyard/{RECORD}",
     ]
     assert [found["Condition"]["StringLike"]["s3:prefix"][0] for found in listings] == [
         f"{OWN}*",

@@ -19,13 +19,16 @@ from tests.builders import (
 )
 from tests.unit.resources.harness import Harness
 
+CONTENT = "sha256:" + "c" * 64
+"""Of the base model, in the record of its listing."""
+
 
 class JobHarness(Harness):
     """Short words for what tests do often."""
 
     def __init__(self, obj: FineTuneJob | None = None, *others: Built) -> None:
         super().__init__(RECONCILER, obj or a_finetunejob(), *(others or (a_profile(), a_dataset().prepared())))
-        self.facts |= {"listing": a_listing(), "number": 7}
+        self.facts |= {"listing": a_listing(), "base_record": CONTENT, "number": 7}
 
     @property
     def run(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from modelyard.api.tasks import BASE
 from modelyard.decision import Answer, Ref
 from modelyard.resources.finetunejob.run_id import run_id, spec_hash
 from tests.builders import Job, Pod, a_dataset, a_finetunejob, a_job, a_listing, a_profile
-from tests.unit.resources.finetunejob.harness import JobHarness, started, succeeded, training
+from tests.unit.resources.finetunejob.harness import CONTENT, JobHarness, started, succeeded, training
 
 LORA = {"lora": {"rank": 4}}
 HASHED: list[dict[str, Any]] = [
@@ -95,7 +95,7 @@ def test_pins_stand_in_the_status_with_the_first_child() -> None:
     harness.go()
     pinned = harness.run["pinned"]
     assert pinned["image"] == "modelyard/trainer:1"
-    assert pinned["base"] == {"uri": "s3://base/minilm/", "digest": "sha256:" + "b" * 64}
+    assert pinned["base"] == {"uri": "s3://base/minilm/", "digest": CONTENT, "listing": "sha256:" + "b" * 64}
     assert pinned["dataset"]["digest"] == "sha256:" + "d" * 64
     assert (harness.run["state"], harness.run["model"], len(harness.run["id"])) == ("Running", "reviews", 16)
     assert harness.run["startedAt"] == "2026-11-22T10:00:00Z"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,21 +11,20 @@ from pydantic import ValidationError
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.base_folder import fault_of
-from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest, listing_digest
+from modelyard.api.base_record import BaseRecord, Listed
+from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest
+from modelyard.storage.bases import list_base, read_record
 from modelyard.storage.errors import Corrupt, Missing
-from modelyard.storage.fetch import fetch_verified
-from modelyard.storage.store import Entry
+from modelyard.storage.fetch import Place, fetch_places, fetch_verified
 from modelyard_trainer.data.mapped import unpacked
 from modelyard_trainer.data.rows import SPLITS, Digest
 from modelyard_trainer.data.shards import shards_of
-from modelyard_trainer.downloads import download
 from modelyard_trainer.errors import TrainerError, bad_base
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import rows_of
 from modelyard_trainer.tasks.protocols import Fields
 
 log = logging.getLogger(__name__)
-WANTED = (".safetensors", ".json")
 NAMED = 100
 """Files at most that a report names."""
 
@@ -75,53 +73,51 @@ def _unpacked(run: TrainRun, manifest: Manifest, folder: Path) -> dict[str, Sequ
 
 
 def _fetch_base(run: TrainRun, pin: BaseModelInput) -> None:
+    """Each file as one object, of the very bytes that the run was pinned to, whoever put it there again since."""
     uri = layout.folder_uri(pin.uri)
     bucket, prefix = layout.split_uri(uri)
-    files = _list(run, uri, bucket, prefix)
-    _check_digest(pin, uri, prefix, files)
-    _check_safe(uri, prefix, files)
+    listed = _list(run, uri)
+    record = _record(run, pin)
     run.base = run.base_folder
-    left_out = [name for entry in files if not _is_wanted(name := entry.key.removeprefix(prefix))]
+    left_out = [path for path in sorted(listed) if path not in {file.path for file in record.files}]
     if left_out:
         run.figures["left_out"] = left_out[:NAMED]
         log.info("never fetched, as only *.safetensors and *.json are loaded: %s", ", ".join(left_out[:NAMED]))
-    wanted = [(entry.key, run.base / name) for entry in files if _is_wanted(name := entry.key.removeprefix(prefix))]
-
-    def fetch(job: tuple[str, Path]) -> None:
-        download(run.store, bucket, *job)
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(fetch, wanted))
-    log.info("fetched %d files of %s", len(wanted), uri)
-
-
-def _list(run: TrainRun, uri: str, bucket: str, prefix: str) -> list[Entry]:
+    etags = {path: found.etag for path, found in listed.items()}
+    places = [Place(prefix + f.path, run.base / f.path, f.entry, etags.get(f.path, f.etag)) for f in record.files]
     try:
-        files = run.store.list(bucket, prefix)
+        fetch_places(run.store, bucket, places)
+    except (Corrupt, Missing) as fault:
+        raise _changed(pin, fault.message) from fault
+    log.info("fetched %d files of %s", len(places), uri)
+
+
+def _record(run: TrainRun, pin: BaseModelInput) -> BaseRecord:
+    """What each file is; it proves itself by its digest."""
+    record = read_record(run.store, run.bucket, pin.record)
+    if record is None or record.digest != pin.digest:
+        found = "is gone" if record is None else f"says {record.digest}"
+        raise Corrupt(f"the record of {pin.uri} ({pin.record}) {found}; the run is of {pin.digest}")
+    return record
+
+
+def _list(run: TrainRun, uri: str) -> dict[str, Listed]:
+    try:
+        files = {entry.path: entry for entry in list_base(run.store, uri)}
     except Missing as fault:
         raise bad_base(f"{fault.message}: check spec.from.base ({uri})", names.BASE_NOT_FOUND) from fault
     if not files:
         raise bad_base(f"spec.from.base is {uri}, but nothing lies there: check it", names.BASE_NOT_FOUND)
-    return files
-
-
-def _check_digest(pin: BaseModelInput, uri: str, prefix: str, files: list[Entry]) -> None:
-    found = listing_digest([(entry.key.removeprefix(prefix), entry.size, entry.etag) for entry in files])
-    if found != pin.digest:
-        raise bad_base(
-            f"the files of {uri} changed since this run was pinned to {pin.digest} (now {found}): "
-            "raise spec.attempt to start from them as they are now",
-            names.BASE_CHANGED,
-        )
-
-
-def _check_safe(uri: str, prefix: str, files: list[Entry]) -> None:
-    found = fault_of(uri, [entry.key.removeprefix(prefix) for entry in files])
+    found = fault_of(uri, list(files))
     if found is not None:
         reason, message = found
         raise bad_base(message, reason)
+    return files
 
 
-def _is_wanted(path: str) -> bool:
-    """Plain files of the folder itself: weights and settings."""
-    return "/" not in path and path.endswith(WANTED) and not path.startswith(".")
+def _changed(pin: BaseModelInput, told: str) -> TrainerError:
+    return bad_base(
+        f"the files of {pin.uri} changed since this run was pinned to {pin.digest} ({told}): "
+        "raise spec.attempt to start from them as they are now",
+        names.BASE_CHANGED,
+    )

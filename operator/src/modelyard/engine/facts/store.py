@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.run import Manifest, listing_digest
+from modelyard.api.base_record import listing_digest
+from modelyard.api.run import Manifest
 from modelyard.engine.facts import FactError, FactFunction
+from modelyard.storage.bases import find_record, list_base
 from modelyard.storage.claims import claim_number, claimant, spend_number
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import check_listing, read_manifest
@@ -40,6 +42,7 @@ class StoreFacts:
         """Name of the fact -> blocking function."""
         return {
             "listing": self._listing,
+            "base_record": self._base_record,
             "manifest": self._manifest,
             "verified": self._verified,
             "number": self._number,
@@ -56,13 +59,16 @@ class StoreFacts:
 
     def _listing(self, args: Args) -> dict[str, Any]:
         """Files of a folder given by `uri`: {"digest", "files": [[relative path, size], ...]}."""
-        bucket, prefix = layout.split_uri(layout.folder_uri(args["uri"]))
-        entries = [
-            (e.key.removeprefix(prefix), e.size, e.etag) for e in self._store.list(bucket, prefix, MOST_FILES + 1)
-        ]
+        uri = layout.folder_uri(args["uri"])
+        entries = list_base(self._store, uri, MOST_FILES + 1)
         if len(entries) > MOST_FILES:
             raise FactError(names.BASE_INVALID, f"there are more than {MOST_FILES} files: name the model's own folder")
-        return {"digest": listing_digest(entries), "files": [[path, size] for path, size, _ in sorted(entries)]}
+        return {"digest": listing_digest(uri, entries), "files": [[path, size] for path, size, _ in sorted(entries)]}
+
+    def _base_record(self, args: Args) -> str | None:
+        """Digest of the content of what was listed, None if the namespace has no record of it."""
+        found = find_record(self._store, self._bucket, args["namespace"], args["listing"])
+        return None if found is None else found.digest
 
     def _manifest(self, args: Args) -> dict[str, Any] | None:
         """Manifest of a `prefix`, of the `digest` if one is given; None if nothing is published there."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.finetunejob import FineTuneJobSpec, FineTuneJobStatus, Progress, Run
+from modelyard.api.finetunejob import BaseListing, FineTuneJobSpec, FineTuneJobStatus, Progress, Run
 from modelyard.api.modelversion import RunWarning
 from modelyard.decision import Child, Manifest, Observed
 from modelyard.resources.conditions import Verdict
@@ -84,6 +84,8 @@ class Answer:
     backoff: bool = False
     resumes: int = 0
     progress: Progress | None = None
+    base: BaseListing | None = None
+    """The base that is being read, which is what its pods may read."""
     version: str | None = None
     gate: str | None = None
     metric: str | None = None

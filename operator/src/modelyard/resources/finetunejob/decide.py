@@ -11,11 +11,11 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import ending, leftovers, shared_run, status, training_job, version
-from modelyard.resources.finetunejob.base import is_foreign, listing_fact
+from modelyard.resources.finetunejob import ending, hashing, leftovers, shared_run, status, training_job, version
+from modelyard.resources.finetunejob.base import is_foreign, listed, listing_fact, record_fact, recorded
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
-from modelyard.resources.finetunejob.pins import current_run, new_run
+from modelyard.resources.finetunejob.pins import current_run, hashing_step, new_run
 from modelyard.resources.finetunejob.progress import progress_fact
 from modelyard.resources.finetunejob.run_id import is_model_name
 from modelyard.resources.finetunejob.training_job import Situation
@@ -39,6 +39,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield from (dataset_ref(case), *profiles.needs(case.spec.profile, case.namespace, observed))
         if case.spec.from_.base and not is_foreign(case):
             yield listing_fact(case)
+        yield from _needs_of_base(case)
         pinned = new_run(case)
         if not isinstance(pinned, Wait):
             yield version.manifest_fact(case, pinned)
@@ -98,7 +99,17 @@ def _start(case: Case) -> Answer:
         text = f"suspended by spec.suspend before the run started ({run.verdict.message})"
         suspended = Verdict(False, names.SUSPENDED, text, idle=True)
         return Answer(None, suspended, "Suspended", wake_after=run.wake_after, backoff=run.backoff)
-    return Answer(None, run.verdict, "Pending", wake_after=run.wake_after, backoff=run.backoff)
+    return _hash_base(case, run)
+
+
+def _hash_base(case: Case, wait: Wait) -> Answer:
+    """What a run waits for; a base that nobody has read yet is read meanwhile, unless a human is waited for."""
+    step = None if wait.verdict.stalled else hashing_step(case)
+    if step is None:
+        return Answer(None, wait.verdict, "Pending", wake_after=wait.wake_after, backoff=wait.backoff)
+    told = step.wait if wait.verdict.reason == names.HASHING_BASE or step.wait.verdict.stalled else wait
+    pauses = [pause for pause in (wait.wake_after, step.wait.wake_after) if pause is not None]
+    return Answer(None, told.verdict, "Pending", step.children, min(pauses, default=None), told.backoff, base=step.base)
 
 
 def _ended(case: Case, run: Run) -> Answer:
@@ -146,6 +157,17 @@ def _foreign(case: Case, now: Situation, job: Manifest) -> Answer:
     """Another object makes this run: its failure is ours too, and its result would have been found."""
     fault = shared_run.failure(case, now.run, job)
     return training_job.shared(case, now, job) if fault is None else ending.fail(case, now, fault)
+
+
+def _needs_of_base(case: Case) -> Iterable[Need]:
+    """What is known of the base's content; if nothing is, the Job that reads it."""
+    base = listed(case)
+    if base is None or isinstance(base, Wait):
+        return
+    yield record_fact(case, base)
+    answer = recorded(case, base)
+    if answer is not None and not answer.failed and not answer.value:
+        yield from hashing.needs(case, base)
 
 
 def _needs_of_run(case: Case, run: Run) -> Iterable[Need]:

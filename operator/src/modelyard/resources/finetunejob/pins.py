@@ -9,7 +9,8 @@ from modelyard.api import recipes
 from modelyard.api.finetunejob import Pinned, Run
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.resources import hashes, profiles
-from modelyard.resources.finetunejob.base import pin_base
+from modelyard.resources.finetunejob import hashing
+from modelyard.resources.finetunejob.base import listed, pin_base, recorded
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.micro_batch import micro_batch
@@ -45,6 +46,15 @@ def new_run(case: Case) -> Run | Wait:
         pinned=pinned,
         resources=case.spec.resources,
     )
+
+
+def hashing_step(case: Case) -> hashing.Step | None:
+    """The next step towards the content of a base that nobody has read; None while that is not what lacks."""
+    found, profile = listed(case), _profile(case)
+    if found is None or isinstance(found, Wait) or isinstance(profile, Wait):
+        return None
+    answer = recorded(case, found)
+    return hashing.step(case, found, profile) if answer is not None and not answer.failed and not answer.value else None
 
 
 def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[str, Any]:

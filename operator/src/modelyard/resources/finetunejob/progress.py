@@ -8,20 +8,30 @@ from pydantic import ValidationError
 
 from modelyard.api.finetunejob import Progress, Run
 from modelyard.api.run import ProgressReport
-from modelyard.decision import Fact
+from modelyard.decision import Answer, Fact
 from modelyard.resources.finetunejob.case import Case, job_name
 
 
 def progress_fact(case: Case, run: Run) -> Fact:
     """The latest report of the run; the engine wakes us when there is another one, at most every 5 s."""
-    return Fact.of("progress", max_age=0, namespace=case.namespace, job=job_name(run))
+    return progress_of_job(case, job_name(run))
+
+
+def progress_of_job(case: Case, job: str) -> Fact:
+    """The same for any Job."""
+    return Fact.of("progress", max_age=0, namespace=case.namespace, job=job)
+
+
+def report_of(answer: Answer | None) -> ProgressReport | None:
+    """What was reported, if it can be read."""
+    return None if answer is None or answer.failed else _report(answer.value)
 
 
 def progress_of(case: Case, run: Run, *, running: bool) -> Progress | None:
     """The newest report about this run; without a running pod the last one stands, without a time left."""
     before = case.status.progress
     answer = case.observed.fact(progress_fact(case, run)) if running else None
-    report = _report(answer.value) if answer is not None and not answer.failed else None
+    report = report_of(answer)
     if report is not None and report.run == run.id:
         shown = _shown(report)
         return shown if before is None else shown.model_copy(update={"percent": max(before.percent, shown.percent)})

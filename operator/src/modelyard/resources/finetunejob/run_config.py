@@ -41,9 +41,11 @@ def _plan(run: Run, pinned: Pinned, spec: FineTuneJobSpec, platform: Platform, n
     )
 
 
-def _base(pinned: Pinned) -> BaseModelInput | None:
+def _base(pinned: Pinned, namespace: str) -> BaseModelInput | None:
     base = pinned.base
-    return None if base is None else BaseModelInput(uri=base.uri, digest=base.digest)
+    if base is None:
+        return None
+    return BaseModelInput(uri=base.uri, digest=base.digest, record=layout.base_record_key(namespace, base.listing))
 
 
 def _train_config(
@@ -57,7 +59,7 @@ def _train_config(
         prefix=layout.run_prefix(namespace, run.model, run.id),
         store=store_of(platform),
         task=spec.task,
-        base=_base(pinned),
+        base=_base(pinned, namespace),
         scratch=None if pinned.base else spec.from_.start,
         dataset=DatasetInput(prefix=pinned.dataset.prefix, digest=pinned.dataset.digest),
         objective=spec.objective,

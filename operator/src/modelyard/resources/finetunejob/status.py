@@ -23,6 +23,7 @@ def decision(case: Case, answer: Answer, now: datetime) -> Decision:
     fields = {
         **_common(case.obj, answer.verdict, answer.phase, now, answer.warnings),
         "run": _stamped(answer.run, now),
+        "base": answer.base,
         "progress": answer.progress,
         "resumes": answer.resumes,
         "version": answer.version,
