@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from modelyard.engine.effects import StoreEffects
 from modelyard.engine.facts.store import StoreFacts
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.fate import POD_ENDS, SERVER_WAYS
@@ -71,14 +72,15 @@ def family(name: str) -> str:
     return f"{first}/{rest[0]}" if first in TOLD_APART else first
 
 
-RARE = {"prefix_deleted"}
-"""Facts that are asked too seldom to be late and wrong in every thousand scenarios."""
+RARE = {"delete_version"}
+"""Facts and effects that are asked too seldom to be late and wrong in every thousand scenarios."""
 TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "refused", "crash"}
 
 
 def expected() -> set[str]:
     """Every fault, act, fact and reason that a thousand scenarios meet."""
-    asked = {*StoreFacts(FakeStore(), BUCKET).questions, "prediction"} - RARE
+    store = FakeStore()
+    asked = {*StoreFacts(store, BUCKET).questions, *StoreEffects(store, BUCKET).deeds, "prediction"} - RARE
     return {
         *SINGLE,
         "child/InferenceService",

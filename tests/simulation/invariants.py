@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from modelyard import names
@@ -53,6 +54,7 @@ class Invariants:
     def follow(self, operator: Operator) -> None:
         """Watch what an operator sends while another one leads."""
         operator.client.on_send = lambda key: self._sends(operator, key)
+        operator.questions.on_effect = lambda name, args: self._takes_effect(operator, name, args)
         self._traffic.follow(operator)
 
     def _sends(self, operator: Operator, key: Key) -> None:
@@ -60,6 +62,27 @@ class Invariants:
         if operator.guard is not None and operator.name != holder and clock.seconds() - since > OVERLAP:
             led = clock.seconds() - since
             self._story.breaks(f"{operator.name} writes {key}, but {holder or 'nobody'} has led for {led:.0f} s")
+
+    def _takes_effect(self, operator: Operator, name: str, args: Mapping[str, str]) -> None:
+        """The store is changed by who leads, and only once the status says why."""
+        self._sends(operator, (name, "", str(dict(args))))
+        if name == "sweep" and not self._has_ended(args["prefix"]):
+            self._story.breaks(f"{args['prefix']} is swept before the status says that it has ended")
+        if name == "delete_version":
+            version = self._api.look("ModelVersion", args["namespace"], f"{args['model']}-{args['number']}")
+            if version is not None and _word(version) != names.DELETING:
+                self._story.breaks(f"{args['prefix']} is deleted, its version says {_word(version)}")
+
+    def _has_ended(self, prefix: str) -> bool:
+        """What the status says of a run, or a preparation; what its object took along says nothing."""
+        _, namespace, kind, name, *rest = prefix.strip("/").split("/")
+        if kind == "datasets":
+            found = self._api.look("Dataset", namespace, name)
+            status = {} if found is None else found.get("status", {})
+            return status.get("prepareId") != rest[-1] or "digest" in status or "failure" in status
+        runs = [job.get("status", {}).get("run") or {} for job in self._api.all("FineTuneJob")]
+        states = [run["state"] for run in runs if run.get("id") == rest[-1]]
+        return not states or any(state in TERMINAL for state in states)
 
     def _audit(self, write: Write) -> None:
         kind = write.key[0]
@@ -219,6 +242,12 @@ class Invariants:
         unspent = [n for n in numbers if self._store.stat(BUCKET, layout.spent_key(namespace, model, n)) is None]
         if len(unspent) > 1:
             self._story.breaks(f"run {run} of {model} has numbers {sorted(unspent)}")
+
+
+def _word(obj: Manifest) -> str:
+    """Reason of Ready."""
+    found = obj.get("status", {}).get("conditions", ())
+    return next((str(c["reason"]) for c in found if c["type"] == names.READY), "")
 
 
 def _is_live(job: Manifest) -> bool:

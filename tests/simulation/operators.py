@@ -16,6 +16,7 @@ from modelyard.decision import Offer, Platform
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key
 from modelyard.engine.context import Context, steady
+from modelyard.engine.effects import Effects
 from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.facts import Facts
 from modelyard.engine.facts.capacity import capacity
@@ -108,6 +109,7 @@ class Operator:
         functions = self.questions.facts(outside.servers.prediction, **cluster)
         facts = Facts(functions, clock.seconds)
         seen = Context(kube=self.client, facts=facts, platform=outside.platform, now=steady(clock.wall, clock.seconds))
+        seen.effects = Effects(self.questions.effects())
         self.engine = Engine(RECONCILERS, seen, guard=self.guard)
         self.kserve = KServe(self.engine, kube, NO_OFFER, self.guard or Leads(), WatchedAnyway)
         self.engine.queue = WorkQueue(self._reconcile, workers=8, rng=fault_points.rng("queue", name), retry_cap=30.0)

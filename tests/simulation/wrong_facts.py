@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelyard.api.progress import TrainerStatus
+from modelyard.engine.effects import StoreEffects
 from modelyard.engine.endpoint.callers import Caller
 from modelyard.engine.endpoint.progress_store import ProgressStore
 from modelyard.engine.facts import FactFunction
@@ -105,6 +106,13 @@ class Questions:
         )
         self._rng = fault_points.rng("facts", name)
         self._wrong_about: set[str] = set()
+        self.on_effect: Callable[[str, Mapping[str, str]], None] = lambda name, args: None
+        """Told of every effect before it begins."""
+
+    def effects(self) -> dict[str, FactFunction]:
+        """Name of the effect -> function: late, in vain, or done without an answer."""
+        deeds = StoreEffects(self._reads, BUCKET).deeds
+        return {name: self._told(name, self._of_store(name, deed)) for name, deed in deeds.items()}
 
     def facts(self, prediction: FactFunction, **others: FactFunction) -> dict[str, FactFunction]:
         """Name of the fact -> function: all that StoreFacts knows, the prediction, and others that may be late."""
@@ -124,6 +132,13 @@ class Questions:
             progress.post(caller, status)
         if way == "stale":
             asyncio.get_running_loop().call_later(self._rng.uniform(1.0, 20.0), progress.post, caller, status)
+
+    def _told(self, name: str, deed: FactFunction) -> FactFunction:
+        async def do(args: Mapping[str, str]) -> Any:
+            self.on_effect(name, args)
+            return await deed(args)
+
+        return do
 
     def _of_store(self, name: str, question: Callable[[Mapping[str, str]], Any]) -> FactFunction:
         async def ask(args: Mapping[str, str]) -> Any:

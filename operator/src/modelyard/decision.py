@@ -3,7 +3,7 @@
 A reconciler is a kind's behaviour as two pure functions:
 
     needs(obj, observed)        -> Refs, Selects and Facts that must also be known; asked again until it adds nothing
-    decide(obj, observed, now)  -> Decision(children, status, events, wake_after, finalizers)
+    decide(obj, observed, now)  -> Decision(children, status, events, effects, wake_after, finalizers)
 
 Nothing here or in a reconciler does I/O, reads a clock or knows the framework.
 """
@@ -43,7 +43,7 @@ class Select:
 class Fact:
     """Something outside the cluster: answered by the engine's function of that name, at most `max_age` seconds old.
 
-    Facts may have an effect when it is idempotent (claim a number, delete a prefix): asking twice changes nothing.
+    To ask changes nothing; what is to be changed is an Effect.
     """
 
     name: str
@@ -56,12 +56,28 @@ class Fact:
         return Fact(name, tuple(sorted(args.items())), max_age)
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something to be done outside the cluster (claim a number, delete a prefix), idempotent, after the status stands.
+
+    Done by the engine's function of that name while this operator leads; what came of it is seen in the next reconcile.
+    """
+
+    name: str
+    args: tuple[tuple[str, str], ...] = ()
+
+    @staticmethod
+    def of(name: str, **args: str) -> Effect:
+        """Build an effect from keyword arguments, in a fixed order."""
+        return Effect(name, tuple(sorted(args.items())))
+
+
 Need = Ref | Select | Fact
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fact gave: a value, or a reason word (names.py) and a message that names cause and remedy."""
+    """What a fact or an effect gave: a value, or a reason word (names.py) and a message that names cause and remedy."""
 
     value: Any = None
     reason: str = ""
@@ -84,6 +100,8 @@ class Observed:
     facts: Mapping[Fact, Answer] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """(kind, name) of a child -> the API server's message when it was refused in the last reconcile."""
+    effects: Mapping[Effect, Answer] = field(default_factory=dict)
+    """What came of the effects of the last reconcile; forgotten when the operator restarts."""
     platform: Platform = field(default_factory=lambda: Platform())
 
     def child(self, kind: str, name: str) -> Manifest | None:
@@ -176,6 +194,7 @@ class Decision:
     status: Manifest | None = None
     children: tuple[Child, ...] = ()
     events: tuple[Event, ...] = ()
+    effects: tuple[Effect, ...] = ()
     wake_after: float | None = None
     finalizers: tuple[str, ...] | None = None
     """Our finalizers that the object should carry; None leaves them alone."""

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from modelyard import names
-from modelyard.decision import Answer, Child, Decision, Event, Fact, Manifest, Observed, Platform, Reconciler
+from modelyard.decision import Answer, Child, Decision, Effect, Event, Fact, Manifest, Observed, Platform, Reconciler
 from modelyard.engine.apply import RefusedError
 from modelyard.engine.cache import Key, key_of, owner_uids
 from modelyard.engine.context import Context
@@ -52,8 +52,12 @@ class Harness:
         self.loop = clock.VirtualLoop()
         self.key = key_of(obj)
         self.pods: list[Any] = []
-        self.facts: dict[str, Any] = {"swept": True}
+        self.facts: dict[str, Any] = {}
         """Answer, value, or function of the arguments, by a fact's name."""
+        self.deeds: dict[str, Any] = {}
+        """What comes of an effect, in the same way; True where nothing is said."""
+        self.effects: list[Effect] = []
+        """All that were carried out, in order."""
         self.refused: dict[Name, str] = {}
         """Children that the API server refuses, and its words."""
         self.lost: set[Name] = set()
@@ -65,6 +69,7 @@ class Harness:
         self.last = Decision()
         self._refused: dict[Key, dict[Name, str]] = {}
         self._unanswered: dict[Key, set[Key]] = {}
+        self._outcomes: dict[Key, dict[Effect, Answer]] = {}
         self.put(obj, *others)
 
     # What the test does.
@@ -145,7 +150,8 @@ class Harness:
 
     def context(self) -> Context:
         """A cache that has everything as it is now."""
-        made = Context(self, self, self.platform, lambda: self.now, refused=self._refused, unanswered=self._unanswered)
+        kept: Any = {"refused": self._refused, "unanswered": self._unanswered, "outcomes": self._outcomes}
+        made = Context(self, self, self.platform, lambda: self.now, effects=self, **kept)
         # What KServe makes of a child is known by its owner, so it comes after it.
         for obj in (self.obj, *sorted(self.api.everything(), key=lambda obj: obj["kind"] == "Deployment"), *self.pods):
             made.cache.put(shown(obj))
@@ -210,7 +216,7 @@ class Harness:
         """Names of the children of a kind."""
         return sorted(name for k, name in self.children if k == kind)
 
-    # KubeApi and FactSource, as the engine knows them.
+    # KubeApi, FactSource and EffectSource, as the engine knows them.
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return self.api.get(kind, namespace, name)
@@ -232,15 +238,16 @@ class Harness:
 
     async def ask(self, fact: Fact) -> Answer:
         self.asked.append(fact)
-        value = self.facts.get(fact.name)
-        if callable(value):
-            value = value(dict(fact.args))
-        return value if isinstance(value, Answer) else Answer(value=value)
+        return _answer(self.facts.get(fact.name), fact)
+
+    async def carry_out(self, effect: Effect) -> Answer:
+        self.effects.append(effect)
+        return _answer(self.deeds.get(effect.name, True), effect)
 
     # Inside.
 
     def _state(self) -> Any:
-        return copy.deepcopy((self.obj, sorted(self.children), self.writes, self._refused))
+        return copy.deepcopy((self.obj, sorted(self.children), self.writes, self._refused, self._outcomes))
 
     def _run(self, work: Any) -> Any:
         self.loop._now = (self.now - clock.BEGIN).total_seconds()
@@ -279,6 +286,12 @@ class _Engine(Engine):
     def _post(self, obj: Manifest, events: Any) -> None:
         found: tuple[Event, ...] = tuple(events)
         self._events += [event.reason for event in found]
+
+
+def _answer(value: Any, asked: Fact | Effect) -> Answer:
+    if callable(value):
+        value = value(dict(asked.args))
+    return value if isinstance(value, Answer) else Answer(value=value)
 
 
 def _name(obj: Manifest) -> Name:

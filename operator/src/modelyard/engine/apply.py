@@ -1,10 +1,11 @@
-"""Apply: carry a decision out. Status first, once and only if it changed; then finalizers, pruning and children."""
+"""Apply: carry a decision out. Status first, once and only if it changed; then finalizers, children, and effects."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api.crd import structural_schema
 from modelyard.api.kinds import KINDS
-from modelyard.decision import Child, Decision, Manifest, Observed, Reconciler
+from modelyard.decision import Child, Decision, Effect, Manifest, Observed, Reconciler
 from modelyard.engine.cache import Key, key_of
 from modelyard.engine.context import Context
 from modelyard.engine.kube import RESOURCES, KubeError
@@ -33,10 +34,18 @@ class RefusedError(Exception):
     """The API server refused a child; the reconciler is told in the next reconcile."""
 
 
+@dataclass(frozen=True)
+class Done:
+    """What a reconcile wrote: the status, and something outside that is worth another look at once."""
+
+    status: bool
+    news: bool
+
+
 async def carry_out(
     reconciler: Reconciler, obj: Manifest, observed: Observed, decision: Decision, context: Context
-) -> bool:
-    """Write what the decision says and nothing else; True if the status was written. Raises to be tried again."""
+) -> Done:
+    """Write what the decision says and nothing else. Raises to be tried again."""
     key = key_of(obj)
     obj, written = await _write_status(obj, decision.status, context)
     if decision.finalizers is not None:
@@ -47,7 +56,17 @@ async def carry_out(
         context.refused[key] = refused
         raise RefusedError("; ".join(refused.values()))
     context.refused.pop(key, None)
-    return written
+    return Done(written, await _take_effect(key, decision.effects, context))
+
+
+async def _take_effect(key: Key, effects: Sequence[Effect], context: Context) -> bool:
+    """One after the other, now that the status says why; True if anything came of it that was not known before."""
+    before = context.outcomes.get(key, {})
+    found = {effect: await context.effects.carry_out(effect) for effect in effects}
+    context.outcomes.pop(key, None)
+    if found:
+        context.outcomes[key] = found
+    return any(before.get(effect) != answer for effect, answer in found.items())
 
 
 async def _write_status(obj: Manifest, status: Manifest | None, context: Context) -> tuple[Manifest, bool]:

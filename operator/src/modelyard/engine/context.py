@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from modelyard.decision import Answer, Fact, Manifest, Platform
+from modelyard import names
+from modelyard.decision import Answer, Effect, Fact, Manifest, Platform
 from modelyard.engine.cache import Cache, Key, ReverseIndex
 
 SLEW = 0.1
@@ -28,6 +29,20 @@ class FactSource(Protocol):
     """Answers facts; never raises for what is wrong outside."""
 
     async def ask(self, fact: Fact) -> Answer: ...
+
+
+class EffectSource(Protocol):
+    """Carries effects out; never raises for what is wrong outside."""
+
+    async def carry_out(self, effect: Effect) -> Answer: ...
+
+
+class NoEffects:
+    """For an engine without a store."""
+
+    async def carry_out(self, effect: Effect) -> Answer:
+        """Nothing to do it with."""
+        return Answer(reason=names.INTERNAL, message=f"nobody carries out {effect.name}")
 
 
 def utc_now() -> datetime:
@@ -66,6 +81,9 @@ class Context:
     now: Callable[[], datetime] = field(default_factory=steady)
     cache: Cache = field(default_factory=Cache)
     index: ReverseIndex = field(default_factory=ReverseIndex)
+    effects: EffectSource = field(default_factory=NoEffects)
+    outcomes: dict[Key, dict[Effect, Answer]] = field(default_factory=dict)
+    """Object -> what came of the effects of its last reconcile."""
     refused: dict[Key, dict[tuple[str, str], str]] = field(default_factory=dict)
     unanswered: dict[Key, set[Key]] = field(default_factory=dict)
     """Object -> its children of which a write had no answer: they are as it was asked, or as before."""

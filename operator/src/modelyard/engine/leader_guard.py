@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modelyard.decision import Manifest
-from modelyard.engine.context import KubeApi
+from modelyard.decision import Answer, Effect, Manifest
+from modelyard.engine.context import EffectSource, KubeApi
 from modelyard.engine.kube import KubeError
 
 
@@ -48,5 +48,22 @@ class GuardedKube:
         return await self._kube.delete(kind, namespace, name, uid)
 
     def _check(self) -> None:
-        if not self._guard.held:
-            raise KubeError(0, "the Lease is not ours any more: nothing is written", "NotLeading")
+        check(self._guard)
+
+
+class GuardedEffects:
+    """Effects, of which none begins any more once the Lease is not ours."""
+
+    def __init__(self, effects: EffectSource, guard: LeaderGuard) -> None:
+        self._effects, self._guard = effects, guard
+
+    async def carry_out(self, effect: Effect) -> Answer:
+        """Begin it, if we lead; it ends as it will, and its keys are such that no successor is harmed."""
+        check(self._guard)
+        return await self._effects.carry_out(effect)
+
+
+def check(guard: LeaderGuard) -> None:
+    """KubeError unless we lead for certain."""
+    if not guard.held:
+        raise KubeError(0, "the Lease is not ours any more: nothing is written", "NotLeading")

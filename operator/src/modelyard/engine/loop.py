@@ -16,7 +16,7 @@ from modelyard.engine.context import Context
 from modelyard.engine.events import post_events
 from modelyard.engine.figures import count
 from modelyard.engine.kube import KubeError
-from modelyard.engine.leader_guard import GuardedKube, LeaderGuard
+from modelyard.engine.leader_guard import GuardedEffects, GuardedKube, LeaderGuard
 from modelyard.engine.observe import observe
 from modelyard.engine.queue import WorkQueue
 
@@ -46,6 +46,7 @@ class Engine:
         context.on_news = self._wake
         if guard is not None:
             context.kube = GuardedKube(context.kube, guard)
+            context.effects = GuardedEffects(context.effects, guard)
         self._guard = guard
         self.reconcilers = {reconciler.kind: reconciler for reconciler in reconcilers}
         self.queue = WorkQueue(self.reconcile, workers=workers, retry_cap=retry_cap)
@@ -96,16 +97,16 @@ class Engine:
         self.context.index.remember(key, asked)
         decision = reconciler.decide(obj, observed, self.context.now())
         try:
-            written = await carry_out(reconciler, obj, observed, decision, self.context)
+            done = await carry_out(reconciler, obj, observed, decision, self.context)
         except KubeError as fault:
             if fault.status not in STALE:
                 raise
             await self._read_again(key_of(known) for known in (obj, *observed.children))
             return STALE[fault.status]
-        if written:
+        if done.status:
             count(obj, obj.get("status", {}), decision.status or {})
             self._post(obj, decision.events)
-        return decision.wake_after
+        return 0.0 if done.news else decision.wake_after
 
     async def _read_again(self, keys: Iterable[Key]) -> None:
         """What the cache may be wrong about: a write was refused as late, so an event may be lost, or had no answer."""
@@ -139,6 +140,7 @@ class Engine:
         self.queue.forget(key)
         self.context.index.forget(key)
         self.context.refused.pop(key, None)
+        self.context.outcomes.pop(key, None)
         self.context.unanswered.pop(key, None)
 
 

@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from modelyard import names
 from modelyard.decision import Manifest, Offer, Reconciler
 from modelyard.engine import metrics
 from modelyard.engine.context import Context
+from modelyard.engine.effects import Effects, StoreEffects
 from modelyard.engine.endpoint.callers import Callers
 from modelyard.engine.endpoint.credentials import Credentials
 from modelyard.engine.endpoint.progress_store import ProgressStore
@@ -27,7 +29,7 @@ from modelyard.engine.facts.namespace import namespace_labels
 from modelyard.engine.facts.prediction import address, prediction
 from modelyard.engine.facts.queue import queue_word
 from modelyard.engine.facts.refused import refused_pod
-from modelyard.engine.facts.store import StoreFacts
+from modelyard.engine.facts.store import StoreFacts, in_threads
 from modelyard.engine.figures import Figures
 from modelyard.engine.handlers import EndlessBackoff
 from modelyard.engine.health import Health
@@ -139,12 +141,14 @@ def _context(kube: Kube, settings: Settings, progress: ProgressStore) -> Context
         settings.store_secret_key,
         timeout=10,
     )
-    functions = StoreFacts(store, platform.store_bucket).functions
+    pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="store")
+    functions = in_threads(pool, StoreFacts(store, platform.store_bucket).questions)
+    effects = Effects(in_threads(pool, StoreEffects(store, platform.store_bucket).deeds))
     functions |= {"prediction": prediction, "address": address, "capacity": capacity(kube)}
     functions |= {"refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
     functions["namespace_labels"] = namespace_labels(kube)
     functions["progress"] = progress.read
-    return Context(kube=kube, facts=Facts(functions), platform=platform)
+    return Context(kube=kube, facts=Facts(functions), platform=platform, effects=effects)
 
 
 async def _work(parts: Parts) -> None:

@@ -26,6 +26,7 @@ async def observe(reconciler: Reconciler, key: Key, obj: Manifest, context: Cont
         children=context.cache.children(obj["metadata"]["uid"], obj["metadata"].get("namespace", "")),
         pods=context.cache.pods(key),
         refused=context.refused.get(key, {}),
+        effects=context.outcomes.get(key, {}),
         platform=context.platform,
     )
     asked: set[Need] = set()

@@ -13,10 +13,9 @@ from modelyard.storage.store import Store
 def claim_number(store: Store, bucket: str, namespace: str, model: str, run: str) -> int:
     """The run's own number if it has one that is not spent, else the next; safe against any number of claimants."""
     taken, spent = _numbers(store, bucket, namespace, model)
-    unspent = {number: etag for number, etag in taken.items() if number not in spent}
-    for number in _likely(store, bucket, layout.numbers_prefix(namespace, model), unspent, run):
-        if claimant(store, bucket, namespace, model, number) == run:
-            return number
+    own = _own(store, bucket, layout.numbers_prefix(namespace, model), (taken, spent), run)
+    if own is not None:
+        return own
     number = max(taken, default=0)
     while True:
         number += 1
@@ -26,6 +25,12 @@ def claim_number(store: Store, bucket: str, namespace: str, model: str, run: str
         except AlreadyExists:
             if claimant(store, bucket, namespace, model, number) == run:
                 return number
+
+
+def number_of(store: Store, bucket: str, namespace: str, model: str, run: str) -> int | None:
+    """The number that a run has claimed and that is not spent, None if there is none."""
+    prefix = layout.numbers_prefix(namespace, model)
+    return _own(store, bucket, prefix, _numbers(store, bucket, namespace, model), run)
 
 
 def claimed_numbers(store: Store, bucket: str, namespace: str, model: str) -> list[int]:
@@ -40,8 +45,19 @@ def spend_number(store: Store, bucket: str, namespace: str, model: str, number: 
 
 def claimant(store: Store, bucket: str, namespace: str, model: str, number: int) -> str:
     """The run that claimed a number; Missing if nobody did."""
-    data = store.get(bucket, layout.number_key(namespace, model, number))
-    return str(json.loads(data).get("run", ""))
+    return _claimant(store, bucket, layout.number_key(namespace, model, number))
+
+
+def _claimant(store: Store, bucket: str, key: str) -> str:
+    return str(json.loads(store.get(bucket, key)).get("run", ""))
+
+
+def _own(store: Store, bucket: str, prefix: str, found: tuple[dict[int, str], set[int]], run: str) -> int | None:
+    """The run's number of those that are taken and not spent."""
+    taken, spent = found
+    unspent = {number: etag for number, etag in taken.items() if number not in spent}
+    likely = _likely(store, bucket, prefix, unspent, run)
+    return next((number for number in likely if _claimant(store, bucket, f"{prefix}{number}") == run), None)
 
 
 def _likely(store: Store, bucket: str, prefix: str, claims: dict[int, str], run: str) -> list[int]:

@@ -473,3 +473,27 @@ def test_what_waits_for_room_is_told_how_much_is_free() -> None:
     assert (harness.reason, harness.stalled) == (names.UNSCHEDULABLE, False)
     assert "1 CPU asked, at most 0.3 free on 1 node" in harness.message
     assert harness.last.wake_after == 60, "it is told anew"
+
+
+def test_a_number_is_claimed_once_and_only_after_the_status_says_so() -> None:
+    harness = training()
+    harness.facts["number"] = None
+    told = list[str]()
+
+    def claim(args: dict[str, str]) -> int:
+        told.append(harness.reason)
+        harness.facts["number"] = 7
+        return 7
+
+    harness.deeds["claim_number"] = claim
+    harness.finish()
+    assert (told, harness.status["version"]) == ([names.PUBLISHING], "reviews-7")
+
+
+def test_a_number_that_cannot_be_claimed_is_told_and_tried_again() -> None:
+    harness = training()
+    harness.facts["number"] = None
+    harness.deeds["claim_number"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
+    harness.finish()
+    assert (harness.reason, "claiming a version number: away" in harness.message) == (names.STORE_UNAVAILABLE, True)
+    assert harness.last.wake_after is not None and harness.run["state"] == "Running"

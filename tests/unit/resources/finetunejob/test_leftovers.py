@@ -7,7 +7,7 @@ from tests.unit.resources.finetunejob.harness import JobHarness, succeeded, trai
 
 
 def asked(harness: JobHarness) -> list[dict[str, str]]:
-    return [dict(fact.args) for fact in harness.asked if fact.name == "swept"]
+    return [dict(effect.args) for effect in harness.effects if effect.name == "sweep"]
 
 
 def test_a_published_run_is_swept_once() -> None:
@@ -42,21 +42,21 @@ def test_a_failed_run_is_swept_when_its_last_pod_is_gone() -> None:
 def test_a_failed_run_whose_job_is_gone_is_left_to_others_of_the_same_run() -> None:
     harness = training()
     harness.pod(lambda pod: pod.told(10, names.BAD_CONFIG, "no"))
-    harness.facts["swept"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
+    harness.deeds["sweep"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
     harness.job(Job.failed)
     harness.settle()
     assert harness.run["state"] == "Failed"
     harness.remove("Job", harness.named("Job")[0])
-    harness.asked.clear()
+    harness.effects.clear()
     harness.go(2)
     assert asked(harness) == []
 
 
 def test_a_store_that_is_away_is_asked_again() -> None:
     harness = training()
-    harness.facts["swept"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
+    harness.deeds["sweep"] = Answer(reason=names.STORE_UNAVAILABLE, message="away")
     harness.finish()
     assert (harness.reason, harness.run["cleanedUp"], harness.last.wake_after) == (names.SUCCEEDED, False, 60.0)
-    harness.facts["swept"] = True
+    harness.deeds["sweep"] = True
     harness.settle()
     assert (harness.run["cleanedUp"], harness.last.wake_after) == (True, None)

@@ -7,7 +7,7 @@ import pytest
 
 from modelyard import names
 from modelyard.api.finetunejob import FineTuneJobSpec
-from modelyard.decision import Answer, Decision, Fact, Manifest, Observed, Ref, Select
+from modelyard.decision import Answer, Decision, Effect, Fact, Manifest, Observed, Ref, Select
 from modelyard.resources.conditions import condition
 from modelyard.resources.modelversion import RECONCILER
 from modelyard.resources.modelversion.sizes import humanised
@@ -31,7 +31,7 @@ from tests.builders_serving import (
 VERIFIED = Fact.of("verified", prefix=prefix_of(7), digest=digest_of(7), max_age=600)
 CLAIMANT = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", max_age=60)
 ASKED_AGAIN = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", max_age=2.5)
-REMOVED = Fact.of("prefix_deleted", prefix=prefix_of(7), namespace=NAMESPACE, model=MODEL, number="7", max_age=5)
+REMOVAL = Effect.of("delete_version", prefix=prefix_of(7), namespace=NAMESPACE, model=MODEL, number="7")
 JOB = Ref("FineTuneJob", "reviews-job", NAMESPACE)
 DEPLOYMENTS = Select("ModelDeployment", NAMESPACE, (("spec.model.name", MODEL),))
 GOOD = Answer({"manifest": {}, "digest": digest_of(7), "size": 91_000_000})
@@ -49,11 +49,12 @@ def observe(
     deployments: tuple[Manifest, ...] = (),
     removed: Answer | None = None,
 ) -> Observed:
-    facts = {CLAIMANT: claim, ASKED_AGAIN: claim, VERIFIED: files, REMOVED: removed}
+    facts = {CLAIMANT: claim, ASKED_AGAIN: claim, VERIFIED: files}
     return Observed(
         objects={JOB: job},
         lists={DEPLOYMENTS: deployments},
         facts={fact: answer for fact, answer in facts.items() if answer is not None},
+        effects={} if removed is None else {REMOVAL: removed},
         platform=PLATFORM,
     )
 
@@ -267,7 +268,7 @@ def test_policy_decides_about_the_finalizer() -> None:
 )
 def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:
     observed = observe(deployments=(user,))
-    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
+    assert not decide(doomed(), observed).effects
     decision = decide(doomed(), observed)
     assert decision.finalizers is None
     assert words(decision)["Ready"] == ("False", "InUse")
@@ -277,7 +278,7 @@ def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:
 
 
 def test_deletion_removes_the_artifacts_then_lets_go() -> None:
-    assert REMOVED in set(RECONCILER.needs(doomed(), observe(deployments=(serving(6),))))
+    assert decide(doomed(), observe(deployments=(serving(6),))).effects == (REMOVAL,)
     waiting = decide(doomed(), observe())
     assert waiting.finalizers is None
     assert words(waiting)["Ready"] == ("False", "Deleting")
@@ -287,7 +288,7 @@ def test_deletion_removes_the_artifacts_then_lets_go() -> None:
 
 def test_deletion_waits_for_a_store_that_is_down() -> None:
     observed = observe(claim=DOWN)
-    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
+    assert not decide(doomed(), observed).effects
     decision = decide(doomed(), observed)
     assert decision.finalizers is None
     found = condition({"status": decision.status}, names.READY)
@@ -297,18 +298,18 @@ def test_deletion_waits_for_a_store_that_is_down() -> None:
 
 def test_a_forged_version_takes_no_artifacts_with_it() -> None:
     observed = observe(claim=Answer("other"))
-    assert REMOVED not in set(RECONCILER.needs(doomed(), observed))
+    assert not decide(doomed(), observed).effects
     assert decide(doomed(), observed).finalizers == ()
 
 
 def test_nothing_is_removed_before_the_deployments_are_known() -> None:
     unknown = Observed(facts={CLAIMANT: MINE}, platform=PLATFORM)
-    assert REMOVED not in set(RECONCILER.needs(doomed(), unknown))
+    assert not decide(doomed(), unknown).effects
 
 
 def test_retain_lets_go_at_once() -> None:
     going = deleting(a_modelversion(), names.FINALIZER_ARTIFACTS)
-    assert REMOVED not in set(RECONCILER.needs(going, observe()))
+    assert not decide(going, observe()).effects
     assert decide(going, observe(deployments=(serving(7),))).finalizers == ()
 
 

@@ -69,7 +69,7 @@ class Facts:
         name, args = asked
         try:
             with metrics.timed(metrics.FACT_SECONDS.labels(name)):
-                answer = await _answer(self._functions[name], dict(args))
+                answer = await answer_of(self._functions[name], dict(args))
             metrics.FACTS.labels(name, answer.reason or "ok").inc()
         finally:
             self._under_way.pop(asked, None)
@@ -84,7 +84,8 @@ class Facts:
             del self._known[oldest]
 
 
-async def _answer(function: FactFunction, args: Mapping[str, str]) -> Answer:
+async def answer_of(function: FactFunction, args: Mapping[str, str]) -> Answer:
+    """What a function gives, or the fault that it met."""
     try:
         return Answer(value=await function(args))
     except (StoreError, FactError) as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from modelyard import names
@@ -13,11 +13,10 @@ from modelyard.api.base_record import listing_digest
 from modelyard.api.run import Manifest
 from modelyard.engine.facts import FactError, FactFunction
 from modelyard.storage.bases import find_record, list_base
-from modelyard.storage.claims import claim_number, claimant, spend_number
+from modelyard.storage.claims import claimant, number_of
 from modelyard.storage.errors import Missing
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard.storage.store import Store
-from modelyard.storage.sweep import sweep
 
 T = TypeVar("T")
 Args = Mapping[str, str]
@@ -25,17 +24,23 @@ MOST_FILES = 10_000
 """Files of a base model at most; a listing without end would fill the operator's memory."""
 
 
+def in_threads(pool: Executor, functions: Mapping[str, Callable[[Args], Any]]) -> dict[str, FactFunction]:
+    """The same functions, awaited: the client blocks."""
+
+    def awaited(function: Callable[[Args], Any]) -> FactFunction:
+        async def ask(args: Args) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(pool, function, args)
+
+        return ask
+
+    return {name: awaited(function) for name, function in functions.items()}
+
+
 class StoreFacts:
     """Questions to one store and its bucket."""
 
-    def __init__(self, store: Store, bucket: str, threads: int = 16) -> None:
+    def __init__(self, store: Store, bucket: str) -> None:
         self._store, self._bucket = store, bucket
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="store")
-
-    @property
-    def functions(self) -> dict[str, FactFunction]:
-        """Name of the fact -> function."""
-        return {name: self._in_thread(question) for name, question in self.questions.items()}
 
     @property
     def questions(self) -> dict[str, Callable[[Args], Any]]:
@@ -47,15 +52,7 @@ class StoreFacts:
             "verified": self._verified,
             "number": self._number,
             "claimant": self._claimant,
-            "prefix_deleted": self._prefix_deleted,
-            "swept": self._swept,
         }
-
-    def _in_thread(self, function: Callable[[Args], Any]) -> FactFunction:
-        async def ask(args: Args) -> Any:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, args)
-
-        return ask
 
     def _listing(self, args: Args) -> dict[str, Any]:
         """Files of a folder given by `uri`: {"digest", "files": [[relative path, size], ...]}."""
@@ -83,9 +80,9 @@ class StoreFacts:
         check_listing(self._store, self._bucket, args["prefix"], manifest, digest)
         return _described(manifest, digest)
 
-    def _number(self, args: Args) -> int:
-        """Version number of a `run` of a `model`, claimed now if it has none."""
-        return claim_number(self._store, self._bucket, args["namespace"], args["model"], args["run"])
+    def _number(self, args: Args) -> int | None:
+        """Version number that a `run` of a `model` has claimed, None if it has none."""
+        return number_of(self._store, self._bucket, args["namespace"], args["model"], args["run"])
 
     def _claimant(self, args: Args) -> str:
         """Run that claimed a `number`, empty if nobody did."""
@@ -93,17 +90,6 @@ class StoreFacts:
             return claimant(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
         except Missing:
             return ""
-
-    def _prefix_deleted(self, args: Args) -> bool:
-        """True once nothing is left below a `prefix`; the version's `number` is spent before."""
-        spend_number(self._store, self._bucket, args["namespace"], args["model"], int(args["number"]))
-        self._store.delete_prefix(self._bucket, args["prefix"])
-        return True
-
-    def _swept(self, args: Args) -> bool:
-        """True once nothing is left below a `prefix` but what the manifest of its part `published` names."""
-        sweep(self._store, self._bucket, args["prefix"], args["published"])
-        return True
 
 
 def _described(manifest: Manifest, digest: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.dataset import DatasetSpec, DatasetStatus
-from modelyard.decision import Decision, Fact, Manifest, Need, Observed
+from modelyard.decision import Decision, Effect, Fact, Manifest, Need, Observed
 from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
@@ -33,7 +33,6 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         return
     before = status.current(obj, spec)
     if before.digest or before.failure:
-        yield from _sweep(obj, spec, before, observed)
         return
     obj = disruptions.counted(obj, spec, observed)
     yield from profiles.needs(spec.profile, obj["metadata"]["namespace"], observed)
@@ -49,6 +48,11 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     spec = spec_of(DatasetSpec, obj)
     if isinstance(spec, Verdict):
         return status.invalid(obj, spec, run_job.all_kept(observed), now)
+    decision = _decided(obj, spec, observed, now)
+    return replace(decision, effects=_sweep(obj, spec, decision.status or {}, observed))
+
+
+def _decided(obj: Manifest, spec: DatasetSpec, observed: Observed, now: datetime) -> Decision:
     before = status.current(obj, spec)
     if before.prepare_id is None and (unknown := unknown_fields(DatasetSpec, obj)):
         return status.invalid(obj, unknown, run_job.all_kept(observed), now)
@@ -68,25 +72,25 @@ def manifest_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
 def _ended(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed, now: datetime) -> Decision:
     """Its end stands; the store is asked again until what killed pods left is gone."""
     name = job_name(obj, spec)
-    swept = before.cleaned_up or leftovers.is_swept(_swept_fact(obj, spec), observed)
+    swept = before.cleaned_up or leftovers.is_swept(_effect(obj, spec), observed)
     before = before.model_copy(update={"cleaned_up": swept})
     if before.failure:
         decision = status.failed(obj, spec, before.failure, run_job.after_failure(name, observed), now, swept=swept)
     else:
         decision = status.ready(obj, before, run_job.after_success(name, observed), now)
-    return replace(decision, wake_after=leftovers.pause(_swept_fact(obj, spec), observed))
+    return replace(decision, wake_after=leftovers.pause(_effect(obj, spec), observed))
 
 
-def _sweep(obj: Manifest, spec: DatasetSpec, before: DatasetStatus, observed: Observed) -> Iterable[Need]:
+def _sweep(obj: Manifest, spec: DatasetSpec, said: Manifest, observed: Observed) -> tuple[Effect, ...]:
     """Of published rows all else may go at any time; pods of a failed preparation may still write."""
     job = observed.child("Job", job_name(obj, spec))
     still = jobs.orphaned_pods(obj["metadata"]["namespace"], prepare_id(obj, spec), observed)
-    if not before.cleaned_up and (before.digest or (jobs.is_held(job) and not still)):
-        yield _swept_fact(obj, spec)
+    over = said.get("digest") or (said.get("failure") and jobs.is_held(job) and not still)
+    return (_effect(obj, spec),) if over and not said.get("cleanedUp") else ()
 
 
-def _swept_fact(obj: Manifest, spec: DatasetSpec) -> Fact:
-    return leftovers.swept_fact(prefix(obj, spec), prefix(obj, spec))
+def _effect(obj: Manifest, spec: DatasetSpec) -> Effect:
+    return leftovers.sweep(prefix(obj, spec), prefix(obj, spec))
 
 
 def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:

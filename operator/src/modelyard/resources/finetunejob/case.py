@@ -9,7 +9,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import BaseListing, FineTuneJobSpec, FineTuneJobStatus, Progress, Run
 from modelyard.api.modelversion import RunWarning
-from modelyard.decision import Child, Manifest, Observed
+from modelyard.decision import Child, Effect, Manifest, Observed
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Hints
@@ -91,3 +91,5 @@ class Answer:
     metric: str | None = None
     warnings: tuple[RunWarning, ...] = ()
     """What the run noticed about its result: a condition each."""
+    effects: tuple[Effect, ...] = ()
+    """What is done to the store once the status stands."""

@@ -47,7 +47,6 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
     elif run.state == "Running":
         yield from _needs_of_run(case, run)
     else:
-        yield from leftovers.sweep(case, run)
         if run.state == "Succeeded" and case.status.version:
             yield version.version_ref(case, case.status.version)
 
@@ -67,7 +66,8 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
         answer = _go_on(case, run)
     else:
         answer = _ended(case, leftovers.swept(case, run))
-    return status.decision(case, answer, now)
+    effects = (*answer.effects, *leftovers.due(case, answer.run))
+    return status.decision(case, replace(answer, effects=effects), now)
 
 
 def _case(obj: Manifest, observed: Observed) -> Case | Verdict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelyard import names
 from modelyard.api.common import Failure
 from modelyard.api.finetunejob import Progress, Run
@@ -11,7 +13,7 @@ from modelyard.resources import run_job
 from modelyard.resources.conditions import Verdict, condition
 from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.training_job import Situation, situation
-from modelyard.resources.finetunejob.version import Published, published, standing, version_child, version_ref
+from modelyard.resources.finetunejob.version import Published, claim, published, standing, version_child, version_ref
 from modelyard.resources.parse import spec_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.quality_gate import judge
@@ -27,7 +29,7 @@ def publish(case: Case, now: Situation) -> Answer:
     if isinstance(found, Fault):
         return recheck_failure(case, now, found)
     if isinstance(found, Wait):
-        return waiting(case, now, run, found)
+        return replace(waiting(case, now, run, found), effects=claim(case, run))
     version = standing(case, found)
     if isinstance(version, Wait):
         return waiting(case, now, run, version, found)

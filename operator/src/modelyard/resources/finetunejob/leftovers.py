@@ -1,38 +1,37 @@
-"""Checkpoints and half uploads of a run that has ended: asked away once, when no pod of the run can come any more."""
+"""Checkpoints and half uploads of a run that has ended: swept once, when no pod of the run can come any more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from modelyard.api.finetunejob import Run
-from modelyard.decision import Fact
+from modelyard.decision import Effect
 from modelyard.resources import jobs, leftovers
 from modelyard.resources.finetunejob.case import Case, job_name
 
 
-def sweep(case: Case, run: Run) -> Iterable[Fact]:
+def due(case: Case, run: Run | None) -> tuple[Effect, ...]:
     """The effect, if it is due.
 
     Of a published run all but the version may go at any time. Pods of a failed one may still write, and another
     object's pods would begin the same run anew if our Job did not hold its name.
     """
-    if not run.cleaned_up and (run.state == "Succeeded" or _is_over(case, run)):
-        yield _fact(case, run)
+    if run is None or run.state == "Running" or run.cleaned_up:
+        return ()
+    return (_effect(case, run),) if run.state == "Succeeded" or _is_over(case, run) else ()
 
 
 def swept(case: Case, run: Run) -> Run:
-    """The run as the store's answer leaves it."""
-    done = run.cleaned_up or leftovers.is_swept(_fact(case, run), case.observed)
+    """The run as what the store did leaves it."""
+    done = run.cleaned_up or leftovers.is_swept(_effect(case, run), case.observed)
     return run.model_copy(update={"cleaned_up": done})
 
 
 def pause(case: Case, run: Run) -> float | None:
     """Seconds until the next try."""
-    return leftovers.pause(_fact(case, run), case.observed)
+    return leftovers.pause(_effect(case, run), case.observed)
 
 
-def _fact(case: Case, run: Run) -> Fact:
-    return leftovers.swept_fact(case.prefix(run), case.version_prefix(run))
+def _effect(case: Case, run: Run) -> Effect:
+    return leftovers.sweep(case.prefix(run), case.version_prefix(run))
 
 
 def _is_over(case: Case, run: Run) -> bool:

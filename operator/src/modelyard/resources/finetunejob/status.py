@@ -33,6 +33,7 @@ def decision(case: Case, answer: Answer, now: datetime) -> Decision:
     return Decision(
         status=FineTuneJobStatus.model_validate(fields).dump(),
         children=(*dataset_child(case), *answer.children),
+        effects=answer.effects,
         events=(*events(case.obj, answer.verdict), *resumed.events(case, answer)),
         wake_after=pause(case.obj, Wait(answer.verdict, answer.wake_after, answer.backoff), now),
     )

@@ -12,13 +12,16 @@ from modelyard.api.finetunejob import Run
 from modelyard.api.modelversion import Artifact, DatasetUsed, Lineage, ModelVersionSpec, Trained
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.api.run import ModelInfo, format_digest
-from modelyard.decision import Child, Fact, Manifest, Ref
+from modelyard.decision import Child, Effect, Fact, Manifest, Ref
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.pods import Fault
 from modelyard.resources.refusals import refused_child
 from modelyard.resources.waiting import SOON, Wait, moving, stuck, unanswered
 
 VERIFIED_AGE = 5.0
+CLAIMING, AGAIN = "claiming a version number", 5.0
+MAKING = "making the ModelVersion"
+"""Also while its number is claimed: one step to those who read it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ def number_fact(case: Case, run: Run) -> Fact:
     return Fact.of("number", max_age=0, namespace=case.namespace, model=run.model, run=run.id)
 
 
+def claim(case: Case, run: Run) -> tuple[Effect, ...]:
+    """A number for what is verified, while the store says that the run has none."""
+    number = case.observed.fact(number_fact(case, run))
+    if number is None or number.failed or number.value is not None:
+        return ()
+    return (_claim(case, run),)
+
+
+def _claim(case: Case, run: Run) -> Effect:
+    return Effect.of("claim_number", namespace=case.namespace, model=run.model, run=run.id)
+
+
 def version_ref(case: Case, name: str) -> Ref:
     """The ModelVersion of that name."""
     return Ref("ModelVersion", name, case.namespace)
@@ -63,10 +78,11 @@ def published(case: Case, run: Run) -> Published | Fault | Wait:
     if answer.failed:
         return unanswered(answer, "verifying the published artifacts")
     number = case.observed.fact(number_fact(case, run))
-    if number is None:
-        return moving(names.PUBLISHING, "claiming a version number", SOON)
-    if number.failed:
-        return unanswered(number, "claiming a version number")
+    claimed = case.observed.effects.get(_claim(case, run))
+    failed = next((told for told in (number, claimed) if told is not None and told.failed), None)
+    if number is None or number.value is None:
+        waits = moving(names.PUBLISHING, MAKING, SOON if number is None else AGAIN)
+        return waits if failed is None else unanswered(failed, CLAIMING)
     return _published(case, run, answer.value, int(number.value))
 
 
@@ -90,7 +106,7 @@ def standing(case: Case, published: Published) -> Manifest | Wait:
     message = case.observed.refused.get(("ModelVersion", published.name))
     if message:
         return refused_child("ModelVersion", published.name, message, case.hints)
-    return moving(names.PUBLISHING, f"making ModelVersion {published.name}", 1.0)
+    return moving(names.PUBLISHING, MAKING, 1.0)
 
 
 def _published(case: Case, run: Run, value: dict[str, Any], number: int) -> Published | Fault:

@@ -21,7 +21,7 @@ LOOK_AGAIN = 15.0
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
-    """Claim, artifacts, job and deployments; the artifacts' removal only once all of it allows that."""
+    """Claim, artifacts, job and deployments."""
     spec = spec_of(ModelVersionSpec, obj)
     if isinstance(spec, Verdict):
         return
@@ -36,8 +36,6 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield verification.verified_fact(namespace, spec)
         return
     yield verification.claimant_fact(namespace, spec)
-    if deletion.removal_due(obj, spec, observed):
-        yield deletion.removal_fact(namespace, spec)
 
 
 def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
@@ -70,6 +68,7 @@ def _deleting(obj: Manifest, spec: ModelVersionSpec, observed: Observed, now: da
     return Decision(
         status=_status(obj, spec, observed, _common(obj, verdict, now, *more)),
         events=events(obj, verdict),
+        effects=deletion.removal(obj, spec, observed),
         wake_after=LOOK_AGAIN,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from modelyard import names
 from modelyard.api.modeldeployment import FAILED, SERVING, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec
-from modelyard.decision import Fact, Manifest, Observed, Select
+from modelyard.decision import Effect, Manifest, Observed, Select
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.modelversion.place import misplaced, own_prefix
 from modelyard.resources.modelversion.verification import answered, claimant_fact, claims
@@ -44,19 +44,18 @@ def finalizers(spec: ModelVersionSpec) -> tuple[str, ...]:
     return (names.FINALIZER_ARTIFACTS,) if spec.deletion_policy == "delete" else ()
 
 
-def removal_fact(namespace: str, spec: ModelVersionSpec) -> Fact:
-    """Spend the number and delete the artifacts; asking twice changes nothing."""
-    return Fact.of(
-        "prefix_deleted",
-        prefix=own_prefix(namespace, spec),
-        namespace=namespace,
-        model=spec.model,
-        number=str(spec.number),
-        max_age=5.0,
-    )
+def removal(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> tuple[Effect, ...]:
+    """The effect, if it is due."""
+    return (_removal(obj["metadata"]["namespace"], spec),) if _removal_due(obj, spec, observed) else ()
 
 
-def removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
+def _removal(namespace: str, spec: ModelVersionSpec) -> Effect:
+    """Spend the number and delete the artifacts."""
+    prefix, number = own_prefix(namespace, spec), str(spec.number)
+    return Effect.of("delete_version", prefix=prefix, namespace=namespace, model=spec.model, number=number)
+
+
+def _removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
     """True when the artifacts are known to be this version's own, unused, and meant to go."""
     namespace = obj["metadata"]["namespace"]
     deployments = observed.lists.get(deployments_select(namespace, spec))
@@ -83,8 +82,8 @@ def waits(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict 
     claim = observed.fact(claimant_fact(namespace, spec))
     if answered(claim) and not claims(claim, spec):
         return None
-    removed = observed.fact(removal_fact(namespace, spec))
-    if answered(removed) and removal_due(obj, spec, observed):
+    removed = observed.effects.get(_removal(namespace, spec))
+    if answered(removed) and _removal_due(obj, spec, observed):
         return None
     fault = next((f"; {a.message}" for a in (claim, removed) if a is not None and a.failed), "")
     return Verdict(False, names.DELETING, f"deleting the artifacts at {spec.uri}{fault}")
