@@ -57,7 +57,7 @@ def checkpoints_of(harness: ClusterHarness, job: Manifest) -> list[int]:
     """Steps of complete checkpoints."""
     root = layout.checkpoints_prefix(prefix_of(harness, job))
     keys = [key.removeprefix(root) for key in harness.stored_keys(root)]
-    return sorted(int(key.split("/")[0]) for key in keys if key.endswith(layout.MANIFEST))
+    return sorted(int(key[:10]) for key in keys if key.endswith(layout.MANIFEST))
 
 
 def wait_for(look: Callable[[], T | None], seconds: float, pause: float = 0.2) -> T:

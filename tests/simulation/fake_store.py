@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from modelyard.api import layout
 from modelyard.api.run import FileEntry, digest_of
@@ -91,7 +92,7 @@ class FakeStore(Store):
         for key in keys:
             self.objects.pop((bucket, key), None)
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
+    def abort_uploads(self, bucket: str, prefix: str, wanted: Any = None) -> int:
         return 0
 
     def publish(self, prefix: str, manifest: StoredManifest) -> str:
@@ -99,7 +100,7 @@ class FakeStore(Store):
         data = manifest.to_bytes()
         if self.stat(BUCKET, layout.manifest_key(prefix)) is None:
             for entry in manifest.files:
-                self.put_sized(BUCKET, layout.file_key(prefix, digest_of(data), entry.path), entry.size)
+                self.put_sized(BUCKET, layout.file_key(prefix, digest_of(data), entry.path, manifest.epoch), entry.size)
             self.put(BUCKET, layout.manifest_key(prefix), data)
         return digest_of(self.get(BUCKET, layout.manifest_key(prefix)))
 

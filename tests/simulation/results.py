@@ -70,7 +70,7 @@ def _rows(config: dict[str, Any]) -> StoredManifest:
         removed={"duplicate": 3},
     )
     files = [file_entry(f"{split}-00000.parquet", 1000) for split in ("train", "validation", "test")]
-    return StoredManifest(kind="dataset", files=files, info=info.dump())
+    return StoredManifest(kind="dataset", epoch=config["epoch"], files=files, info=info.dump())
 
 
 def _model(config: dict[str, Any], rng: random.Random) -> StoredManifest:
@@ -92,4 +92,4 @@ def _model(config: dict[str, Any], rng: random.Random) -> StoredManifest:
     )
     # Training is not the same twice: another pod of the run would publish other bytes.
     files = [file_entry(name, size + rng.randrange(1000)) for name, size in map(SIZES.__getitem__, config["export"])]
-    return StoredManifest(kind="model", files=files, info=info.dump())
+    return StoredManifest(kind="model", epoch=config["epoch"], files=files, info=info.dump())

@@ -79,8 +79,8 @@ class WrongReads(Store):
     def delete_prefix(self, bucket: str, prefix: str) -> int:
         return self._store.delete_prefix(bucket, prefix)
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
-        return self._store.abort_uploads(bucket, prefix)
+    def abort_uploads(self, bucket: str, prefix: str, wanted: Any = None) -> int:
+        return self._store.abort_uploads(bucket, prefix, wanted)
 
     def _take(self, where: str) -> str:
         way, self._way = self._way, ""

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
-from modelyard.storage.errors import Missing
+from modelyard.storage.errors import Corrupt, Missing, Unavailable
 from modelyard.storage.fetch import fetch_verified, read_manifest
 from modelyard.storage.publish import publish
 from modelyard.storage.store import Store
@@ -126,3 +129,80 @@ def test_of_two_publishers_the_one_that_stands_is_kept(store: Store, bucket: str
     assert sweep(store, bucket, RUN, VERSION) == 1
     assert sweep(store, bucket, RUN, VERSION) == 0
     fetch_verified(store, bucket, VERSION, tmp_path / "kept", digest)
+
+
+class HeldUp(Store):
+    """The store of an operator that is held up right before its n-th call, while its successor works."""
+
+    def __init__(self, store: Store, calls: int, meanwhile: Callable[[], None]) -> None:
+        self._store, self._left, self._meanwhile = store, calls, meanwhile
+
+    def _call_on(self, name: str, *args: Any) -> Any:
+        if self._left == 0:
+            self._meanwhile()
+        self._left -= 1
+        return getattr(self._store, name)(*args)
+
+    def list(self, *args: Any) -> Any:
+        return self._call_on("list", *args)
+
+    def get(self, *args: Any) -> Any:
+        return self._call_on("get", *args)
+
+    def delete(self, *args: Any) -> Any:
+        return self._call_on("delete", *args)
+
+    def delete_prefix(self, *args: Any) -> Any:
+        return self._call_on("delete_prefix", *args)
+
+    def abort_uploads(self, *args: Any) -> Any:
+        return self._call_on("abort_uploads", *args)
+
+
+def _half(store: Store, bucket: str, epoch: str) -> list[str]:
+    """What a start of the run has written so far: a checkpoint, a file of the version, parts of another."""
+    keys = [layout.file_key(VERSION, "sha256:" + "0" * 64, "model.onnx", epoch)]
+    keys.append(f"{layout.checkpoint_prefix(RUN, 7, epoch)}manifest.json")
+    for key in keys:
+        store.put(bucket, key, epoch.encode())
+    part = layout.file_key(VERSION, "sha256:" + "0" * 64, "model.safetensors", epoch)
+    store._client._create_multipart_upload(bucket, part, {})
+    return sorted([*keys, part])
+
+
+def _there(store: Store, bucket: str, epoch: str) -> list[str]:
+    keys = [entry.key for entry in store.list(bucket, RUN)] + [upload.key for upload in store._uploads(bucket)]
+    return sorted(key for key in keys if epoch in key)
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("calls", range(4))
+def test_a_sweep_that_was_held_up_touches_nothing_of_a_successor(
+    store: Store, bucket: str, folder: Path, calls: int, published: bool
+) -> None:
+    before, after = "e111111111", "e222222222"
+    _half(store, bucket, before)
+    if published:
+        publish(store, bucket, VERSION, folder, "model", {}, before)
+    theirs: list[str] = []
+
+    def meanwhile() -> None:
+        """The version is deleted with its artifacts, and the very same run begins anew."""
+        if published:
+            store.delete_prefix(bucket, VERSION)
+        theirs.extend(_half(store, bucket, after))
+
+    with suppress(Unavailable):
+        sweep(HeldUp(store, calls, meanwhile), bucket, RUN, VERSION, before)
+    assert theirs and _there(store, bucket, after) == theirs
+    sweep(store, bucket, RUN, VERSION, before)
+    assert _there(store, bucket, before) == [] and _there(store, bucket, after) == theirs
+
+
+def test_a_start_goes_on_with_the_result_of_another(store: Store, bucket: str, folder: Path, tmp_path: Path) -> None:
+    first, digest = publish(store, bucket, VERSION, folder, "model", {}, "e111111111")
+    assert publish(store, bucket, VERSION, folder, "model", {}, "e222222222") == (first, digest)
+    fetch_verified(store, bucket, VERSION, tmp_path / "whole", digest)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(Corrupt, match="another result"):
+        publish(store, bucket, VERSION, folder, "model", {}, "e222222222")

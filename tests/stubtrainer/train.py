@@ -23,7 +23,7 @@ def execute(run: TrainRun) -> None:
     bucket, prefix = layout.split_uri(run.config.base.uri)
     asked = behaviour.read(run.store.get(bucket, f"{prefix}config.json"))
     _take_over_sigterm(asked)
-    place = Place(run.store, run.bucket, run.config.prefix)
+    place = Place(run.store, run.bucket, run.config.prefix, run.config.epoch)
     run.keeper = Keeper(place, run.config.checkpoint_keep)
     found = newest(place, run.folder("resume"))
     first = found.step if found else 0

@@ -16,6 +16,7 @@ from dev.known_base import make_known
 from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Manifest, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of
+from modelyard.storage.fetch import read_manifest
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
 from modelyard_trainer.command import make_run
@@ -145,14 +146,14 @@ class TrainerHarness:
 
     def file_key(self, prefix: str, path: str) -> str:
         """Key of a published file."""
-        digest = digest_of(self.store.get(BUCKET, layout.manifest_key(prefix)))
-        return layout.file_key(prefix, digest, path)
+        manifest, digest = read_manifest(self.store, BUCKET, prefix)
+        return layout.file_key(prefix, digest, path, manifest.epoch)
 
     def checkpoints(self, config: TrainConfig) -> list[int]:
         """Steps of complete checkpoints."""
         root = layout.checkpoints_prefix(config.prefix)
         keys = [entry.key.removeprefix(root) for entry in self.store.list(BUCKET, root)]
-        return sorted(int(key.split("/")[0]) for key in keys if key.endswith(layout.MANIFEST))
+        return sorted(int(key[:10]) for key in keys if key.endswith(layout.MANIFEST))
 
 
 @contextmanager

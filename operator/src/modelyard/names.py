@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 GROUP: Final = "modelyard.dev"
 VERSION: Final = "v1alpha1"
@@ -141,6 +141,12 @@ def audience(job: str, purpose: str) -> str:
 def hash_job(listing: str) -> str:
     """Name and run label of the Job that reads the base model of a listing (a digest)."""
     return f"base-{listing.removeprefix('sha256:')[:16]}"
+
+
+def epoch_of(obj: dict[str, Any]) -> str:
+    """What a start bears that this very object makes now: another object, or another edit, is another start."""
+    meta = obj["metadata"]
+    return f"e{short_hash(meta.get('uid', ''), str(meta.get('generation', 0)), length=9)}"
 
 
 def short_hash(*parts: str, length: int = 10) -> str:

@@ -32,44 +32,59 @@ class Found(NamedTuple):
     step: int
 
 
+class Saved(NamedTuple):
+    """A checkpoint in the store, of this start of the run or of an earlier one."""
+
+    step: int
+    prefix: str
+
+
 class Place(NamedTuple):
-    """Where a run's checkpoints lie."""
+    """Where a run's checkpoints lie, and the epoch of those that are written now."""
 
     store: Store
     bucket: str
     run: str
+    epoch: str = ""
 
     def prefix(self, step: int) -> str:
-        """Prefix of one checkpoint."""
-        return layout.checkpoint_prefix(self.run, step)
+        """Prefix of one checkpoint that is written now."""
+        return layout.checkpoint_prefix(self.run, step, self.epoch)
+
+    def saved(self) -> tuple[list[Saved], list[Saved]]:
+        """Complete and incomplete checkpoints of every epoch, newest first."""
+        root = layout.checkpoints_prefix(self.run)
+        names = [entry.key.removeprefix(root).partition("/") for entry in self.store.list(self.bucket, root)]
+        every = {head for head, _, _ in names if head[:10].isdigit()}
+        complete = {head for head, _, tail in names if tail == layout.MANIFEST} & every
+        found = [[Saved(int(head[:10]), f"{root}{head}/") for head in heads] for heads in (complete, every - complete)]
+        return sorted(found[0], reverse=True), sorted(found[1], reverse=True)
 
     def steps(self) -> tuple[list[int], list[int]]:
         """Steps of complete and of incomplete checkpoints, newest first."""
-        root = layout.checkpoints_prefix(self.run)
-        names = [entry.key.removeprefix(root).partition("/") for entry in self.store.list(self.bucket, root)]
-        every = {int(head) for head, _, _ in names if head.isdigit()}
-        complete = {int(head) for head, _, tail in names if head.isdigit() and tail == layout.MANIFEST}
-        return sorted(complete, reverse=True), sorted(every - complete, reverse=True)
+        complete, incomplete = self.saved()
+        return [saved.step for saved in complete], [saved.step for saved in incomplete]
 
-    def remove(self, step: int) -> None:
+    def remove(self, saved: Saved) -> None:
         """Delete one checkpoint."""
-        self.store.delete_prefix(self.bucket, self.prefix(step))
+        self.store.delete_prefix(self.bucket, saved.prefix)
 
 
 def newest(place: Place, work: Path) -> Found | None:
     """The newest complete checkpoint whose every byte is as published; a corrupt one is removed and passed over."""
-    complete, _ = place.steps()
-    for step in complete:
+    complete, _ = place.saved()
+    for saved in complete:
+        step = saved.step
         folder = work / f"checkpoint-{step}"
         try:
-            fetch_verified(place.store, place.bucket, place.prefix(step), folder, allowed=SUFFIXES)
+            fetch_verified(place.store, place.bucket, saved.prefix, folder, allowed=SUFFIXES)
             _check_state(folder, step)
             check_tensors(folder)
             return Found(folder, step)
         except Corrupt as fault:
             log.warning("checkpoint of step %d is not used: %s", step, fault.message)
             shutil.rmtree(folder, ignore_errors=True)
-            place.remove(step)
+            place.remove(saved)
     return None
 
 
@@ -118,7 +133,8 @@ class Keeper:
             for name in UNWANTED:
                 (folder / name).unlink(missing_ok=True)
             place = self._place
-            publish(place.store, place.bucket, place.prefix(step), folder, "checkpoint", {"step": step})
+            info = {"step": step}
+            publish(place.store, place.bucket, place.prefix(step), folder, "checkpoint", info, place.epoch)
             self.saved += 1
             log.info("checkpoint of step %d is complete", step)
             self._prune()
@@ -130,10 +146,10 @@ class Keeper:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _prune(self) -> None:
-        complete, incomplete = self._place.steps()
-        unfinished = [step for step in incomplete if step < complete[0]] if complete else []
-        for step in complete[self._keep :] + unfinished:
-            self._place.remove(step)
+        complete, incomplete = self._place.saved()
+        unfinished = [saved for saved in incomplete if saved.step < complete[0].step] if complete else []
+        for saved in complete[self._keep :] + unfinished:
+            self._place.remove(saved)
 
 
 def remove_all(place: Place) -> None:

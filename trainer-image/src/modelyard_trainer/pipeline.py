@@ -123,7 +123,8 @@ def _adopt(run: Run) -> Outcome:
     log.info("the result is published already (%s)", run.digest)
     outcome = Outcome(outcome="published", digest=run.digest)
     try:
-        data = run.quick.get(run.bucket, layout.file_key(run.target, run.digest, layout.REPORT))
+        epoch = read_manifest(run.quick, run.bucket, run.target, run.digest)[0].epoch
+        data = run.quick.get(run.bucket, layout.file_key(run.target, run.digest, layout.REPORT, epoch))
         _write_report(run, RunReport.model_validate_json(data).model_copy(update={"outcome": outcome}))
     except (StoreError, ValueError) as fault:
         log.info("no report to repeat: %s", fault)

@@ -237,6 +237,7 @@ class DatasetStatus(CommonStatus):
     prepare_id: str | None = Field(default=None, description="Hash of the spec fields that decide the content.")
     hash_version: int = Field(default=1, description="Number of the rule that made prepareId.")
     prefix: str | None = Field(default=None, description="Where the prepared rows lie in the artifact store.")
+    epoch: str = Field(default="", description="Of this start of the preparation: in the keys of what its pods write.")
     digest: str | None = Field(default=None, description="sha256 of the prepared rows, of content only.")
     rows: Rows | None = None
     classes: dict[str, Rows] | None = Field(default=None, description="Rows of each class in each split.")

@@ -209,6 +209,7 @@ class Run(StatusModel):
     """The current run."""
 
     id: str = Field(description="Hash of the deciding spec fields as they are trained, the data and the base model.")
+    epoch: str = Field(default="", description="Of this start of the run: in the keys of what its pods write.")
     spec_hash: str = Field(default="", description="Hash of the deciding spec fields: another one starts a new run.")
     hash_version: int = Field(default=1, description="Number of the rule that made id and specHash.")
     state: Literal["Running", "Succeeded", "Failed"] = Field(

@@ -7,12 +7,14 @@ ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, writ
 ns/<namespace>/models/<model>/numbers/<n>.spent   the version's artifacts were deleted: not even its run gets <n> again
 ns/<namespace>/models/<model>/runs/<run id>/
     report.json  history.jsonl  tensorboard/
-    checkpoints/<step>/                           manifest.json last: the complete marker
+    checkpoints/<step>-<epoch>/                   manifest.json last: the complete marker
     version/                                      manifest.json last, never overwritten
 ns/<namespace>/bases/records/<listing>.json       what the files of a listing of a base model are, by sha256
 ns/<namespace>/bases/<base digest>/               a base model's copy, for versions that are served on it
-Below a prefix with a manifest the files lie in <first 16 digits of the manifest's digest>/, so that of two publishers
-the one whose manifest stands has all of its files, whatever the other one still writes.
+Below a prefix with a manifest the files lie in <first 16 digits of the manifest's digest>-<epoch>/, so that of two
+publishers the one whose manifest stands has all of its files, whatever the other one still writes. The epoch is of the
+start of a run or a preparation: another start of the very same one writes no key that this one ever wrote, so that what
+is swept after one, however late, is nothing of the other's.
 """
 
 from __future__ import annotations
@@ -76,9 +78,9 @@ def checkpoints_prefix(run: str) -> str:
     return f"{run}checkpoints/"
 
 
-def checkpoint_prefix(run: str, step: int) -> str:
+def checkpoint_prefix(run: str, step: int, epoch: str = "") -> str:
     """One checkpoint; ten digits so that names sort as numbers."""
-    return f"{checkpoints_prefix(run)}{step:010d}/"
+    return f"{checkpoints_prefix(run)}{_folder(f'{step:010d}', epoch)}/"
 
 
 def manifest_key(prefix: str) -> str:
@@ -86,9 +88,18 @@ def manifest_key(prefix: str) -> str:
     return f"{prefix}{MANIFEST}"
 
 
-def file_key(prefix: str, digest: str, path: str) -> str:
+def file_key(prefix: str, digest: str, path: str, epoch: str = "") -> str:
     """One published file, in a folder named after its manifest's digest: two publishers never share a file."""
-    return f"{prefix}{digest.removeprefix('sha256:')[:16]}/{path}"
+    return f"{prefix}{_folder(digest.removeprefix('sha256:')[:16], epoch)}/{path}"
+
+
+def _folder(name: str, epoch: str) -> str:
+    return f"{name}-{epoch}" if epoch else name
+
+
+def is_of_epoch(folder: str, epoch: str) -> bool:
+    """Whether a folder of published files, or of a checkpoint, was written by the start that the epoch is of."""
+    return folder.partition("-")[2] == epoch
 
 
 def report_key(run: str) -> str:

@@ -107,6 +107,7 @@ class PrepareConfig(ApiModel):
     contract: int = Field(default=1, ge=1, description="Least contract that an image must know for this run.")
     name: str
     prefix: str = Field(description="Prefix of the prepared rows; ends in '/'.")
+    epoch: str = Field(default="", description="Of this start; in the keys of what it writes.")
     store: StoreLocation
     task: Task
     source: Source
@@ -134,6 +135,7 @@ class TrainConfig(ApiModel):
     run: str
     model: str
     prefix: str = Field(description="Prefix of the run; ends in '/'.")
+    epoch: str = Field(default="", description="Of this start; in the keys of what it writes.")
     store: StoreLocation
     task: Task
     base: BaseModelInput | None = None
@@ -241,6 +243,7 @@ class Manifest(StatusModel):
 
     format: Literal[1] = 1
     kind: Literal["dataset", "model", "checkpoint"]
+    epoch: str = Field(default="", description="Of the start that published it; in the keys of the files.")
     files: list[FileEntry]
     info: dict[str, Any] = Field(default_factory=dict)
 

@@ -51,6 +51,6 @@ class StoreEffects:
         return True
 
     def _sweep(self, args: Args) -> bool:
-        """Nothing is left below a `prefix` but what the manifest of its part `published` names."""
-        sweep(self._store, self._bucket, args["prefix"], args["published"])
+        """Nothing of the `epoch` is left below a `prefix` but what the manifest of its part `published` names."""
+        sweep(self._store, self._bucket, args["prefix"], args["published"], args["epoch"])
         return True

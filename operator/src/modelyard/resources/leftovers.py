@@ -8,9 +8,9 @@ AGAIN = 60.0
 """Seconds after which a store that did not do it is asked again."""
 
 
-def sweep(prefix: str, published: str) -> Effect:
-    """Nothing stays below `prefix` but what the manifest in `published` names."""
-    return Effect.of("sweep", prefix=prefix, published=published)
+def sweep(prefix: str, published: str, epoch: str) -> Effect:
+    """Nothing of the `epoch` stays below `prefix` but what the manifest in `published` names."""
+    return Effect.of("sweep", prefix=prefix, published=published, epoch=epoch)
 
 
 def is_swept(effect: Effect, observed: Observed) -> bool:

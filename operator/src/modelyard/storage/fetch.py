@@ -63,7 +63,7 @@ def fetch_verified(
     files = [entry for entry in manifest.files if wanted(entry)]
     for entry in files:
         check_path(entry.path, allowed)
-    places = [Place(layout.file_key(prefix, found, e.path), target / e.path, e) for e in files]
+    places = [Place(layout.file_key(prefix, found, e.path, manifest.epoch), target / e.path, e) for e in files]
     try:
         fetch_places(store, bucket, places)
     except Corrupt as fault:
@@ -87,7 +87,7 @@ def check_listing(store: Store, bucket: str, prefix: str, manifest: Manifest, di
     """Raise Corrupt unless the prefix holds every file of the manifest of that digest in its size."""
     sizes = {entry.key: entry.size for entry in store.list(bucket, prefix, MOST_LISTED)}
     for entry in manifest.files:
-        key = layout.file_key(prefix, digest, entry.path)
+        key = layout.file_key(prefix, digest, entry.path, manifest.epoch)
         if sizes.get(key) != entry.size:
             raise Corrupt(
                 f"s3://{bucket}/{key} has {sizes.get(key, 'no')} bytes, the manifest says {entry.size}: "

@@ -20,20 +20,24 @@ def publish(
     folder: Path,
     kind: Literal["dataset", "model", "checkpoint"],
     info: dict[str, Any],
+    epoch: str = "",
 ) -> tuple[Manifest, str]:
     """Upload a folder below `prefix` and complete it with a manifest; give the manifest and its sha256:... digest.
 
-    If an equal manifest is there already, nothing is written; a different one raises Corrupt.
+    If a manifest of the same content is there already, of whatever epoch, it stands; a different one raises Corrupt.
     """
-    manifest = describe(folder, kind, info)
+    manifest = describe(folder, kind, info).model_copy(update={"epoch": epoch})
     data = manifest.to_bytes()
     if store.stat(bucket, layout.manifest_key(prefix)) is None:
         _upload(store, bucket, prefix, folder, manifest)
     try:
         store.put(bucket, layout.manifest_key(prefix), data, if_absent=True)
     except AlreadyExists:
-        if store.get(bucket, layout.manifest_key(prefix)) != data:
+        data = store.get(bucket, layout.manifest_key(prefix))
+        standing = Manifest.model_validate_json(data)
+        if standing.model_copy(update={"epoch": epoch}).to_bytes() != manifest.to_bytes():
             raise Corrupt(f"s3://{bucket}/{prefix} already holds another result; it is never overwritten") from None
+        manifest = standing
     return manifest, digest_of(data)
 
 
@@ -41,7 +45,7 @@ def _upload(store: Store, bucket: str, prefix: str, folder: Path, manifest: Mani
     digest = digest_of(manifest.to_bytes())
 
     def upload(entry: FileEntry) -> None:
-        store.upload(bucket, layout.file_key(prefix, digest, entry.path), folder / entry.path)
+        store.upload(bucket, layout.file_key(prefix, digest, entry.path, manifest.epoch), folder / entry.path)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(upload, manifest.files))

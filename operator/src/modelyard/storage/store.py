@@ -219,11 +219,11 @@ class Store:
         if keys:
             self._call(f"delete s3://{bucket}/{keys[0]}", partial(self._delete, bucket, keys))
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
-        """Remove the parts of files below a prefix that nobody completed; gives how many files there were."""
+    def abort_uploads(self, bucket: str, prefix: str, wanted: Callable[[str], bool] = lambda key: True) -> int:
+        """Remove the parts of (wanted) files below a prefix that nobody completed; gives how many files there were."""
         what = f"abort uploads to s3://{bucket}/{prefix}"
         every = self._call(what, lambda: tuple(self._uploads(bucket)))
-        found = [upload for upload in every if upload.key.startswith(prefix)]
+        found = [upload for upload in every if upload.key.startswith(prefix) and wanted(upload.key)]
         for key, upload in found:
             with suppress(Missing):
                 self._call(what, partial(self._client._abort_multipart_upload, bucket, key, upload))

@@ -16,5 +16,7 @@ def execute(run: Run) -> None:
     if ready is None:
         raise RuntimeError("no stage left anything to publish")
     run.stop.graceful = True  # an upload that has begun is worth the grace period
-    manifest, run.digest = publish(run.store, run.bucket, ready.prefix, ready.folder, ready.kind, ready.info)
+    manifest, run.digest = publish(
+        run.store, run.bucket, ready.prefix, ready.folder, ready.kind, ready.info, run.config.epoch
+    )
     log.info("published %d files, %d bytes, %s", len(manifest.files), manifest.size, run.digest)

@@ -36,7 +36,7 @@ def execute(run: TrainRun) -> None:
 
     A run that diverges at its start goes back to it once, at a lower rate; NOT_A_NUMBER if that does not help.
     """
-    place = Place(run.store, run.bucket, run.config.prefix)
+    place = Place(run.store, run.bucket, run.config.prefix, run.config.epoch)
     keeper = run.keeper = Keeper(place, run.config.checkpoint_keep)
     found = newest(place, run.folder("resume"))
     run.lowered = lowered_before(found)

@@ -13,7 +13,7 @@ from modelyard.decision import Decision, Effect, Fact, Manifest, Need, Observed
 from modelyard.resources import jobs, leftovers, limits, profiles, run_job
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
-from modelyard.resources.dataset.prepare_job import is_foreign, job_name, plan, prefix, prepare_id, too_large
+from modelyard.resources.dataset.prepare_job import epoch, is_foreign, job_name, plan, prefix, prepare_id, too_large
 from modelyard.resources.parse import spec_of, unknown_fields
 from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
 from modelyard.resources.queueing import queue_needs, waits_in_queue
@@ -90,7 +90,7 @@ def _sweep(obj: Manifest, spec: DatasetSpec, said: Manifest, observed: Observed)
 
 
 def _effect(obj: Manifest, spec: DatasetSpec) -> Effect:
-    return leftovers.sweep(prefix(obj, spec), prefix(obj, spec))
+    return leftovers.sweep(prefix(obj, spec), prefix(obj, spec), epoch(obj, spec))
 
 
 def _at_work(obj: Manifest, spec: DatasetSpec, observed: Observed) -> bool:

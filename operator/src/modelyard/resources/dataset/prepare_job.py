@@ -42,6 +42,12 @@ def prefix(obj: Manifest, spec: DatasetSpec) -> str:
     return layout.dataset_prefix(obj["metadata"]["namespace"], obj["metadata"]["name"], prepare_id(obj, spec))
 
 
+def epoch(obj: Manifest, spec: DatasetSpec) -> str:
+    """Of the start of this preparation: that of the status, or of one that is made now."""
+    status = status_of(DatasetStatus, obj)
+    return status.epoch if status.prepare_id == prepare_id(obj, spec) else names.epoch_of(obj)
+
+
 def is_foreign(namespace: str, spec: DatasetSpec, platform: Platform) -> bool:
     """True when the installation's key would read another namespace's part of the artifact store.
 
@@ -96,6 +102,7 @@ def _config(obj: Manifest, spec: DatasetSpec, platform: Platform) -> PrepareConf
     config = PrepareConfig(
         name=obj["metadata"]["name"],
         prefix=prefix(obj, spec),
+        epoch=epoch(obj, spec),
         store=store_of(platform),
         task=spec.task,
         source=spec.source,

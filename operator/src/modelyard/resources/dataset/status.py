@@ -15,7 +15,7 @@ from modelyard.api.run import DatasetInfo
 from modelyard.api.run import Manifest as StoredManifest
 from modelyard.decision import Child, Decision, Manifest
 from modelyard.resources.conditions import Verdict, conditions, events, shown_phase
-from modelyard.resources.dataset.prepare_job import identity, prefix, prepare_id
+from modelyard.resources.dataset.prepare_job import epoch, identity, prefix, prepare_id
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.waiting import Wait, pause
@@ -95,7 +95,7 @@ def _about(obj: Manifest, spec: DatasetSpec) -> dict[str, Any]:
     before = current(obj, spec)
     counts = {"disruptions": before.disruptions, "lastDisruption": before.last_disruption}
     made, version = identity(obj, spec)
-    return {"prepareId": made, "hashVersion": version, "prefix": prefix(obj, spec), **counts}
+    return {"prepareId": made, "hashVersion": version, "prefix": prefix(obj, spec), "epoch": epoch(obj, spec), **counts}
 
 
 def _decision(

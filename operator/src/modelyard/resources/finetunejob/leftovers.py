@@ -31,7 +31,7 @@ def pause(case: Case, run: Run) -> float | None:
 
 
 def _effect(case: Case, run: Run) -> Effect:
-    return leftovers.sweep(case.prefix(run), case.version_prefix(run))
+    return leftovers.sweep(case.prefix(run), case.version_prefix(run), run.epoch)
 
 
 def _is_over(case: Case, run: Run) -> bool:

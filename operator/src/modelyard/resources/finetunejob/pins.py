@@ -40,6 +40,7 @@ def new_run(case: Case) -> Run | Wait:
     version = hashes.newest()
     return Run(
         id=_id(case, pinned, version),
+        epoch=names.epoch_of(case.obj),
         hash_version=version,
         spec_hash=spec_hash(case.spec, case.model, version),
         model=case.model,

@@ -57,6 +57,7 @@ def _train_config(
         run=run.id,
         model=run.model,
         prefix=layout.run_prefix(namespace, run.model, run.id),
+        epoch=run.epoch,
         store=store_of(platform),
         task=spec.task,
         base=_base(pinned, namespace),
