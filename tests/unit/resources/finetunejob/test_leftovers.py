@@ -13,7 +13,9 @@ def asked(harness: JobHarness) -> list[dict[str, str]]:
 def test_a_published_run_is_swept_once() -> None:
     harness = succeeded()
     prefix = f"ns/team-a/models/reviews/runs/{harness.run['id']}/"
-    assert asked(harness) == [{"prefix": prefix, "published": f"{prefix}version/"}]
+    epoch = harness.run["epoch"]
+    assert asked(harness) == [{"prefix": prefix, "published": f"{prefix}version/", "epoch": epoch}]
+    assert epoch and epoch in str(harness.children)
     assert harness.run["cleanedUp"] is True
     harness.go(3)
     assert len(asked(harness)) == 1
@@ -60,3 +62,15 @@ def test_a_store_that_is_away_is_asked_again() -> None:
     harness.deeds["sweep"] = True
     harness.settle()
     assert (harness.run["cleanedUp"], harness.last.wake_after) == (True, None)
+
+
+def test_the_same_run_begun_anew_has_another_epoch() -> None:
+    harness = training()
+    first, run = harness.run["epoch"], harness.run["id"]
+    harness.edit(resources={"cpu": 1, "memory": "8Gi"})
+    harness.settle()
+    assert (harness.run["id"], harness.run["epoch"]) == (run, first)
+    for attempt in (2, 1):
+        harness.edit(attempt=attempt)
+        harness.settle()
+    assert harness.run["id"] == run and harness.run["epoch"] != first
