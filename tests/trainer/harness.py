@@ -15,7 +15,7 @@ from typing import Any
 from dev.known_base import make_known
 from dev.localcluster.minio import MinioServer
 from modelyard.api import layout
-from modelyard.api.run import ExitCode, Manifest, Outcome, PrepareConfig, RunReport, TrainConfig, digest_of
+from modelyard.api.run import ExitCode, Manifest, Outcome, PrepareConfig, RunReport, TrainConfig
 from modelyard.storage.fetch import read_manifest
 from modelyard.storage.store import Store
 from modelyard_trainer import pipeline
