@@ -14,7 +14,7 @@ import pytest
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.deciding import FINETUNEJOB
-from modelyard.engine import apply, cache, lease, loop, resync
+from modelyard.engine import apply, cache, effects, lease, loop, resync
 from modelyard.engine.facts import store as store_facts
 from modelyard.engine.kserve import KServe
 from modelyard.engine.queue import WorkQueue
@@ -32,11 +32,26 @@ def one_number_for_all(patch: Patch) -> None:
         store.put(bucket, layout.number_key(namespace, model, 1), json.dumps({"run": run}).encode())
         return 1
 
-    patch.setattr(store_facts, "claim_number", claims)
+    patch.setattr(effects, "claim_number", claims)
 
 
 def numbers_are_not_spent(patch: Patch) -> None:
-    patch.setattr(store_facts, "spend_number", lambda *args: None)
+    patch.setattr(effects, "spend_number", lambda *args: None)
+
+
+def a_base_is_known_by_its_listing(patch: Patch) -> None:
+    real = store_facts.StoreFacts._base_record
+    patch.setattr(store_facts.StoreFacts, "_base_record", lambda self, args: real(self, args) and args["listing"])
+
+
+def effects_come_before_the_status(patch: Patch) -> None:
+    real = apply.carry_out
+
+    async def hasty(reconciler: Any, obj: Any, observed: Any, decision: Any, context: Any) -> Any:
+        await apply._take_effect(cache.key_of(obj), decision.effects, context)
+        return await real(reconciler, obj, observed, decision, context)
+
+    patch.setattr(loop, "carry_out", hasty)
 
 
 def nothing_is_verified(patch: Patch) -> None:
@@ -104,7 +119,7 @@ def versions_in_use_are_deleted(patch: Patch) -> None:
 
 def artifacts_stay_behind(patch: Patch) -> None:
     patch.setattr(deletion, "waits", lambda obj, spec, observed: None)
-    patch.setattr(deletion, "removal_due", lambda obj, spec, observed: False)
+    patch.setattr(deletion, "_removal_due", lambda obj, spec, observed: False)
 
 
 def lost_files_are_not_missed(patch: Patch) -> None:

@@ -40,6 +40,8 @@ def marks(bug: Bug) -> list[pytest.MarkDecorator]:
 
 
 BUGS = (
+    Bug(bugs.a_base_is_known_by_its_listing, r"is of base sha256:\w+, which is", 0),
+    Bug(bugs.effects_come_before_the_status, r"is swept before the status says", 0),
     Bug(bugs.one_number_for_all, r"number 1 of \S+ was of run", 48),
     Bug(bugs.nothing_is_verified, r"says Verified, but intact is False", 48),
     Bug(bugs.unverified_versions_are_served, r"which never was Ready", 214),

@@ -6,6 +6,7 @@ import pytest
 
 from modelyard.api import layout
 from modelyard.api.run import Manifest
+from modelyard.engine.effects import StoreEffects
 from modelyard.engine.facts.store import StoreFacts
 from modelyard.storage.errors import Missing, Unavailable
 from modelyard.storage.sweep import sweep
@@ -45,10 +46,12 @@ def test_published_files_stay_when_the_manifest_is_read_wrongly(instead: bytes |
 
 def test_a_number_is_spent_before_its_files_go() -> None:
     async def script() -> None:
-        questions = StoreFacts(FakeStore(), BUCKET).questions
+        store = FakeStore()
+        number, deeds = StoreFacts(store, BUCKET).questions["number"], StoreEffects(store, BUCKET).deeds
         asked = {"namespace": "team", "model": "m", "run": "r1", "prefix": RUN}
-        assert questions["number"](asked) == 1
-        assert questions["prefix_deleted"]({**asked, "number": "1"}) is True
-        assert questions["number"](asked) == 2
+        assert (number(asked), deeds["claim_number"](asked), number(asked)) == (None, 1, 1)
+        assert deeds["delete_version"]({**asked, "number": "1"}) is True
+        assert number(asked) is None
+        assert deeds["claim_number"](asked) == 2
 
     clock.run(script())
