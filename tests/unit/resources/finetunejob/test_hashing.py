@@ -219,3 +219,17 @@ def test_its_pods_read_the_base_and_write_the_record_and_no_more() -> None:
     harness.settle()
     with pytest.raises(AccessError):
         access_of(harness.obj, NAME, "modelyard")
+
+
+def test_a_reading_that_has_begun_goes_on_whatever_is_not_known_just_now() -> None:
+    harness = reading()
+    made = harness.job()["metadata"]["uid"]
+    for fact in ("listing", "base_record"):
+        before = harness.facts[fact]
+        harness.facts[fact] = Answer(reason=names.STORE_UNAVAILABLE, message="down")
+        harness.settle()
+        assert (harness.job()["metadata"]["uid"], harness.status["base"]["listing"]) == (made, LISTING)
+        harness.facts[fact] = before
+    harness.remove("Dataset", "reviews")
+    harness.settle()
+    assert (harness.reason, harness.job()["metadata"]["uid"]) == (names.DATASET_NOT_FOUND, made)

@@ -86,7 +86,7 @@ def _case(obj: Manifest, observed: Observed) -> Case | Verdict:
 
 def _forgetting(case: Case) -> Case:
     """The case without what an earlier run left in the status; conditions keep their times."""
-    kept = {k: v for k, v in case.obj.get("status", {}).items() if k in ("conditions", "observedGeneration")}
+    kept = {k: v for k, v in case.obj.get("status", {}).items() if k in ("conditions", "observedGeneration", "base")}
     return replace(case, obj={**case.obj, "status": kept})
 
 
@@ -103,11 +103,15 @@ def _start(case: Case) -> Answer:
 
 
 def _hash_base(case: Case, wait: Wait) -> Answer:
-    """What a run waits for; a base that nobody has read yet is read meanwhile, unless a human is waited for."""
-    step = None if wait.verdict.stalled else hashing_step(case)
-    if step is None:
-        return Answer(None, wait.verdict, "Pending", wake_after=wait.wake_after, backoff=wait.backoff)
-    told = step.wait if wait.verdict.reason == names.HASHING_BASE or step.wait.verdict.stalled else wait
+    """What a run waits for; a base that nobody has read yet is read meanwhile.
+
+    Where a human is waited for, no reading begins; one that has begun goes on, whatever is not known just now.
+    """
+    step = hashing_step(case) or hashing.undisturbed(case)
+    if wait.verdict.stalled and step.begins:
+        step = hashing.undisturbed(case)
+    ours = wait.verdict.reason == names.HASHING_BASE or (step.wait.verdict.stalled and not wait.verdict.stalled)
+    told = step.wait if ours else wait
     pauses = [pause for pause in (wait.wake_after, step.wait.wake_after) if pause is not None]
     return Answer(None, told.verdict, "Pending", step.children, min(pauses, default=None), told.backoff, base=step.base)
 

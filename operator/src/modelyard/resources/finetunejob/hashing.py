@@ -51,6 +51,8 @@ class Step:
     wait: Wait
     children: tuple[Child, ...] = ()
     base: BaseListing | None = None
+    begins: bool = False
+    """Whether the Job is only now to be made."""
 
 
 def needs(case: Case, base: Listing) -> Iterable[Need]:
@@ -101,7 +103,16 @@ def _make(case: Case, base: Listing, plan: RunPlan) -> Step:
         wait = moving(names.HASHING_BASE, "waiting for the end of what an earlier Job left", 1.0)
         return Step(wait, () if stale else run_job.kept(plan.name))
     wait = refusal(case.observed, plan.name, case.hints) or _waits(base, plan.name)
-    return Step(wait, run_job.children(plan), _listing(base))
+    return Step(wait, run_job.children(plan), _listing(base), begins=True)
+
+
+def undisturbed(case: Case) -> Step:
+    """Whatever reads the base now goes on as it is; nothing where nobody does."""
+    base = case.status.base
+    name = "" if base is None else names.hash_job(base.listing)
+    if base is None or case.observed.child("Job", name) is None:
+        return Step(moving(names.HASHING_BASE, "hashing base"))
+    return Step(moving(names.HASHING_BASE, f"hashing base {base.uri}"), run_job.kept(name), base)
 
 
 def _watched(case: Case, base: Listing, job: Manifest, pods: tuple[Manifest, ...]) -> Wait:
