@@ -82,7 +82,7 @@ def pin_base(case: Case) -> BasePin | Wait | None:
     if answer.failed:
         return unanswered(answer, f"spec.from.base {found.uri}")
     if not answer.value:
-        return moving(names.HASHING_BASE, f"hashing base {found.uri}")
+        return moving(names.HASHING_BASE, f"hashing base {found.uri}", HUMAN_PAUSE)  # also another may leave the record
     return BasePin(uri=found.uri, digest=answer.value, listing=found.digest)
 
 
