@@ -35,6 +35,7 @@ class Keeping:
         owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
         if owner is None or owner["metadata"]["uid"] != _owner(job) or "deletionTimestamp" in owner["metadata"]:
             return
+        waits = waits and not _is_needless(job, owner)
         waits = waits and not began and not any(map(_lacks_image, pods)) and not owner["spec"].get("suspend")
         if waits and self._made_for.get(meta["uid"]) == self._asked(job):
             self._story.breaks(f"{who} takes Job {meta['name']} out of its queue, and nobody asked for it")
@@ -52,6 +53,15 @@ class Keeping:
         owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
         profiles = sorted(obj["metadata"]["generation"] for obj in self._api.all("TrainingProfile"))
         return (0 if owner is None else owner["metadata"]["generation"], *profiles)
+
+
+def _is_needless(job: Manifest, owner: Manifest) -> bool:
+    """A Job that reads a base: its content is known meanwhile, or other files lie there."""
+    status, name = owner.get("status", {}), job["metadata"]["name"]
+    now = status.get("base")
+    return name.startswith("base-") and (
+        "run" in status or (now is not None and names.hash_job(now["listing"]) != name)
+    )
 
 
 def _lacks_image(pod: Manifest) -> bool:
