@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from dev.known_base import make_known
 from modelyard.storage.store import Store
 from tests.cluster.kubectl import Kubectl
 from tests.upgrade.baseline import BASELINE, KINDS, OPERATOR, STORE
@@ -64,6 +65,7 @@ def prepare(admin: Kubectl, store: Store) -> None:
     for name, data in FILES.items():
         if name != "model.onnx":
             store.put("base", f"minilm/{name}", data)
+    make_known(store, BUCKET, TEAM, "s3://base/minilm/")
 
 
 def objects(admin: Kubectl) -> Iterator[Manifest]:
