@@ -68,8 +68,8 @@ def _layered_image(name: str) -> str:
 
 
 def _stub_image() -> str:
-    """The tests' trainer: a few files on the server's image, which has all it needs but torch."""
-    base, tests = image("server"), REPOSITORY / "tests"
+    """The tests' trainer: a few files on the trainer's image, whose data steps it takes as they are."""
+    base, tests = image("trainer"), REPOSITORY / "tests"
     files = sorted(path.relative_to(REPOSITORY) for pattern in STUB_FILES for path in tests.glob(pattern))
     reference = f"{REGISTRY}/{STUB}:{content_key([base, *content_parts(REPOSITORY, files)])}"
     with _unless_there(reference) as missing:
