@@ -80,7 +80,7 @@ FINETUNEJOB: list[Bad] = [
     ("FineTuneJob", {"train": {"precision": "fp16"}}, 'spec.train.precision: Unsupported value: "fp16"'),
     ("FineTuneJob", {"input": {"text": {"maxLength": 4}}}, "spec.input.text.maxLength"),
     ("FineTuneJob", {"train": {"warmup": 1}}, "spec.train.warmup"),
-    ("FineTuneJob", {"task": "translation"}, 'spec.task: Unsupported value: "translation"'),
+    ("FineTuneJob", {"task": "singing"}, 'spec.task: Unsupported value: "singing"'),
     ("FineTuneJob", {"from": REMOVE}, "spec.from: Required value"),
     ("FineTuneJob", {"from.base": "minilm"}, "spec.from.base"),
     ("FineTuneJob", {"from.base": REMOVE}, "from: give exactly one of base"),
@@ -116,7 +116,9 @@ FINETUNEJOB: list[Bad] = [
         {"metric": "accuracy", "class": "a", "min": 0.5},
         "accuracy judges all rows: leave out `class`, and is better when higher: give min, 0 to 1",
     ),
-    _gate({"metric": "bleu", "min": 0.5}, 'require[0].metric: Unsupported value: "bleu": supported values: "macro_f1"'),
+    _gate(
+        {"metric": "charm", "min": 0.5}, 'require[0].metric: Unsupported value: "charm": supported values: "macro_f1"'
+    ),
     _gate({"metric": "accuracy"}, "give exactly one of min (where higher is better) and max"),
     _gate({"metric": "accuracy", "min": 0.5, "max": 0.9}, "give exactly one of min (where higher is better) and max"),
     _gate({"metric": "accuracy", "max": 0.5}, "evaluate.gate.require: accuracy judges all rows"),
