@@ -2,26 +2,35 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import kserve.models
 import kubernetes.client
 import pytest
 
-from modelyard.resources.modeldeployment import offered
-from tests.builders_serving import a_modeldeployment
-from tests.unit.resources.modeldeployment.test_kserve import WITH_KSERVE, KServeHarness
+from modelyard.decision import Answer, Fact, Observed, Ref, Select
+from modelyard.resources.modeldeployment import RECONCILER, offered
+from tests.builders_serving import NOW, PLATFORM, a_modeldeployment, a_ready_version
 
+WITH_KSERVE = replace(PLATFORM, kserve=True)
 RUNTIME, FETCH = offered(WITH_KSERVE)
 
 
 def inference_service() -> dict[str, Any]:
-    """The one of a version that is live, with all that a user may set."""
+    """The first one of a deployment, with all that a user may set, as the core decides it: no engine is needed here."""
     wished = a_modeldeployment(replicas={"min": 2}, resources={"cpu": 0.5, "memory": "2Gi"})
-    harness = KServeHarness(obj=wished, platform=WITH_KSERVE)
-    harness.go_live(7)
-    made = harness.isvc(7)
-    del made["status"]
+    seen = Observed(platform=WITH_KSERVE)
+    for _ in range(4):
+        asked = set(RECONCILER.needs(wished, seen))
+        seen = replace(
+            seen,
+            lists={need: (a_ready_version(7),) for need in asked if isinstance(need, Select)},
+            objects={need: None for need in asked if isinstance(need, Ref)},
+            facts={need: Answer({}) for need in asked if isinstance(need, Fact)},
+        )
+    children = (child.manifest for child in RECONCILER.decide(wished, seen, NOW).children)
+    (made,) = (manifest for manifest in children if manifest["kind"] == "InferenceService")
     return made
 
 
