@@ -50,9 +50,9 @@ def test_half_a_fetch_is_never_served(folder: Path) -> None:
 
 
 def test_a_task_of_a_newer_image(folder: Path) -> None:
-    info = {**INFO, "task": "translation"}
+    info = {**INFO, "task": "singing"}
     (folder / "manifest.json").write_bytes(describe(folder, "model", info).to_bytes())
-    with pytest.raises(ValueError, match="not the task 'translation': use a newer image"):
+    with pytest.raises(ValueError, match="not the task 'singing': use a newer image"):
         load(folder)
 
 
