@@ -67,7 +67,8 @@ def _refresh(scenario: Scenario, obj: Manifest) -> Iterator[str]:
         yield f"was asked to refresh ({asked}), acted on {obj['status'].get('refreshed')}"
     if (image != platform.server_image) != bool(serving.get("behind")):
         yield f"runs {image}, the installation has {platform.server_image}, and says {serving.get('behind')}"
-    if platform.refresh and serving.get("behind") and not failed:
+    other = obj["spec"]["model"].get("version", serving["number"]) != serving["number"]
+    if platform.refresh and serving.get("behind") and not failed and not other:
         yield f"is behind ({serving['behind']}), though the installation moves servers"
 
 
