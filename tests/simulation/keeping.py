@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from modelyard import names
 from modelyard.decision import Manifest
+from tests.simulation.clock import now
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.story import Story
+
+JUST_MADE = timedelta(seconds=2)
+"""A Job that was made from what an operator saw late is made again as soon as it sees more: it has no place to lose."""
 
 
 class Keeping:
@@ -35,7 +41,7 @@ class Keeping:
         owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
         if owner is None or owner["metadata"]["uid"] != _owner(job) or "deletionTimestamp" in owner["metadata"]:
             return
-        waits = waits and not _is_needless(job, owner)
+        waits = waits and not _is_needless(job, owner) and now() - moment(meta["creationTimestamp"]) > JUST_MADE
         waits = waits and not began and not any(map(_lacks_image, pods)) and not owner["spec"].get("suspend")
         if waits and self._made_for.get(meta["uid"]) == self._asked(job):
             self._story.breaks(f"{who} takes Job {meta['name']} out of its queue, and nobody asked for it")
@@ -55,12 +61,17 @@ class Keeping:
         return (0 if owner is None else owner["metadata"]["generation"], *profiles)
 
 
+def moment(stamp: str) -> datetime:
+    """A time of an object."""
+    return datetime.fromisoformat(stamp)
+
+
 def _is_needless(job: Manifest, owner: Manifest) -> bool:
     """A Job that reads a base: its content is known meanwhile, or other files lie there."""
     status, name = owner.get("status", {}), job["metadata"]["name"]
-    now = status.get("base")
+    base = status.get("base")
     return name.startswith("base-") and (
-        "run" in status or (now is not None and names.hash_job(now["listing"]) != name)
+        "run" in status or (base is not None and names.hash_job(base["listing"]) != name)
     )
 
 
