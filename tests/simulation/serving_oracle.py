@@ -26,7 +26,7 @@ def _wrong(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     serving, wanted, candidate = number_in(obj), _wanted(scenario, obj), number_in(obj, "candidate")
     yield from _servers(scenario, obj)
     yield from _refresh(scenario, obj)
-    if candidate is not None:
+    if candidate is not None and not _cannot_come_back(scenario, obj):
         yield f"candidate {candidate} is still on trial: {status['conditions']}"
     if wanted is not None and serving != wanted and not _may_have_failed(scenario, obj, wanted):
         yield f"serves {serving}, should serve {wanted}: {status}"
@@ -40,12 +40,20 @@ def _servers(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     stable = scenario.api.look("Service", namespace, name)
     selected = stable["spec"]["selector"][names.LABEL_SERVER] if stable else None
     said = version_in(obj["status"], SERVING).get("server")
-    if selected != said:
+    if selected != said and not _cannot_come_back(scenario, obj):
         yield f"status says {said}, the Service selects {selected}"
     owned = [d for d in scenario.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
     servers = sorted(d["metadata"]["labels"][names.LABEL_SERVER] for d in owned)
     if set(servers) - {said, version_in(obj["status"], CANDIDATE).get("server")}:
         yield f"servers {servers} are left, {said} serves"
+
+
+def _cannot_come_back(scenario: Scenario, obj: Manifest) -> bool:
+    """What had the traffic was corrupted and lost its stable Service: it has it again, and can never answer."""
+    known = version_in(obj["status"], CANDIDATE)
+    name = _version_name(obj, known) if known else ""
+    version = scenario.api.look("ModelVersion", obj["metadata"]["namespace"], name)
+    return known.get("weight") == 100 and version is not None and not _is_ready(version)
 
 
 def _refresh(scenario: Scenario, obj: Manifest) -> Iterator[str]:

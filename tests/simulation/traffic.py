@@ -82,11 +82,20 @@ class Traffic:
         if ours and away and not self._saw(write.who, namespace, deployment, new):
             self._story.breaks(f"{deployment} leaves version {old}, which answers, for {new}, which nobody saw answer")
 
+    def _stable(self, namespace: str, deployment: str) -> Manifest | None:
+        """The stable Service, unless it is left of a ModelDeployment that is gone and was made anew under the name."""
+        found = self._api.look("Service", namespace, deployment)
+        owner = self._api.look("ModelDeployment", namespace, deployment)
+        if found is None or owner is None:
+            return found
+        owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences", ())}
+        return found if not owners or owner["metadata"]["uid"] in owners else None
+
     def _removes(self, who: str, server: Manifest) -> None:
         meta, labels = server["metadata"], server["metadata"].get("labels", {})
         namespace, deployment = meta["namespace"], labels.get(names.LABEL_DEPLOYMENT, "")
         number = labels.get(names.LABEL_SERVER, "")
-        stable = _selected(self._api.look("Service", namespace, deployment))
+        stable = _selected(self._stable(namespace, deployment))
         carried = (namespace, deployment, number) in self._carried
         if who not in self._operators or stable is None or not carried or not self._is_up(server):
             return
