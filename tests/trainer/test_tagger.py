@@ -11,6 +11,7 @@ import pytest
 
 from modelyard.api.dataset import Clean
 from modelyard_trainer.served import same_reading
+from modelyard_trainer.tasks.learning import IGNORED
 from modelyard_trainer.tasks.protocols import Answer, Instance
 from modelyard_trainer.tasks.texts import TextReader, load_tokenizer
 from modelyard_trainer.tasks.token_classification import learner
@@ -182,4 +183,4 @@ def test_the_loss_counts_the_first_token_of_each_word(tmp_path: Path) -> None:
     assert learner.items(inputs) == 3  # two words, and one token of the row whose only word is not read
     first = read[0].kept.first
     assert labels[0, first].tolist() == [LABELS.index("B-PER"), 0]
-    assert (np.delete(labels[0], first) == learner.IGNORED).all()
+    assert (np.delete(labels[0], first) == IGNORED).all()

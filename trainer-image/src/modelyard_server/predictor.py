@@ -5,10 +5,11 @@ A run's pod answers its test rows by this code before it publishes, so nothing o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from modelyard_server.load import Loaded
+from modelyard_trainer.predict import in_batches
 from modelyard_trainer.tasks.protocols import Answer, Output, Reading
 
 BATCH_ROWS = 32
@@ -47,15 +48,14 @@ class Predictor:
 
     def outputs(self, read: Sequence[Reading], wanted: Callable[[], bool] = always) -> list[Output]:
         """Outputs in the order of the rows; asks before each batch whether they are still wanted."""
+        return in_batches(self.codec, self._graphs, read, self._batches(read, wanted))
+
+    def _batches(self, read: Sequence[Reading], wanted: Callable[[], bool]) -> Iterator[list[int]]:
         order = sorted(range(len(read)), key=lambda row: read[row].size)
-        found: list[Output] = [None] * len(read)
         for start in range(0, len(order), self._batch_rows):
             if not wanted():
                 raise Left
-            rows = order[start : start + self._batch_rows]
-            for row, output in zip(rows, self.codec.answer(self._graphs, [read[row] for row in rows]), strict=True):
-                found[row] = output
-        return found
+            yield order[start : start + self._batch_rows]
 
     def check(self) -> None:
         """Answer the version's own sample; ValueError if that gives no numbers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,12 +41,17 @@ def outputs_of(
     graphs: Mapping[str, Graph],
     readings: Sequence[Reading],
     most: int = SIZE,
-    before: Callable[[], None] = lambda: None,
 ) -> list[Output]:
-    """One output per reading, in their order; `before` each batch something may end it by raising."""
+    """One output per reading, in their order, in batches of at most so large a padded size."""
+    return in_batches(codec, graphs, readings, batches([reading.size for reading in readings], most))
+
+
+def in_batches(
+    codec: Codec, graphs: Mapping[str, Graph], readings: Sequence[Reading], rows: Iterable[Sequence[int] | np.ndarray]
+) -> list[Output]:
+    """One output per reading, in their order; `rows` are the numbers of each batch's."""
     found: list[Output] = [None] * len(readings)
-    for batch in batches([reading.size for reading in readings], most):
-        before()
+    for batch in rows:
         for row, output in zip(batch, codec.answer(graphs, [readings[row] for row in batch]), strict=True):
             found[row] = output
     return found

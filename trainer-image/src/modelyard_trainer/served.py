@@ -45,7 +45,7 @@ def compare(run: TrainRun, info: ModelInfo, expected: Sequence[Output]) -> float
         raise _differs(
             f"the ONNX model's outputs differ from torch's by {difference:.3g} on {len(rows)} test rows: {REMEDY}"
         )
-    _check_answers(run, predictor, instances, expected, 2 * difference)
+    _check_answers(run, predictor.codec, instances, (found, expected), 2 * difference)
     _check_odd(predictor, run.codec)
     return difference
 
@@ -87,13 +87,16 @@ def same_reading(one: Reading, other: Reading) -> bool:
 
 
 def _check_answers(
-    run: TrainRun, predictor: Predictor, instances: list[Instance], expected: Sequence[Output], rounding: float
+    run: TrainRun,
+    served: Codec,
+    instances: list[Instance],
+    outputs: tuple[Sequence[Output], Sequence[Output]],
+    rounding: float,
 ) -> None:
-    """Outputs so close to a border that `rounding` may turn them may be answered either way."""
-    codec, read = run.codec, run.read["test"]
-    found = predictor.outputs(predictor.read(instances))
+    """Outputs (of the server, of training) so close to a border that `rounding` may turn them may differ."""
+    codec, read, (found, expected) = run.codec, run.read["test"], outputs
     for row, instance in enumerate(instances):
-        answered = predictor.codec.decode(found[row], read[row])
+        answered = served.decode(found[row], read[row])
         wanted = codec.decode(found[row], read[row])
         if not codec.same_answer(expected[row], found[row], rounding):
             wanted = codec.decode(expected[row], read[row])

@@ -98,8 +98,17 @@ def rounded(value: float) -> float:
     return round(value, 6) if math.isfinite(value) else value
 
 
+def largest_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Of two outputs; 0 of nothing."""
+    return float(np.abs(found - expected).max(initial=0.0))
+
+
 def _class_metrics(table: np.ndarray, index: int) -> dict[str, float]:
-    hits, predicted, support = (int(n) for n in (table[index, index], table[:, index].sum(), table[index].sum()))
+    return metrics_of(int(table[index, index]), int(table[:, index].sum()), int(table[index].sum()))
+
+
+def metrics_of(hits: int, predicted: int, support: int) -> dict[str, float]:
+    """Precision, recall and F1 of one class, by how many were right, named and there."""
     return {
         "precision": rounded(ratio(hits, predicted)),
         "recall": rounded(ratio(hits, support)),

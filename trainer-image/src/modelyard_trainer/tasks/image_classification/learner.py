@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard_trainer.tasks import classes, image_base, images
+from modelyard_trainer.tasks import classes, image_base, images, learning
 from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.protocols import Answer, Fields, Part, Reading
 from modelyard_trainer.tasks.text_base import label_settings
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 ADAPTER_TASK = "IMAGE_CLASSIFICATION"
 LINEAR_PROBE = False
+guessing, targets = learning.all_as_likely, learning.class_number
+collate, items, judged = learning.with_class_numbers, learning.rows_in, learning.judged_by_logits
 
 
 def fit(run: TrainRun) -> ImageClassifier:
@@ -36,16 +37,6 @@ def load_model(run: TrainRun, codec: ImageClassifier) -> tuple[Any, list[str]]:
     return MADE[str(run.config.scratch)](codec.lens, label_settings(codec.labels)), []
 
 
-def guessing(codec: ImageClassifier) -> float:
-    """The loss of one that knows nothing of a row."""
-    return math.log(len(codec.labels))
-
-
-def targets(codec: ImageClassifier, row: Fields, reading: Reading) -> int:
-    """The number of the row's class."""
-    return codec.number[row["label"]]
-
-
 def augmented(codec: ImageClassifier, reading: Reading, target: int, draw: np.random.Generator) -> tuple[Reading, int]:
     """The picture moved, turned, larger or smaller."""
     if codec.augment == "none":
@@ -54,27 +45,6 @@ def augmented(codec: ImageClassifier, reading: Reading, target: int, draw: np.ra
 
     pixels = Change.drawn(draw, codec.lens).of_pixels(reading.inputs["pixels"], codec.lens)
     return replace(reading, inputs={"pixels": pixels}), target
-
-
-def collate(codec: ImageClassifier, readings: Sequence[Reading], targets: Sequence[int]) -> dict[str, Any]:
-    """Pixels, and class numbers."""
-    import torch
-
-    inputs = {name: torch.from_numpy(value) for name, value in codec.batch(readings).items()}
-    return {**inputs, "labels": torch.tensor(targets)}
-
-
-def items(inputs: Mapping[str, Any]) -> int:
-    """The loss is a mean over rows."""
-    return len(inputs["labels"])
-
-
-def judged(
-    model: Any, inputs: Mapping[str, Any], codec: ImageClassifier, readings: Sequence[Reading]
-) -> tuple[float, list[np.ndarray]]:
-    """Loss and logits."""
-    found = model(**inputs)
-    return float(found.loss), codec.outputs({"logits": found.logits.float().cpu().numpy()}, readings)
 
 
 def parts(model: Any) -> dict[str, Part]:

@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.tasks import TASKS
 from modelyard_trainer.tasks import images
-from modelyard_trainer.tasks.classes import rounded
+from modelyard_trainer.tasks.classes import largest_difference, rounded
+from modelyard_trainer.tasks.image_codec import ImageReader
 from modelyard_trainer.tasks.object_detection.boxes import kept, overlaps
 from modelyard_trainer.tasks.object_detection.precision import MOST, average_precisions
-from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Reading, Tensor
+from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Reading, Tensor
 
+KIND = TASKS["object-detection"]
 OBJECTS = "objects"
-PRIMARY = "map_50_95"
 LEAST = 0.05
 """Score from which a box is answered."""
 OVERLAP = 0.5
@@ -43,10 +45,9 @@ class Found(NamedTuple):
     classes: np.ndarray
 
 
-class Detector:
+class Detector(ImageReader):
     """Codec of a detector."""
 
-    key = images.KEY
     tensors = (
         Tensor("count", "INT64"),
         Tensor("label", "BYTES", (MOST,)),
@@ -55,22 +56,9 @@ class Detector:
     )
 
     def __init__(self, lens: images.Lens, labels: list[str]) -> None:
-        self.lens = lens
+        super().__init__(lens)
         self.labels = labels
-        self.augment = "none"
-        """How training changes pictures; nothing that a version knows."""
         self.number = {label: index for index, label in enumerate(labels)}
-        self.parse = images.parse
-        self.odd = images.odd
-        self.as_sent = images.as_sent
-
-    def read(self, values: Sequence[Any]) -> list[Reading]:
-        """Pixels per picture, and where it lies in them."""
-        return images.readings(self.lens, values)
-
-    def batch(self, readings: Sequence[Reading]) -> Arrays:
-        """pixel_values of shape (rows, channels, height, width)."""
-        return images.batch(self.lens, readings)
 
     def outputs(self, found: Arrays, readings: Sequence[Reading]) -> list[Places]:
         """Scores and boxes of all places, per row."""
@@ -112,11 +100,11 @@ class Detector:
         classes = {label: {"ap_50_95": rounded(mean), "ap_50": rounded(first)} for label, mean, first in figures}
         means = {name: [one[name] for one in classes.values()] for name in ("ap_50_95", "ap_50")}
         values = {f"m{name}": rounded(sum(all_) / max(len(all_), 1)) for name, all_ in means.items()}
-        return Metrics(set_=TEST, primary=PRIMARY, values=values, per_class=classes)
+        return Metrics(set_=TEST, primary=KIND.primary, values=values, per_class=classes)
 
     def difference(self, expected: Places, found: Places) -> float:
         """Largest difference of scores before the sigmoid."""
-        return float(np.abs(found.logits - expected.logits).max(initial=0.0))
+        return largest_difference(expected.logits, found.logits)
 
     def same_answer(self, expected: Places, found: Places, rounding: float) -> bool:
         """Whether each object that one is sure of is also the other's, at about the same place."""
@@ -126,18 +114,6 @@ class Detector:
     def finite(self, answer: Answer) -> bool:
         """Whether scores and boxes are numbers."""
         return all(math.isfinite(number) for one in answer[OBJECTS] for number in (one["score"], *one["box"]))
-
-    def sample(self, instance: Instance) -> Instance:
-        """The picture as small as the model reads it."""
-        return images.small(instance, self.lens)
-
-    def extremes(self, readings: Sequence[Reading]) -> list[Reading]:
-        """All pictures are read in one size."""
-        return [readings[0], readings[-1]]
-
-    def save(self, folder: Path) -> dict[str, Any]:
-        """How pictures are read."""
-        return {"lens": self.lens.settings()}
 
 
 def load(folder: Path, settings: dict[str, Any], labels: list[str]) -> Detector:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from modelyard_trainer.baselines import word_counts
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import classes, text_base
-from modelyard_trainer.tasks.protocols import Fields, Part, Reading
+from modelyard_trainer.tasks import classes, learning, text_base
+from modelyard_trainer.tasks.protocols import Part
 from modelyard_trainer.tasks.text_classification.codec import TextClassifier
 
 ADAPTER_TASK = "SEQ_CLS"
 LINEAR_PROBE = True
+guessing, targets, augmented = learning.all_as_likely, learning.class_number, learning.unchanged
+collate, items, judged = learning.with_class_numbers, learning.rows_in, learning.judged_by_logits
 
 
 def fit(run: TrainRun) -> TextClassifier:
@@ -44,42 +42,6 @@ def load_model(run: TrainRun, codec: TextClassifier) -> tuple[Any, list[str]]:
         **text_base.label_settings(codec.labels),
         problem_type="single_label_classification",
     )
-
-
-def guessing(codec: TextClassifier) -> float:
-    """The loss of one that knows nothing of a row."""
-    return math.log(len(codec.labels))
-
-
-def targets(codec: TextClassifier, row: Fields, reading: Reading) -> int:
-    """The number of the row's class."""
-    return codec.number[row["label"]]
-
-
-def augmented(codec: TextClassifier, reading: Reading, target: int, draw: Any) -> tuple[Reading, int]:
-    """As it is."""
-    return reading, target
-
-
-def collate(codec: TextClassifier, readings: Sequence[Reading], targets: Sequence[int]) -> dict[str, Any]:
-    """Token ids, mask, and class numbers."""
-    import torch
-
-    inputs = {name: torch.from_numpy(value) for name, value in codec.batch(readings).items()}
-    return {**inputs, "labels": torch.tensor(targets)}
-
-
-def items(inputs: Mapping[str, Any]) -> int:
-    """The loss is a mean over rows."""
-    return len(inputs["labels"])
-
-
-def judged(
-    model: Any, inputs: Mapping[str, Any], codec: TextClassifier, readings: Sequence[Reading]
-) -> tuple[float, list[np.ndarray]]:
-    """Loss and logits."""
-    found = model(**inputs)
-    return float(found.loss), codec.outputs({"logits": found.logits.float().cpu().numpy()}, readings)
 
 
 def parts(model: Any) -> dict[str, Part]:

@@ -17,7 +17,7 @@ from modelyard.api.modelversion import TEST, Metrics
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.tasks import texts
-from modelyard_trainer.tasks.classes import softmax
+from modelyard_trainer.tasks.classes import largest_difference, metrics_of, ratio, rounded, softmax
 from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Reading, Tensor
 from modelyard_trainer.tasks.texts import TextReader
 from modelyard_trainer.tasks.token_classification.words import OUTSIDE, Span, spans_of, tags_of, words_of
@@ -63,7 +63,7 @@ class Tagger:
     """Codec of a model that tags words; an output is logits of shape (words that are read, tags)."""
 
     key = texts.KEY
-    tensors = (Tensor("entities", "BYTES"), Tensor("score", "FP32"))
+    tensors: tuple[Tensor, ...] = (Tensor("entities", "BYTES"), Tensor("score", "FP32"))
 
     def __init__(self, reader: TextReader, labels: list[str]) -> None:
         self.reader = reader
@@ -123,7 +123,7 @@ class Tagger:
 
     def difference(self, expected: np.ndarray, found: np.ndarray) -> float:
         """Largest difference of logits."""
-        return float(np.abs(found - expected).max(initial=0.0))
+        return largest_difference(expected, found)
 
     def same_answer(self, expected: np.ndarray, found: np.ndarray, rounding: float) -> bool:
         """Whether both give each word the same tag; two likeliest tags closer than `rounding` may fall either way."""
@@ -174,30 +174,17 @@ def measured(answers: Sequence[Answer], rows: Sequence[Fields]) -> Metrics:
         hits.update(span.label for span in set(found) & set(wanted))
         right += sum(map(str.__eq__, tags_of(found, len(row["tags"])), row["tags"]))
         words += len(row["tags"])
-    types = {label: _ratios(hits[label], predicted[label], true[label]) for label in sorted(predicted | true)}
+    types = {label: metrics_of(hits[label], predicted[label], true[label]) for label in sorted(predicted | true)}
     return Metrics(
         set_=TEST,
         primary=KIND.primary,
         values={
-            "micro_f1": _ratios(hits.total(), predicted.total(), true.total())["f1"],
-            "macro_f1": _round(sum(found["f1"] for found in types.values()) / max(len(types), 1)),
-            "accuracy": _round(right / max(words, 1)),
+            "micro_f1": metrics_of(hits.total(), predicted.total(), true.total())["f1"],
+            "macro_f1": rounded(sum(found["f1"] for found in types.values()) / max(len(types), 1)),
+            "accuracy": rounded(ratio(right, words)),
         },
         per_class=types,
     )
-
-
-def _ratios(hits: int, predicted: int, true: int) -> dict[str, float]:
-    return {
-        "precision": _round(hits / max(predicted, 1)),
-        "recall": _round(hits / max(true, 1)),
-        "f1": _round(2 * hits / max(predicted + true, 1)),
-        "support": true,
-    }
-
-
-def _round(value: float) -> float:
-    return round(value, 6)
 
 
 def _words_in(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import text_base
+from modelyard_trainer.tasks import learning, text_base
 from modelyard_trainer.tasks.protocols import Answer, Fields, Part, Reading
 from modelyard_trainer.tasks.token_classification.codec import Kept, Tagger
 from modelyard_trainer.tasks.token_classification.rows import classes
@@ -19,8 +18,8 @@ from modelyard_trainer.tasks.token_classification.words import OUTSIDE, spans_of
 
 ADAPTER_TASK = "TOKEN_CLS"
 LINEAR_PROBE = False
-IGNORED = -100
-"""What the library's loss passes over."""
+guessing, augmented = learning.all_as_likely, learning.unchanged
+items, judged = learning.numbers_that_count, learning.judged_by_logits
 
 
 def fit(run: TrainRun) -> Tagger:
@@ -51,53 +50,22 @@ def load_model(run: TrainRun, codec: Tagger) -> tuple[Any, list[str]]:
     return text_base.load_pretrained(AutoModelForTokenClassification, run.base, codec.reader.pad_id, **settings)
 
 
-def guessing(codec: Tagger) -> float:
-    """Of tags that are all as likely."""
-    return math.log(len(codec.labels))
-
-
 def targets(codec: Tagger, row: Fields, reading: Reading) -> np.ndarray:
     """Per token the number of its word's tag at the first token of a word; others do not count.
 
     A row of which no word is read counts by its first token, as outside: a batch of nothing has no loss.
     """
     kept: Kept = reading.kept
-    found: np.ndarray = np.full(max(reading.size, 1), IGNORED, dtype=np.int64)
+    found: np.ndarray = np.full(max(reading.size, 1), learning.IGNORED, dtype=np.int64)
     found[kept.first[kept.read]] = [codec.number[row["tags"][word]] for word in kept.read]
     if not len(kept.read):
         found[0] = codec.number[OUTSIDE]
     return found
 
 
-def augmented(
-    codec: Tagger, reading: Reading, target: np.ndarray, draw: np.random.Generator
-) -> tuple[Reading, np.ndarray]:
-    """As it is."""
-    return reading, target
-
-
 def collate(codec: Tagger, readings: Sequence[Reading], targets: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Token ids, mask, and tag numbers."""
-    import torch
-
-    inputs = codec.batch(readings)
-    labels: np.ndarray = np.full(inputs["input_ids"].shape, IGNORED, dtype=np.int64)
-    for row, found in zip(labels, targets, strict=True):
-        row[: len(found)] = found
-    return {name: torch.from_numpy(value) for name, value in {**inputs, "labels": labels}.items()}
-
-
-def items(inputs: Mapping[str, Any]) -> int:
-    """The loss is a mean over words."""
-    return int((inputs["labels"] != IGNORED).sum())
-
-
-def judged(
-    model: Any, inputs: Mapping[str, Any], codec: Tagger, readings: Sequence[Reading]
-) -> tuple[float, list[np.ndarray]]:
-    """Loss and logits."""
-    found = model(**inputs)
-    return float(found.loss), codec.outputs({"logits": found.logits.float().cpu().numpy()}, readings)
+    """Token ids, mask, and tag numbers; a row of no tokens reads one pad."""
+    return learning.with_sequences(codec, readings, targets, max(map(len, targets)))
 
 
 def parts(model: Any) -> dict[str, Part]:

@@ -49,7 +49,7 @@ class Translator:
 
     key = texts.KEY
     labels: list[str] = []
-    tensors = (Tensor("text", "BYTES"), Tensor("score", "FP32"))
+    tensors: tuple[Tensor, ...] = (Tensor("text", "BYTES"), Tensor("score", "FP32"))
 
     def __init__(self, reader: TextReader, ends: Ends, copied: float = 0.0) -> None:
         self.reader = reader

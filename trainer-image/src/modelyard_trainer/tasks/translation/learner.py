@@ -12,15 +12,14 @@ import numpy as np
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.graphs import torch_graphs
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import text_base
+from modelyard_trainer.tasks import learning, text_base
 from modelyard_trainer.tasks.protocols import Answer, Fields, Part, Reading
 from modelyard_trainer.tasks.translation import scratch
 from modelyard_trainer.tasks.translation.codec import Ends, Generated, Translator
 
 ADAPTER_TASK = "SEQ_2_SEQ_LM"
 LINEAR_PROBE = False
-IGNORED = -100
-"""What the library's loss passes over."""
+items = learning.numbers_that_count
 
 
 def fit(run: TrainRun) -> Translator:
@@ -79,17 +78,7 @@ def augmented(
 
 def collate(codec: Translator, readings: Sequence[Reading], targets: Sequence[np.ndarray]) -> dict[str, Any]:
     """Token ids and mask of the text, token ids of the translation."""
-    import torch
-
-    labels: np.ndarray = np.full((len(targets), max(map(len, targets))), IGNORED, dtype=np.int64)
-    for row, ids in zip(labels, targets, strict=True):
-        row[: len(ids)] = ids
-    return {name: torch.from_numpy(value) for name, value in {**codec.batch(readings), "labels": labels}.items()}
-
-
-def items(inputs: Mapping[str, Any]) -> int:
-    """The loss is a mean over tokens of translations."""
-    return int((inputs["labels"] != IGNORED).sum())
+    return learning.with_sequences(codec, readings, targets, max(map(len, targets)))
 
 
 def judged(
