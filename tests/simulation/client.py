@@ -36,6 +36,8 @@ class Faults:
     store_down: float = 0.0
     """1 while nobody reaches the store."""
     store_flaky: float = 0.0
+    server_silent: float = 0.0
+    """A model server was asked for a prediction, and its answer is lost."""
     late_fact: float = 0.0
     wrong_fact: float = 0.0
 

@@ -58,7 +58,7 @@ SHORT = (
     Kind("facts", "all", {"wrong_fact": 0.08, "late_fact": 0.02}),
     Kind("clock", "all", {"late_event": 0.02}, ("clock_jump",), mean_trouble=15.0),
     Kind("pods", "training", {}, actions=(1, 5), bad_pods=1.0, longest=30.0),
-    Kind("servers", "serving", {}, actions=(2, 6), bad_servers=1.0),
+    Kind("servers", "serving", {"server_silent": 0.25}, actions=(2, 6), bad_servers=1.0),
     Kind("user", "training", {}, actions=(4, 9)),
     Kind("owner", "serving", {}, actions=(4, 9)),
     Kind("kserve", "serving", {}, ("kserve_goes", "kserve_sleeps"), actions=(2, 5), kserve=True),
@@ -105,6 +105,7 @@ def _long(seed: int) -> Kind:
         "refused": (0.0, 0.02, 0.1), "unanswered": (0.0, 0.02, 0.1), "late_write": (0.0, 0.01), "crash": (0.0, 0.01),
         "lost_event": (0.0, 0.01, 0.1), "repeated_event": (0.0, 0.1), "late_event": (0.0, 0.05, 0.2),
         "store_flaky": (0.0, 0.05, 0.2), "late_fact": (0.0, 0.05), "wrong_fact": (0.0, 0.0, 0.02),
+        "server_silent": (0.0, 0.05, 0.2),
     }  # fmt: skip
     turn = seed // 10
     faults = {name: at[(turn * (index + 3) + turn // 7) % len(at)] for index, (name, at) in enumerate(levels.items())}

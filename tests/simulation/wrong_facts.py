@@ -152,7 +152,7 @@ class Questions:
                 answer = question(args)
             finally:
                 self._reads.ask_wrongly("")
-            await self._lose(name)
+            await self._lose(name, self._faults.store_flaky / 2)
             return answer
 
         return ask
@@ -163,7 +163,7 @@ class Questions:
             answer = await prediction(args)
             if self._way("prediction", ("shapeless",)):
                 return self._rng.choice(WRONG_SHAPES)
-            await self._lose("prediction")
+            await self._lose("prediction", self._faults.server_silent)
             return answer
 
         return ask
@@ -179,8 +179,8 @@ class Questions:
         late = self._fault_points.strikes(self._faults.late_fact, "late-fact", name, self._name)
         await asyncio.sleep(self._rng.uniform(5.0, 40.0) if late else self._rng.uniform(0.002, 0.05))
 
-    async def _lose(self, name: str) -> None:
-        if self._fault_points.strikes(self._faults.store_flaky / 2, "unanswered-fact", name, self._name):
+    async def _lose(self, name: str, probability: float) -> None:
+        if self._fault_points.strikes(probability, "unanswered-fact", name, self._name):
             self._story.tell("%s: %s asked, but no answer", self._name, name)
             await asyncio.sleep(self._rng.uniform(1.0, 10.0))
             raise Unavailable("no answer in time")
