@@ -11,7 +11,7 @@ from tests.simulation.shrink import shrink, told
 SCENARIOS = int(os.environ.get("MODELYARD_SCENARIOS", "1000"))
 FIRST = int(os.environ.get("MODELYARD_FIRST_SCENARIO", "0"))
 ENOUGH = 1000
-"""So many scenarios meet everything that there is to meet."""
+"""So many scenarios meet everything that there is to meet; the shares of fewer say little."""
 
 
 @pytest.mark.timeout(3000)
@@ -20,8 +20,10 @@ def test_whatever_goes_wrong_everything_settles() -> None:
     print(f"\n{table(scenarios)}")
     if broken := [played for played in scenarios if played.broken]:
         pytest.fail(_told(broken))
-    assert sum(map(is_whole, scenarios)) > 0.6 * len(scenarios)
-    assert len(scenarios) < ENOUGH or not missing(scenarios), f"never met: {missing(scenarios)}"
+    assert any(map(is_whole, scenarios))
+    if len(scenarios) >= ENOUGH:
+        assert sum(map(is_whole, scenarios)) > 0.6 * len(scenarios)
+        assert not missing(scenarios), f"never met: {missing(scenarios)}"
 
 
 def test_the_same_seed_gives_the_same_scenario() -> None:
