@@ -22,7 +22,7 @@ test-fast: .venv/ready ## Unit tests and 100 simulated scenarios; no cluster, bu
 test: .venv/ready ## All tests but the long random lanes; prints the slowest steps
 	$(PYTHON) -m tests.lanes
 
-record-baseline: .venv/ready ## Record anew what an upgrade must leave alone: at each release, and while the API is reshaped
+record-baseline: .venv/ready ## Record anew, at a release, what an upgrade must leave alone; refused where it would break recorded definitions
 	$(PYTHON) -m tests.upgrade.record
 
 test-full: .venv/ready ## All tests, with every random fault point and real-size example; writes docs/test-full.md

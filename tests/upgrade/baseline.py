@@ -24,7 +24,7 @@ from tests.upgrade import registry
 from tests.upgrade.runtime import Ground
 
 BASELINE = Path(__file__).with_name("baseline")
-STORE, OPERATOR = BASELINE / "store", BASELINE / "operator.tar.xz"
+STORE, OPERATOR, DEFINITIONS = BASELINE / "store", BASELINE / "operator.tar.xz", BASELINE / "definitions.yaml"
 KINDS = (*(kind.lower() for kind in registry.OURS), *(kind.lower() for kind in registry.BUILT_IN))
 CACHE = Path(os.environ.get("MODELYARD_CACHE", Path.home() / ".cache" / "modelyard")) / "baseline"
 RECORDED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,6 +43,11 @@ def source() -> Path:
                 tar.extractall(Path(scratch) / "operator", filter="data")
             (Path(scratch) / "operator").replace(target) if not target.exists() else None
     return target
+
+
+def definitions() -> list[Manifest]:
+    """The CustomResourceDefinitions that were recorded: what stands there is frozen."""
+    return _documents(DEFINITIONS)
 
 
 @cache

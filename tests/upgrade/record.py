@@ -1,7 +1,8 @@
 """make record-baseline: plays the scene with the operator of this checkout and keeps what API server and store hold.
 
 The output is the same for the same code: names, uids, times, addresses and versions are made stable, so that a change
-of the recording is read as a small diff. Beside it the operator that made it is kept, packed, with its definitions.
+of the recording is read as a small diff. Beside it the operator that made it is kept, packed, and its definitions.
+These are frozen: nothing is recorded while they would break what the last recording holds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import lzma
 import re
 import shutil
+import sys
 import tarfile
 import tempfile
 import uuid
@@ -21,11 +23,12 @@ from typing import Any
 import yaml
 
 from dev.known_base import make_known
+from modelyard.api.compatible import all_breaks
 from modelyard.storage.store import Store
 from tests.cluster.kubectl import Kubectl
-from tests.upgrade.baseline import BASELINE, KINDS, OPERATOR, STORE
+from tests.upgrade.baseline import BASELINE, DEFINITIONS, KINDS, OPERATOR, STORE, definitions
 from tests.upgrade.ground import standing
-from tests.upgrade.runtime import HEAD, operator
+from tests.upgrade.runtime import HEAD, crds_of, operator
 from tests.upgrade.scene import BUCKET, FILES, TEAM, Scene, play
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -36,7 +39,10 @@ Manifest = dict[str, Any]
 
 
 def main() -> None:
-    """Record anew."""
+    """Record anew, unless definitions that were recorded would be broken."""
+    made = crds_of(HEAD)
+    if told := refusal(definitions(), list(yaml.safe_load_all(made))):
+        sys.exit(told)
     with tempfile.TemporaryDirectory() as scratch, standing() as ground:
         folder = Path(scratch)
         store = Store.connect(ground.minio.url, ground.minio.access_key, ground.minio.secret_key)
@@ -52,7 +58,15 @@ def main() -> None:
         write_objects(list(stable(objects(admin))))
         write_store(store)
     write_operator()
+    DEFINITIONS.write_text(made)
     print(f"recorded in {BASELINE}: {sum(f.stat().st_size for f in BASELINE.rglob('*') if f.is_file()) >> 10} KiB")
+
+
+def refusal(recorded: list[Manifest], made: list[Manifest]) -> str:
+    """Why these definitions may not take the place of the recorded ones; empty if they may."""
+    found = all_breaks(recorded, made)
+    head = "nothing is recorded: the definitions are frozen, and these would break objects that are there\n"
+    return head + "\n".join(found) if found else ""
 
 
 def prepare(admin: Kubectl, store: Store) -> None:

@@ -37,9 +37,9 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ground(old: Path) -> Iterator[Ground]:
+def ground() -> Iterator[Ground]:
     """API server and store with the baseline's definitions."""
-    with standing(crds_of(old)) as found:
+    with standing(baseline.DEFINITIONS.read_text()) as found:
         yield found
 
 
@@ -78,7 +78,7 @@ def test_operator_first_then_definitions(ground: Ground, later: Path, tmp_path: 
 
 @pytest.mark.full
 def test_the_baseline_leaves_its_own_recording_alone(ground: Ground, old: Path, tmp_path: Path) -> None:
-    define(Kubectl(ground.api.kubeconfig), crds_of(old))
+    define(Kubectl(ground.api.kubeconfig), baseline.DEFINITIONS.read_text())
     baseline.restore(ground)
     assert written(ground, old, tmp_path / "log") == []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api.compatible import RULES, breaks
+from modelyard.api.compatible import INSTEAD, RULES, all_breaks, breaks
 from modelyard.api.crd import custom_resource_definition
 from modelyard.api.kinds import KINDS
 
@@ -63,6 +63,9 @@ FINE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a rule about a new field": lambda s: s.update(
         {"properties": {**s["properties"], "later": {"type": "string"}},
          "x-kubernetes-validations": [{"rule": "!has(self.later) || self.task == 'a'"}]}),
+    "a rule about a field deep in a new one": lambda s: (
+        p(s, "method")["properties"].update(name={"type": "object", "properties": {"x": {"type": "string"}}}),
+        s.update({RULES: [{"rule": "!has(self.method) || !has(self.method.name) || self.task == 'a'"}]})),
     "a rule for a new task": lambda s: (
         p(s, "task")["enum"].append("c"), s.update({RULES: [{"rule": "self.task != 'c' || self.count > 1"}]})),
     "a rule less": lambda s: p(s, "method").pop("x-kubernetes-validations"),
@@ -84,6 +87,11 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a limit": (lambda s: p(s, "name").update(minLength=2), ".name: minLength was None, is 2"),
     "another pattern": (lambda s: p(s, "name").update(pattern="^b"), ".name: pattern was ^a, is ^b"),
     "required": (lambda s: s.update(required=["task", "name"]), ".name must be given"),
+    "a rule about a field that has a namesake": (
+        lambda s: (p(s, "method")["properties"].update(name={"type": "string"}),
+                   s.update({RULES: [{"rule": "!has(self.name) || self.count > 1"}]})),
+        "self.count > 1 is new",
+    ),
     "a rule": (lambda s: s.update({"x-kubernetes-validations": [{"rule": "self.count > 1"}]}), "self.count > 1 is new"),
     "a member less": (lambda s: p(s, "method").update({"x-kubernetes-validations": union("full")}), "is new"),
     "another list": (lambda s: p(s, "steps").update({"x-kubernetes-list-type": "set"}), "list-type was atomic, is set"),
@@ -129,8 +137,12 @@ WIDER = [
         "self.task != 'a' || self.steps.all(r, has(r.x))",
         "self.task != 'a' || self.steps.all(r, has(r.x) && !has(r.later))",
     ),
-    ("self.task != 'a' || (!has(self.s))", "self.task != 'a' || (!has(self.s) || (has(self.s) && has(self.s.later)))"),
-    ("self.task != 'a' || (!has(self.m.x))", "self.task != 'a' || (!has(self.m.x) && !has(self.m.later))"),
+    ("self.task != 'a' || (!has(self.s))", "self.task != 'a' || (!has(self.s) || (has(self.s) && has(self.later)))"),
+    ("self.task != 'a' || (!has(self.method.x))", "self.task != 'a' || (!has(self.method.x) && !has(self.later))"),
+    (
+        "self.task != 'a' || !self.steps.exists(r, !(r.metric in ['f1']))",
+        "self.task != 'a' || !self.steps.exists(r, !(r.metric in ['f1', 'bleu']))",
+    ),
 ]
 NARROWER = [
     ("!has(self.name) || self.task in ['a', 'b']", "!has(self.name) || self.task in ['a']"),
@@ -141,6 +153,10 @@ NARROWER = [
     ("self.task != 'a' || self.steps.all(r, has(r.x))", "self.task != 'a' || self.steps.all(r, has(r.y))"),
     ("self.task != 'a' || (!has(self.m.x))", "self.task != 'a' || (!has(self.m.x) && !has(self.m.name))"),
     ("self.count > 1", "self.count > 2"),
+    (
+        "self.task != 'a' || !self.steps.exists(r, !(r.metric in ['f1', 'bleu']))",
+        "self.task != 'a' || !self.steps.exists(r, !(r.metric in ['f1']))",
+    ),
 ]
 
 
@@ -153,3 +169,40 @@ def test_a_rule_may_follow_the_table_of_tasks(before: str, after: str) -> None:
 def test_a_rule_may_not_forbid_what_was_allowed(before: str, after: str) -> None:
     (found,) = breaks(crd(ruled(before)), crd(ruled(after, "later")))
     assert "is new" in found
+
+
+METRICS = "self.task != 'a' || !self.steps.exists(r, !(r.metric in [%s]))"
+
+
+def test_a_rule_may_come_with_a_metric() -> None:
+    bounded = {"rule": "self.task != 'a' || !self.steps.exists(r, r.metric == 'bleu' && has(r.max))"}
+    for known, told in (("'f1'", 0), ("'f1', 'bleu'", 1)):
+        before, after = ruled(METRICS % known), ruled(METRICS % "'f1', 'bleu'")
+        after[RULES].append(bounded)
+        assert len(breaks(crd(before), crd(after))) == told
+
+
+@pytest.mark.parametrize(("said", "there"), [("Deprecated: use `later`.", True), ("Deprecated: use `never`.", False)])
+def test_a_renamed_field_goes_a_release_after_it_was_said(said: str, there: bool) -> None:
+    released = copy.deepcopy(OBJECT)
+    released["properties"] |= {"later": {"type": "string"}, "name": {**p(released, "name"), "description": said}}
+    next_one = copy.deepcopy(released)
+    next_one["properties"].pop("name")
+    assert breaks(crd(OBJECT), crd(released)) == []
+    assert (breaks(crd(released), crd(next_one)) == []) is there
+
+
+def test_a_kind_its_names_and_its_subresources_stay() -> None:
+    made = custom_resource_definition(KINDS[0])
+    other = copy.deepcopy(made)
+    other["spec"]["names"]["shortNames"] = []
+    other["spec"]["versions"][0]["subresources"] = {}
+    told = all_breaks([made], [other])
+    assert [text.partition(" was ")[0] for text in told] == ["Dataset: names", "Dataset: subresource status is gone"]
+    assert all_breaks([made], []) == ["Dataset: the kind is gone"]
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_each_fault_says_what_to_do_instead(change: tuple[Callable[[dict[str, Any]], Any], str]) -> None:
+    (found,) = changed(change[0])
+    assert found.endswith(tuple(INSTEAD.values())) or "say in the code" in found
