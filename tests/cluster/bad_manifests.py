@@ -116,9 +116,7 @@ FINETUNEJOB: list[Bad] = [
         {"metric": "accuracy", "class": "a", "min": 0.5},
         "accuracy judges all rows: leave out `class`, and is better when higher: give min, 0 to 1",
     ),
-    _gate(
-        {"metric": "charm", "min": 0.5}, 'require[0].metric: Unsupported value: "charm": supported values: "macro_f1"'
-    ),
+    _gate({"metric": "charm", "min": 0.5}, "the metrics of text-classification are macro_f1, accuracy, precision"),
     _gate({"metric": "accuracy"}, "give exactly one of min (where higher is better) and max"),
     _gate({"metric": "accuracy", "min": 0.5, "max": 0.9}, "give exactly one of min (where higher is better) and max"),
     _gate({"metric": "accuracy", "max": 0.5}, "evaluate.gate.require: accuracy judges all rows"),
@@ -216,4 +214,29 @@ PICTURES: list[Bad] = [
         "evaluate.gate.require: the metrics of object-detection",
     ),
 ]
-BAD: list[Bad] = [*PICTURES, *DATASET, *FINETUNEJOB, *MODELVERSION, *MODELDEPLOYMENT, *TRAININGPROFILE]
+CUSTOM: dict[str, Any] = {"task": "custom", "from.base": REMOVE, "from.scratch": {"own": {}}}
+
+
+def _free(requirement: dict[str, Any], message: str) -> Bad:
+    return "FineTuneJob", {**CUSTOM, "evaluate": {"gate": {"require": [requirement]}}}, message
+
+
+OWN_TASK: list[Bad] = [
+    ("Dataset", {"task": "custom", "source": INLINE}, "source: rows of custom cannot be written inline: use s3"),
+    ("Dataset", {"task": "custom", "source.columns": {"text": "a"}}, "custom has those of the source"),
+    ("FineTuneJob", {**CUSTOM, "from.scratch": {"cnn": {}}}, "a model for custom starts from base, scratch.own"),
+    ("FineTuneJob", {**CUSTOM, "task": "translation"}, "a model for translation starts from base, scratch.transformer"),
+    ("FineTuneJob", {**CUSTOM, "method": {"full": {}}}, "method: a model for custom takes none"),
+    ("FineTuneJob", {**CUSTOM, "export": ["onnx"]}, "export: a model for custom has the formats that its trainer"),
+    ("FineTuneJob", {**CUSTOM, "input": {"text": {"maxLength": 32}}}, "input.text: only tasks whose rows hold texts"),
+    _free({"metric": "", "min": 1}, "require[0].metric"),
+    _free({"metric": "m" * 65, "min": 1}, "require[0].metric"),
+    _free({"metric": "rm se", "min": 1}, "a metric of custom is a name of letters, digits, '_', '.' and '-'"),
+    _free({"metric": "rmse.", "min": 1}, "a metric of custom is a name of"),
+    _free({"metric": "größe", "min": 1}, "a metric of custom is a name of"),
+    _free({"metric": "rmse"}, "give exactly one of min"),
+    _free({"metric": "rmse", "min": 1, "max": 2}, "give exactly one of min"),
+    _free({"metric": "rmse", "max": "NaN"}, "require[0].max"),
+    _free({"metric": "rmse", "class": "", "max": 1}, "require[0].class"),
+]
+BAD: list[Bad] = [*PICTURES, *OWN_TASK, *DATASET, *FINETUNEJOB, *MODELVERSION, *MODELDEPLOYMENT, *TRAININGPROFILE]

@@ -8,7 +8,7 @@ import yaml
 from dev.localcluster.apiserver import ApiServer
 from modelyard.api.kinds import KINDS, Kind
 from tests.builders import artifacts
-from tests.cluster.bad_manifests import BAD
+from tests.cluster.bad_manifests import BAD, CUSTOM
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
 
@@ -72,6 +72,15 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
     assert kubectl.create(bare, "--dry-run=server")["spec"]["store"] == {}
 
 
+FREE: list[dict[str, Any]] = [
+    {"metric": "m" * 64, "min": -1e308},
+    {"metric": "macro_f1", "max": 1e-300},
+    {"metric": "a.b-c_D9", "class": "any one", "max": 0},
+    *({"metric": f"metric-{number}", "min": number} for number in range(29)),
+]
+"""As many as a gate takes; each with the bound that its user means."""
+
+
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
@@ -83,6 +92,10 @@ def test_a_profile_needs_no_spec(kubectl: Kubectl) -> None:
         ("FineTuneJob", {"name": "a" * 253, "model": {"name": "b" * 40}}),
         ("FineTuneJob", {"train": {"learningRate": 1, "epochs": 1000}}),
         ("FineTuneJob", {"method": {"full": {}}, "export": ["onnx"]}),
+        ("Dataset", {"task": "custom"}),
+        ("FineTuneJob", {"task": "custom"}),
+        ("FineTuneJob", {**CUSTOM, "evaluate": {"gate": {"require": FREE}}}),
+        ("ModelVersion", {"task": "custom", "artifacts": [{**artifacts("a.b-c_D")[0], "precision": "unknown"}]}),
         ("FineTuneJob", {"evaluate": {"gate": {"require": [{"metric": "recall", "class": "a b", "min": 1}]}}}),
         (
             "FineTuneJob",

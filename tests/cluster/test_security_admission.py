@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from dev.localcluster.waiting import wait_until
+from modelyard.api.tasks import TASKS
+from tests.cluster.bad_manifests import CUSTOM
 from tests.cluster.installed import ACCOUNT, Installed, chart_installed
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import REMOVE, changed, smallest
@@ -128,6 +130,17 @@ def test_no_base_and_no_source_of_another_namespace(installed: Installed, alice:
 def test_own_and_common_places(installed: Installed, alice: Kubectl, uri: str) -> None:
     alice.create(smallest("FineTuneJob", **{"from.base": uri}), "-n", "team-a", *DRY)
     alice.create(smallest("Dataset", **{"source.s3.uri": uri}), "-n", "team-a", *DRY)
+
+
+def test_a_task_that_only_a_foreign_trainer_knows_needs_one(installed: Installed, alice: Kubectl) -> None:
+    foreign = {task.name for task in TASKS.values() if task.foreign}
+    assert foreign == {"custom"}, "the chart's policy names it"
+    installed.admin.create(profile("theirs", {"trainer": {"image": "theirs:1", "command": ["train"]}}))
+    job = smallest("FineTuneJob", profile="default", **CUSTOM)
+    told = alice.refused("-n", "team-a", "create", *DRY, "-f", "-", stdin=job)
+    assert "TrainingProfile default has no command: name another in spec.profile" in told
+    job["spec"]["profile"] = "theirs"
+    alice.create(job, "-n", "team-a", *DRY)
 
 
 def test_what_was_admitted_may_be_labelled_and_deleted_but_not_enlarged(installed: Installed, alice: Kubectl) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.api.modelversion import TEST, Export, Metrics
-from modelyard.api.run import ModelInfo
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.run import ModelInfo, Written
 from modelyard.storage.publish import describe
 from modelyard_trainer.tasks import images
 from tests.server.onnxfile import FLOAT, INT64, model, node, tensor, value
@@ -76,7 +76,7 @@ def _info(task: str, labels: list[str]) -> dict[str, Any]:
         model="reviews",
         labels=labels,
         codec={"lens": LENS.settings()},
-        artifacts=[Export(format_="onnx", precision="fp32")],
+        artifacts=[Written(format_="onnx", precision="fp32")],
         metrics=[Metrics(set_=TEST, primary="x", values={"x": 1.0})],
         dataset="sha256:0",
         image="trainer",

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from modelyard.api.modelversion import TEST, Export, Metrics
-from modelyard.api.run import ModelInfo
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.run import ModelInfo, Written
 from modelyard.storage.publish import describe
 from tests.server.conftest import Server
 from tests.server.onnxfile import tagger
@@ -42,7 +42,7 @@ def write(folder: Path) -> Path:
         model="reviews",
         labels=LABELS,
         codec={"maxLength": 16, "prepare": [{"normalize": "nfkc"}]},
-        artifacts=[Export(format_="onnx", precision="fp32")],
+        artifacts=[Written(format_="onnx", precision="fp32")],
         metrics=[Metrics(set_=TEST, primary="micro_f1", values={"micro_f1": 1.0})],
         dataset="sha256:0",
         base="sha256:0",

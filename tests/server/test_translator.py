@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, processors
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from modelyard.api.modelversion import TEST, Export, Metrics
-from modelyard.api.run import ModelInfo
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.run import ModelInfo, Written
 from modelyard.storage.publish import describe
 from tests.server.conftest import Server
 from tests.server.onnxfile import follower, passing
@@ -41,7 +41,7 @@ def write(folder: Path) -> Path:
         model="reviews",
         labels=[],
         codec={"maxLength": 16, "prepare": [], "ends": {"start": 3, "last": [2], "most": 8, "first": None}},
-        artifacts=[Export(format_="onnx", precision="fp32")],
+        artifacts=[Written(format_="onnx", precision="fp32")],
         metrics=[Metrics(set_=TEST, primary="chrf", values={"chrf": 50.0})],
         dataset="sha256:0",
         base="sha256:0",

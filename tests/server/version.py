@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from modelyard.api.modelversion import TEST, Export, Metrics
-from modelyard.api.run import ModelInfo
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.run import ModelInfo, Written
 from tests.server.onnxfile import classifier
 
 LABELS = ["negative", "neutral", "positive"]
@@ -29,7 +29,7 @@ INFO: dict[str, Any] = ModelInfo(
     model="reviews",
     labels=LABELS,
     codec={"maxLength": MAX_LENGTH, "prepare": []},
-    artifacts=[Export(format_=name, precision="fp32") for name in ("safetensors", "onnx")],
+    artifacts=[Written(format_=name, precision="fp32") for name in ("safetensors", "onnx")],
     metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": 1.0})],
     dataset="sha256:0",
     base="sha256:0",

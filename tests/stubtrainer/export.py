@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.api import layout
-from modelyard.api.modelversion import TEST, Export, Metrics
-from modelyard.api.run import ModelInfo
+from modelyard.api.modelversion import TEST, Metrics
+from modelyard.api.run import ModelInfo, Written
 from modelyard_trainer.run import Publication, TrainRun
 from tests.server.onnxfile import classifier
 from tests.stubtrainer import behaviour
@@ -58,7 +58,8 @@ def _info(run: TrainRun, macro_f1: float) -> ModelInfo:
         labels=LABELS,
         codec={"maxLength": config.input.text.max_length if config.input.text else 0, "prepare": []},
         artifacts=[
-            Export(format_=name, precision="fp32", difference=0.0 if name == "onnx" else None) for name in config.export
+            Written(format_=name, precision="fp32", difference=0.0 if name == "onnx" else None)
+            for name in config.export
         ],
         metrics=[Metrics(set_=TEST, primary="macro_f1", values={"macro_f1": macro_f1, "accuracy": macro_f1})],
         dataset=config.dataset.digest,

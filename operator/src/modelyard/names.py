@@ -120,6 +120,7 @@ VERSION_NOT_FOUND: Final = "VersionNotFound"
 VERSION_NOT_READY: Final = "VersionNotReady"
 NO_VERSION: Final = "NoPassedVersion"
 FORMAT_MISSING: Final = "FormatMissing"  # the version has no format that can be served
+SERVER_MISSING: Final = "ServerMissing"  # no server knows the version's task
 LOAD_FAILED: Final = "LoadFailed"
 PROBE_FAILED: Final = "PredictionFailed"
 SERVER_UNREACHABLE: Final = "ServerUnreachable"  # of the way from the operator, not of the server

@@ -15,6 +15,11 @@ FineTuneJob (`spec.evaluate.gate.require`) asks for metrics by these names: `min
 lower is, `class` where one class is judged; anything else is refused when the job is applied. The primary metric stands
 in columns, chooses the best epoch by the validation rows and is held against the baselines.
 """
+_FOREIGN = """It needs a TrainingProfile with an image and a command of your own, which finds the rows with the
+columns of the source, measures its model on the test rows itself and reports metrics and files:
+[your own trainer, your own task](foreign-trainer.md#your-own-trainer-your-own-task). It starts from `base` or from
+`scratch.own` and takes no `method`. The gate asks for metrics by the names that it reports, with `min` or `max` as you
+mean it. No server of this project serves it."""
 
 
 def markdown() -> str:
@@ -28,6 +33,7 @@ def _support() -> str:
         for task in TASKS.values()
         for one in task.support
         for method in one.methods
+        if not task.foreign
     )
     told = "Of several methods the first is taken where a job names none. What is not listed is refused.\n\n"
     return "## What goes with what\n\n" + told + _table(("task", "from", "method", *FORMATS), rows)
@@ -48,6 +54,8 @@ def _formats() -> str:
 
 
 def _task(task: TaskKind) -> str:
+    if task.foreign:
+        return f"## {task.name}\n\n{task.meaning} {_FOREIGN}\n"
     columns = " and ".join(f"`{column.name}` ({column.meaning})" for column in task.columns)
     told = f"{task.meaning} Rows have {columns}. The primary metric is `{task.primary}`."
     head = ("metric", "what it is", "judges", "better", "range")

@@ -118,3 +118,11 @@ def test_a_failed_candidate_is_counted_once_per_try() -> None:
     for old, new in (({}, failed), (failed, failed), (failed, said(8, "failed", generation=2))):
         count(obj("ModelDeployment", "d"), old, new)
     assert value("modelyard_rollouts_total", **labels) == before + 2
+
+
+def test_a_trainer_with_many_metrics_of_its_own_gets_no_more_series_than_others() -> None:
+    values = {f"m{number:02}": float(number) for number in range(64)} | {"zz": 3.0}
+    told = {"set": "test", "primary": "zz", "values": values}
+    found = shown(obj("ModelVersion", "own-1", {"model": "own", "number": 1, "metrics": [told]}))
+    names = [key[4] for key in found if key[0] == "modelyard_version_score"]
+    assert names == ["zz", *(f"m{number:02}" for number in range(15))]

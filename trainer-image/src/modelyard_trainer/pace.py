@@ -14,6 +14,7 @@ GUESSES = {
     "adapt": 2.0,
     "train": 300.0,
     "collect": 5.0,
+    "receive": 5.0,
     "accept": 2.0,
     "evaluate": 20.0,
     "export": 20.0,

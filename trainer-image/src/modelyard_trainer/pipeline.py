@@ -12,10 +12,11 @@ from collections.abc import Callable
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.run import ExitCode, Outcome, RunReport
+from modelyard.api.tasks import TASKS
 from modelyard.storage.errors import Missing, StoreError
 from modelyard.storage.fetch import check_listing, read_manifest
 from modelyard_trainer.checkpoints import Place, remove_all
-from modelyard_trainer.errors import Interrupted, TrainerError, bad_output, from_store, out_of_memory
+from modelyard_trainer.errors import Interrupted, TrainerError, bad_config, bad_output, from_store, out_of_memory
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Run, TrainRun
 
@@ -25,7 +26,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train": ("fetch", "load", "adapt", "train", "evaluate", "export", "publish"),
     "train/fetch": ("fetch", "hand_over"),
     "train/publish": ("fetch", "collect", "load", "accept", "evaluate", "export", "publish"),
+    "foreign/fetch": ("fetch", "hand_over"),
+    "foreign/publish": ("receive", "publish"),
 }
+"""By kind and part; foreign: of a task that only somebody else's program knows."""
+FOREIGN_TASK = ("hand_over", "train", "receive", "publish")
 FOREIGN = ("hand_over", "train", "collect", "load", "accept", "evaluate", "export", "publish")
 """What percent and time left are about where somebody else's program trains between two of our parts."""
 End = tuple[ExitCode, Outcome]
@@ -72,9 +77,22 @@ def adopted(run: Run) -> bool:
     return True
 
 
+def _plan(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The stages of this part, and of the whole run; BAD_CONFIG for a task that no part of ours trains."""
+    if not (isinstance(run, TrainRun) and TASKS[run.config.task].foreign):
+        stages = STAGES[f"{run.config.kind}/{run.part}" if run.part else run.config.kind]
+        return stages, FOREIGN if run.part else stages
+    if not run.part:
+        raise bad_config(
+            f"spec.task {run.config.task} is of a trainer of your own: name in spec.profile a TrainingProfile with "
+            "spec.trainer.image and spec.trainer.command"
+        )
+    return STAGES[f"foreign/{run.part}"], FOREIGN_TASK
+
+
 def _run_stages(run: Run) -> None:
-    stages = STAGES[f"{run.config.kind}/{run.part}" if run.part else run.config.kind]
-    run.progress.plan(FOREIGN if run.part else stages)
+    stages, whole = _plan(run)
+    run.progress.plan(whole)
     for name in stages:
         run.stop.check()
         run.stage = name

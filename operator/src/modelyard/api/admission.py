@@ -34,6 +34,13 @@ def _starts(task: TaskKind) -> Rule:
 
 
 def _goes_with(task: TaskKind) -> Iterator[Rule]:
+    if task.foreign:
+        yield _of(task, "!has(self.method)", f"method: a model for {task.name} takes none: its trainer decides")
+        every = f"!has(self.export) || self.export.size() == {len(FORMATS)}"
+        yield _of(
+            task, every, f"export: a model for {task.name} has the formats that its trainer reports: leave it out"
+        )
+        return
     for one in task.support:
         other = f"!({_begun(one.start)})"
         start = "a base" if one.start == BASE else f"scratch.{one.start}"
@@ -63,7 +70,7 @@ def _input(block: str, tasks: TaskTable) -> Rule:
 def _column(name: str, tasks: TaskTable) -> Rule:
     """A column is named for tasks that have it."""
     having = [task.name for task in tasks.values() if name in _names(task)]
-    own = "; ".join(f"{task.name} has {', '.join(_names(task))}" for task in tasks.values())
+    own = "; ".join(f"{task.name} has {', '.join(_names(task)) or 'those of the source'}" for task in tasks.values())
     rule = f"!has(self.source.columns) || !has(self.source.columns.{name}) || self.task in {having}"
     return Rule(rule, f"source.columns.{name}: the rows of this task have no such column: {own}")
 
@@ -71,7 +78,7 @@ def _column(name: str, tasks: TaskTable) -> Rule:
 def _inline(task: TaskKind) -> Rule:
     """Rows in the object have the columns of its task, each of them and no other."""
     written = [column.name for column in task.columns if column.inline]
-    if len(written) < len(task.columns):
+    if task.foreign or len(written) < len(task.columns):
         return _of(task, "!has(self.source.inline)", f"source: rows of {task.name} cannot be written inline: use s3")
     wanted = [f"has(r.{name})" for name in written]
     others = [f"!has(r.{name})" for name in INLINE_COLUMNS if name not in written]

@@ -108,6 +108,11 @@ Duration = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(s|m|h)$")]
 Memory = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)$")]
 
 
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NAME)]
+"""A name that another release or a foreign trainer may choose: of a metric, a set, a format."""
+
+
 class Resources(ApiModel):
     """What a pod may use; CPU and memory are both request and limit."""
 

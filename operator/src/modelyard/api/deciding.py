@@ -75,6 +75,7 @@ FINETUNEJOB = Table(
             "from.scratch.vit",
             "from.scratch.dense",
             "from.scratch.transformer",
+            "from.scratch.own",
             "task",
             "export",
             "attempt",

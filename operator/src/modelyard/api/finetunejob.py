@@ -66,6 +66,9 @@ class Scratch(OneOf):
     transformer: Architecture | None = Field(
         default=None, description="A small encoder with a decoder, for texts; its tokenizer is learned from the rows."
     )
+    own: Architecture | None = Field(
+        default=None, description="Whatever the trainer of the TrainingProfile makes, without a base."
+    )
 
 
 class From(OneOf):

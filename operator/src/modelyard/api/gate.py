@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import ApiModel, Rule, cel, words
+from modelyard.api.common import NAME, ApiModel, Rule, cel
 from modelyard.api.tasks import TASKS, MetricKind, TaskKind
 
 REQUIRE = "self.evaluate.gate.require"
-METRICS = dict.fromkeys(metric.name for task in TASKS.values() for metric in task.metrics)
 GateWord = Literal["passed", "failed", "unjudged"]
 UNSET = f"!has(self.evaluate) || !has(self.evaluate.gate) || !has({REQUIRE})"
 
@@ -20,6 +19,8 @@ def _metrics_in_words() -> str:
 
 
 def _of_task(task: TaskKind) -> str:
+    if task.foreign:
+        return f"of {task.name} those that its trainer reports"
     one_class = f", {', '.join(task.named(True))} one class" if task.named(True) else ""
     return f"of {task.name} {', '.join(task.named(False))} judge all rows{one_class}"
 
@@ -35,9 +36,7 @@ class Requirement(ApiModel):
             )
         )
     )
-    metric: Annotated[str, words(*METRICS)] = Field(
-        min_length=1, max_length=64, description=f"Metric of the task: {_metrics_in_words()}."
-    )
+    metric: str = Field(min_length=1, max_length=64, description=f"Metric of the task: {_metrics_in_words()}.")
     class_: str | None = Field(
         default=None, alias="class", min_length=1, max_length=256, description="The class that is judged."
     )
@@ -62,6 +61,9 @@ def gate_rules(tasks: dict[str, TaskKind]) -> list[Rule]:
 
 
 def _known(task: TaskKind) -> Rule:
+    if task.foreign:
+        told = f"a metric of {task.name} is a name of letters, digits, '_', '.' and '-'"
+        return _rule(task, f"!r.metric.matches('{NAME}')", told)
     names = [metric.name for metric in task.metrics]
     return _rule(task, f"!(r.metric in {names})", f"the metrics of {task.name} are {', '.join(names)}")
 

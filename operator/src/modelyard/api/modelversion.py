@@ -6,14 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from modelyard.api.common import CommonStatus, DnsLabel, StatusModel, Task, cel
+from modelyard.api.common import CommonStatus, DnsLabel, StatusModel, Task, Word, cel
 from modelyard.api.gate import GateWord
 
 TEST = "test"
 """The evaluation set that the gate judges: the test rows."""
 Digest = str
-Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")]
-"""A name that another release or a foreign trainer may choose: of a metric, a set, a format."""
 Values = Annotated[dict[str, float], Field(max_length=64)]
 
 
@@ -65,13 +63,20 @@ class Metrics(StatusModel):
     def headline(self) -> str | None:
         """The primary metric for a column; None if it was not measured."""
         value = self.values.get(self.primary)
-        return None if value is None else f"{self.primary} {value:.3f}"
+        return None if value is None else f"{self.primary} {_short(value)}"
+
+
+def _short(value: float) -> str:
+    """Three places, or three digits where these would be all zeros or very many."""
+    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 class Export(StatusModel):
     """One format of the version's files, as the run wrote it."""
 
-    format_: Word = Field(alias="format", description="safetensors, onnx, or a word of another release.")
+    format_: Word = Field(
+        alias="format", description="safetensors, onnx, or a word of another release or a foreign trainer."
+    )
     precision: Word = Field(description="Type of the numbers in it, for example fp32.")
     base: Digest | None = Field(
         default=None, max_length=80, description="Digest of the base model that it needs beside itself; absent: none."

@@ -26,7 +26,7 @@ from modelyard.api.hyperparameters import (
     Targets,
     Train,
 )
-from modelyard.api.tasks import BASE, TASKS
+from modelyard.api.tasks import BASE, OWN, TASKS
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ PICTURES = Recipe(
     augment="move",
 )
 """What the recipes of tasks with pictures share."""
+UNKNOWN = Recipe(learning_rate=1e-3, linear_probe=False, steps=1)
+"""For a trainer that nothing is known of: what it is told when the job says nothing, and may pass over."""
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-classification", BASE, "full"): {1: Recipe(learning_rate=1e-4)},
     ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
@@ -78,6 +80,8 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("translation", "transformer", "full"): {
         1: Recipe(learning_rate=1e-3, linear_probe=False, batch_size=64, max_length=64, steps=3000)
     },
+    ("custom", BASE, "full"): {1: UNKNOWN},
+    ("custom", OWN, "full"): {1: UNKNOWN},
 }
 """By task, start (BASE, or the architecture that begins with random weights) and method."""
 
@@ -140,6 +144,8 @@ def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
 
 
 def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:
+    if not TASKS[asked.task].reads:
+        return ResolvedInput()
     if TASKS[asked.task].reads == "image":
         given = asked.input.image.model_dump(exclude_none=True) if asked.input.image else {}
         return ResolvedInput(image=ResolvedImage(**{"augment": recipe.augment, **given}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
@@ -261,6 +261,14 @@ class Manifest(StatusModel):
         return sum(entry.size for entry in self.files)
 
 
+class Written(Export):
+    """One format in a version's manifest."""
+
+    files: list[str] | None = Field(
+        default=None, description="Paths of its files, where the trainer said; else all but those of other formats."
+    )
+
+
 class DatasetInfo(StatusModel):
     """Manifest.info of prepared rows."""
 
@@ -283,7 +291,7 @@ class ModelInfo(StatusModel):
     codec: dict[str, Any] = Field(
         description="How the codec of the task reads and writes, for example maxLength and prepare of texts."
     )
-    artifacts: list[Export]
+    artifacts: list[Written]
     metrics: list[Metrics]
     dataset: str
     base: str | None = Field(default=None, description="Digest of the base model; absent where there was none.")
@@ -297,9 +305,13 @@ def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def format_digest(files: Iterable[FileEntry], name: str) -> str:
-    """Digest of the files that a reader of one format needs, whatever their order and other formats beside it."""
-    needed = sorted((entry.path, entry.size, entry.sha256) for entry in files if is_of_format(entry.path, name))
+def format_digest(files: Iterable[FileEntry], name: str, named: Container[str] | None = None) -> str:
+    """Digest of the files that a reader of one format needs, whatever their order and other formats beside it.
+
+    `named`: their paths, where the trainer said.
+    """
+    mine = (entry for entry in files if (is_of_format(entry.path, name) if named is None else entry.path in named))
+    needed = sorted((entry.path, entry.size, entry.sha256) for entry in mine)
     return digest_of("".join(f"{path}\0{size}\0{sha256}\n" for path, size, sha256 in needed).encode())
 
 

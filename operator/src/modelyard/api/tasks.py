@@ -47,6 +47,8 @@ class Support:
 
 
 BASE = "base"
+OWN = "own"
+"""Random weights of an architecture that somebody else's program knows."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class TaskKind:
     name: str
     meaning: str
     reads: str
-    """What the rows hold: text or image; the block of spec.input that belongs to it."""
+    """What the rows hold: text or image; the block of spec.input that belongs to it. Empty: no block does."""
     columns: tuple[ColumnKind, ...]
     metrics: tuple[MetricKind, ...]
     primary: str
     """Metric that stands in columns, chooses the best epoch and is held against the baselines."""
     support: tuple[Support, ...]
+    foreign: bool = False
+    """Whether only somebody else's program trains it: columns, metrics and formats are what that program says."""
 
     def starting(self, start: str) -> Support:
         """What goes with a start; KeyError if the task has no such start."""
@@ -168,6 +172,16 @@ TASKS: dict[str, TaskKind] = {
                 Support(BASE, ("full", "lora"), ("safetensors", "onnx")),
                 Support("transformer", ("full",), ("safetensors", "onnx")),
             ),
+        ),
+        TaskKind(
+            name="custom",
+            meaning="Whatever a trainer of your own makes.",
+            reads="",
+            columns=(),
+            metrics=(),
+            primary="",
+            support=tuple(Support(start, ("full",), ("safetensors", "onnx")) for start in (BASE, OWN)),
+            foreign=True,
         ),
     )
 }

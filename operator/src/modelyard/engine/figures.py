@@ -17,6 +17,8 @@ from modelyard.decision import Manifest
 from modelyard.engine import metrics
 from modelyard.engine.cache import Cache
 
+MOST_METRICS = 16
+"""Series of one model."""
 ENDED = ("Succeeded", "GateFailed", "Failed")
 
 
@@ -78,8 +80,13 @@ def _scored(newest: dict[tuple[str, str], Manifest]) -> Iterator[tuple[tuple[str
     for model, spec in newest.items():
         for measured in spec.get("metrics", ()):
             if measured.get("set") == TEST:
-                for metric, value in measured.get("values", {}).items():
+                for metric, value in _first(measured.get("values", {}), measured.get("primary", "")):
                     yield (*model, str(spec["number"]), metric), float(value)
+
+
+def _first(values: dict[str, float], primary: str) -> list[tuple[str, float]]:
+    """The primary metric and the first others by name: a trainer of somebody else's may report any number."""
+    return sorted(values.items(), key=lambda item: (item[0] != primary, item[0]))[:MOST_METRICS]
 
 
 def _family(name: str, text: str, labels: tuple[str, ...], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from modelyard.api.gate import Gate, Requirement
 from modelyard.api.modelversion import Export, Metrics, ModelVersionSpec
-from modelyard.api.tasks import FORMATS
+from modelyard.api.tasks import FORMATS, TASKS
 
 CLASSES_NAMED = 20
 
@@ -34,7 +34,8 @@ class Check:
 def judge(gate: Gate, version: ModelVersionSpec) -> GateVerdict:
     """Hold every requirement against the test rows; all must pass, and a value that is not a number never does."""
     checks = [_require(requirement, version.tested) for requirement in gate.require]
-    checks += [_difference(gate, artifact) for artifact in version.artifacts if _is_compared(artifact)]
+    compared = [artifact for artifact in version.artifacts if _is_compared(artifact, TASKS[version.task].foreign)]
+    checks += [_difference(gate, artifact) for artifact in compared]
     failed = [check for check in checks if not check.passed]
     passed = [check for check in checks if check.passed]
     message = "; ".join(check.message for check in failed + passed)
@@ -106,9 +107,9 @@ def _form(label: str) -> str:
     return unicodedata.normalize("NFKC", label).strip()
 
 
-def _is_compared(artifact: Export) -> bool:
-    """A format that must answer as the trained model does; one of another release only if it was measured."""
-    known = FORMATS.get(artifact.format_)
+def _is_compared(artifact: Export, foreign: bool) -> bool:
+    """A format that must answer as the trained model does; a foreign one, or another release's, only if measured."""
+    known = None if foreign else FORMATS.get(artifact.format_)
     return known.compared if known else artifact.difference is not None
 
 

@@ -78,6 +78,7 @@ def test_follow_without_a_passed_version(versions: list[Manifest], reason: str, 
         (a_stalled_version(7, reason=names.NOT_CLAIMED), names.VERSION_NOT_READY, True),
         (deleting(a_ready_version(7), "x"), names.VERSION_NOT_READY, True),
         (a_ready_version(7, artifacts=artifacts("safetensors")), names.FORMAT_MISSING, True),
+        (a_ready_version(7, task="custom"), names.SERVER_MISSING, True),
     ],
 )
 def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalled: bool) -> None:
@@ -86,6 +87,16 @@ def test_pin_that_cannot_be_served(version: Manifest | None, reason: str, stalle
     assert w.word(names.READY) == ("False", reason)
     assert (w.word(names.STALLED) is not None) is stalled
     assert not w.children
+
+
+@pytest.mark.parametrize("version", [None, 7])
+def test_a_version_that_nothing_can_serve_takes_nothing_from_what_serves(version: int | None) -> None:
+    w = harness(a_ready_version(6), a_ready_version(7, task="custom"), obj=a_modeldeployment(version), serving=6)
+    w.turn()
+    assert (w.word(names.READY), w.word(names.STALLED)) == (("True", names.SERVING), ("True", names.SERVER_MISSING))
+    told = w.message_of(names.STALLED)
+    assert "version 7 of model reviews is of task custom" in told and "s3://" in told
+    assert (w.serving, w.candidate, w.traffic, w.has(6)) == (6, None, "6", True)
 
 
 @pytest.mark.parametrize("gate", [P, F, U])

@@ -154,3 +154,39 @@ def test_a_format_of_another_release_is_judged_if_it_was_compared() -> None:
 
 
 GGUF = {"format": "gguf", "precision": "int4", "digest": "sha256:" + "1" * 64}
+
+
+FREE = {"rmse": 3.5e7, "r2": -0.25, "tiny": 1e-9}
+
+
+def own_task(*formats: str, difference: float | None = None) -> ModelVersionSpec:
+    """A version of a task that only its trainer knows."""
+    return version(*formats, values=FREE, difference=difference).model_copy(update={"task": "custom"})
+
+
+@pytest.mark.parametrize(
+    ("requirement", "passes"),
+    [
+        ({"metric": "rmse", "max": 3.5e7}, True),
+        ({"metric": "rmse", "max": 3.4e7}, False),
+        ({"metric": "rmse", "min": 0}, True),
+        ({"metric": "r2", "min": -0.25}, True),
+        ({"metric": "r2", "max": -0.3}, False),
+        ({"metric": "tiny", "max": 1e-9}, True),
+        ({"metric": "recall", "class": "negative", "min": 0.5}, True),
+    ],
+)
+def test_of_a_task_of_its_own_the_bound_says_what_is_better(requirement: dict[str, Any], passes: bool) -> None:
+    assert judge(gate(requirement), own_task()).gate == ("passed" if passes else "failed")
+
+
+def test_a_metric_that_was_never_reported_is_named_with_those_that_were() -> None:
+    verdict = judge(gate({"metric": "wer", "max": 1}), own_task())
+    assert verdict.gate == "failed"
+    assert verdict.message.startswith("wer was asked") and verdict.message.endswith("there are: r2, rmse, tiny")
+
+
+def test_a_foreign_format_is_compared_only_if_it_was_measured() -> None:
+    assert judge(gate(), own_task("onnx", "joblib")).gate == "passed"
+    assert judge(gate(), own_task("onnx", difference=0.5)).gate == "failed"
+    assert judge(gate(), version("onnx", difference=None)).gate == "failed"

@@ -37,7 +37,7 @@ class Notes:
     def add_empty(self, rows: int) -> None:
         """Say how many rows lack something, and where to look."""
         if self.empty:
-            lack = " or ".join(f"no {'class' if column == 'label' else column}" for column in self.columns)
+            lack = " or ".join(f"no {'class' if column == 'label' else column}" for column in self.columns) or "nothing"
             what = f"rows have {lack} and are" if rows > 1 else f"row has {lack} and is"
             more = ", ..." if rows > len(self.empty) else ""
             self.add(f"{rows} {what} left out: {', '.join(self.empty)}{more}")

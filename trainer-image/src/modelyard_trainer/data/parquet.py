@@ -18,9 +18,11 @@ PICTURES = 32
 
 
 def read_parquet(
-    path: Path, wanted: Collection[str], picture: str | None = None
+    path: Path, wanted: Collection[str] | None, picture: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers from 1 and cells by column; all columns when one of `wanted` is missing, so that it can be named.
+
+    None wants all columns.
 
     `picture` is a column whose bytes stay as they are; it may hold {bytes, path} as Hugging Face datasets write them.
     """
@@ -30,8 +32,8 @@ def read_parquet(
     try:
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             names = file.schema_arrow.names
-            _check_names(path, names, wanted)
-            columns = list(wanted) if set(wanted) <= set(names) else None
+            _check_names(path, names, names if wanted is None else wanted)
+            columns = None if wanted is None or not set(wanted) <= set(names) else list(wanted)
             number, size = 0, BATCH if picture is None else PICTURES
             for batch in file.iter_batches(size, columns=columns, use_threads=False):
                 for record in batch.to_pylist():
@@ -49,7 +51,7 @@ def read_parquet(
 
 
 def _check_names(path: Path, names: list[str], wanted: Collection[str]) -> None:
-    for name in sorted(wanted):
+    for name in sorted(set(wanted)):
         if names.count(name) > 1:
             raise bad_data(f"{path.name} has the column {name} {names.count(name)} times: give each a name of its own")
 

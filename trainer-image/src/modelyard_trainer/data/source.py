@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ class Wanted:
     """Columns to take, and the field of the spec that named each."""
 
     columns: Mapping[str, str]
-    """The source's column per column of the task."""
+    """The source's column per column of the task; none for a task whose rows have all columns of the source."""
     group: str | None = None
     group_field: str = "spec.prepare.split.groupBy"
     picture: str = ""
@@ -94,7 +94,8 @@ def _rows(
 def _records(path: Path, format: str, wanted: Wanted) -> Records:
     kind = _format(path) if format == "auto" else format
     if kind == "parquet":
-        return read_parquet(path, wanted.cells, wanted.columns.get(wanted.picture))
+        cells = wanted.cells if wanted.columns else None
+        return read_parquet(path, cells, wanted.columns.get(wanted.picture))
     return text_files.guarded(path, TEXT_READERS[kind])
 
 
@@ -107,14 +108,14 @@ def _checked(path: Path, records: Records, wanted: Wanted) -> Iterator[tuple[str
             seen.update(cells & record.keys())
         if count <= FIRST:
             keys.update(record)
-            _check_names(path, cells, record)
+            _check_names(path, cells if wanted.columns else record, record)
         yield path.name, number, record
     for field, column in wanted.fields().items() if count else ():
         if column not in seen:
             raise _no_column(path, field, column, keys)
 
 
-def _check_names(path: Path, cells: set[str], record: Mapping[str, Any]) -> None:
+def _check_names(path: Path, cells: Collection[str], record: Mapping[str, Any]) -> None:
     for column in cells:
         twice = record.get(column)
         if isinstance(twice, Twice):

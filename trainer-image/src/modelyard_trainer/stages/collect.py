@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from modelyard.api.run import OUTPUT_PATH
 from modelyard_trainer.errors import bad_output
@@ -37,14 +37,19 @@ def _take(entry: Path, target: Path) -> bool:
     """Copy a file that may be published; False for what is left behind."""
     if entry.name.startswith(".") or entry.suffix not in WANTED:
         return False
-    descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) if not entry.is_symlink() else -1
-    if descriptor < 0 or not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise bad_output(f"{entry.name} is a link or no regular file: save the model itself there")
-    with os.fdopen(descriptor, "rb") as found, (target / entry.name).open("wb") as copy:
-        if entry.suffix == ".json" and os.fstat(descriptor).st_size > LARGEST_JSON:
+    with plain(entry, entry.name) as found, (target / entry.name).open("wb") as copy:
+        if entry.suffix == ".json" and os.fstat(found.fileno()).st_size > LARGEST_JSON:
             raise bad_output(f"{entry.name} has more than {LARGEST_JSON >> 20} MiB")
         shutil.copyfileobj(found, copy, 1 << 20)
     return True
+
+
+def plain(path: Path, name: str) -> IO[bytes]:
+    """An open regular file that a foreign trainer left; BAD_OUTPUT for a link, a pipe or a device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) if not path.is_symlink() else -1
+    if descriptor < 0 or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise bad_output(f"{name} is a link or no regular file: save the model itself there")
+    return os.fdopen(descriptor, "rb")
 
 
 def _complete(run: TrainRun, folder: Path) -> None:

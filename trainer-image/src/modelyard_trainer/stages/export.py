@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.api import layout
-from modelyard.api.modelversion import Export
-from modelyard.api.run import ExitCode, ModelInfo, Outcome
+from modelyard.api.run import ExitCode, ModelInfo, Outcome, Written
 from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
 from modelyard_trainer.graphs import torch_graphs, write_onnx
 from modelyard_trainer.predict import outputs_of, size_at_once
@@ -70,7 +69,7 @@ def _info(run: TrainRun, settings: dict[str, Any]) -> ModelInfo:
         labels=run.codec.labels,
         codec=settings,
         artifacts=[
-            Export(format_=name, precision=PRECISION, difference=run.differences.get(name)) for name in config.export
+            Written(format_=name, precision=PRECISION, difference=run.differences.get(name)) for name in config.export
         ],
         metrics=run.metrics,
         dataset=config.dataset.digest,

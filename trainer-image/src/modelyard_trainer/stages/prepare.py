@@ -33,8 +33,8 @@ def execute(run: PrepareRun) -> None:
     """
     config, kind, removed = run.config, rows_of(run.config.task), Counter[str]()
     wanted = _wanted(config)
-    *_, last = wanted.columns
-    notes = Notes(wanted.columns[last], last, tuple(wanted.columns))
+    last = next(reversed(list(wanted.columns)), "")
+    notes = Notes(wanted.columns.get(last, ""), last, tuple(wanted.columns))
     steps = Steps(kind, config.steps, removed, notes, run.folder("scratch"))
     shutil.rmtree(run.folder("prepared"))
     prepare = [step.clean for step in config.steps if step.clean]

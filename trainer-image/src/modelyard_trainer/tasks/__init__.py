@@ -31,4 +31,6 @@ def load_codec(task: str, folder: Path, settings: dict[str, Any], labels: list[s
 def _part(task: str, name: str) -> Any:
     if task not in TASKS:
         raise ValueError(f"this image knows {', '.join(TASKS)}, not the task {task!r}: use a newer image")
+    if TASKS[task].foreign and name != "rows":
+        raise ValueError(f"a model for {task} is trained and served by a program of its own alone")
     return import_module(f"{__name__}.{task.replace('-', '_')}.{name}")

@@ -7,6 +7,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api import recipes
 from modelyard.api.finetunejob import Pinned, Run
+from modelyard.api.tasks import TASKS
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.resources import hashes, profiles
 from modelyard.resources.finetunejob import hashing
@@ -126,7 +127,16 @@ def _profile(case: Case) -> TrainingProfileSpec | Wait:
     spec = case.spec
     asked = Asked(spec.resources, spec.from_.uri, spec.train.epochs or 0)
     profile = profiles.allowed(spec.profile, asked, case.namespace, case.observed)
-    if isinstance(profile, Wait) or profile.trainer.command or spec.resources.gpu <= 1:
+    if isinstance(profile, Wait) or profile.trainer.command:
+        return profile
+    if TASKS[spec.task].foreign:
+        text = (
+            f"spec.task: {spec.task} needs a TrainingProfile with spec.trainer.image and spec.trainer.command of your "
+            f"own, for our trainer knows no such task; TrainingProfile {spec.profile} has no command: name another in "
+            "spec.profile, or choose a task of docs/tasks.md"
+        )
+        return stuck(names.NOT_ALLOWED, text, HUMAN_PAUSE)
+    if spec.resources.gpu <= 1:
         return profile
     text = (
         f"spec.resources.gpu is {spec.resources.gpu}: our trainer is not right on several GPUs yet (batch size, "

@@ -133,7 +133,7 @@ def _version_spec(
         digest=digest,
         size=manifest.size,
         artifacts=[
-            Artifact(**export.model_dump(), digest=format_digest(manifest.files, export.format_))
+            Artifact(**export.model_dump(), digest=format_digest(manifest.files, export.format_, export.files))
             for export in info.artifacts
         ],
         lineage=Lineage(trained=_trained(case, run, info)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelyard import names
+from modelyard.api.tasks import TASKS
 from modelyard.resources.conditions import Verdict
 from modelyard.resources.modeldeployment import refresh
 from modelyard.resources.modeldeployment.situation import Server, Situation, Version
@@ -31,7 +32,7 @@ def choose(s: Situation) -> Target:
         return _of_serving(s, s.serving, target)
     if blocked := s.barrier or _no_kserve(s):
         return Target(fault=blocked, held=target.number)
-    fault = _no_format(s, s.versions[target.number]) or _too_long(s, Server(target.number))
+    fault = _no_server(s, s.versions[target.number]) or _too_long(s, Server(target.number))
     return Target(fault=fault) if fault else target
 
 
@@ -108,6 +109,17 @@ def _no_kserve(s: Situation) -> Verdict | None:
         "spec.serve.backend: deployment"
     )
     return _stuck(names.KSERVE_MISSING, text)
+
+
+def _no_server(s: Situation, version: Version) -> Verdict | None:
+    if not TASKS[version.spec.task].foreign:
+        return _no_format(s, version)
+    text = (
+        f"{_title(s, version)} is of task {version.spec.task}, which only its own program can serve: the server of "
+        "this project knows no such task, and a ServingProfile cannot name another server yet. Fetch its files from "
+        f"{version.spec.uri} and serve them yourself, or set spec.model.version to a version of another task"
+    )
+    return _stuck(names.SERVER_MISSING, text)
 
 
 def _no_format(s: Situation, version: Version) -> Verdict | None:

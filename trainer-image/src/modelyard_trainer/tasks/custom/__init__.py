@@ -1,0 +1,1 @@
+"""Whatever a trainer of somebody else's makes: only the rows are ours."""
