@@ -118,6 +118,15 @@ def image_pytest(image: str, path: str) -> Callable[[list[str]], tuple[int, str]
     )
 
 
+def trainer(options: list[str]) -> tuple[int, str]:
+    """A lane: the trainer's tests in its image; what the real-size ones need of the network is fetched before."""
+    if "not full" not in options:
+        code, output = _stream([sys.executable, "-m", "tests.study.floor_rows"])
+        if code:
+            return code, output
+    return image_pytest("trainer", "tests/trainer")(options)
+
+
 def cluster_up(_: list[str]) -> tuple[int, str]:
     """A lane: the embedded cluster with all images; everything is cached outside the clone."""
     output = ""
@@ -138,7 +147,7 @@ LANES: dict[str, Callable[[list[str]], tuple[int, str]]] = {
     "api-server": pytest("tests/cluster"),
     "upgrade": pytest("tests/upgrade"),
     "server": image_pytest("server", "tests/server"),
-    "trainer": image_pytest("trainer", "tests/trainer"),
+    "trainer": trainer,
     "end-to-end": pytest("tests/e2e"),
 }
 ON_THE_CLUSTER = ("storage", "server", "trainer", "end-to-end")

