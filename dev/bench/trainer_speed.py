@@ -21,8 +21,10 @@ import numpy as np
 from modelyard.api.run import TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer import machine
+from modelyard_trainer.data.readings import Readings
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks.protocols import Reading
 from modelyard_trainer.tasks.text_classification.codec import TextClassifier
 from modelyard_trainer.tasks.texts import TextReader, as_reading
 from tests.hyperparameters import completed
@@ -100,9 +102,23 @@ def _run(folder: Path, count: int) -> TrainRun:
     rows = [np.asarray(chance.choices(range(1000, 30000), k=chance.randint(8, 64)), np.int32) for _ in range(count)]
     labels = [str(number) for number in range(CLASSES)]
     run.codec = TextClassifier(TextReader(cast(Any, None), 0, 64, []), labels)
-    run.rows = {split: [{"label": chance.choice(labels)} for _ in rows] for split in ("train", "validation")}
-    run.read = {"train": [as_reading(row) for row in rows], "validation": [as_reading(row) for row in rows[:BATCH]]}
+    made = {split: [{"label": chance.choice(labels)} for _ in rows] for split in ("train", "validation")}
+    run.rows = cast(Any, made)
+    run.read = {"train": _Random(rows), "validation": _Random(rows[:BATCH])}
     return run
+
+
+class _Random(Readings):
+    """Rows of these token ids."""
+
+    def __init__(self, rows: list[np.ndarray]) -> None:
+        self._ids, self.sizes, self.cut = rows, np.array([len(row) for row in rows]), 0
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def _reading(self, row: int) -> Reading:
+        return as_reading(self._ids[row])
 
 
 def _model() -> Any:

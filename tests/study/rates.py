@@ -25,6 +25,8 @@ from modelyard_trainer import machine
 from modelyard_trainer.baselines import word_counts
 from modelyard_trainer.best import Best
 from modelyard_trainer.checkpoints import Keeper, Place
+from modelyard_trainer.data.mapped import MappedRows, unpacked
+from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.diverging import Diverged
 from modelyard_trainer.graphs import torch_graphs
 from modelyard_trainer.history import History
@@ -33,7 +35,7 @@ from modelyard_trainer.predict import outputs_of
 from modelyard_trainer.progress import Progress
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import adapt, load, train
-from modelyard_trainer.tasks import classes
+from modelyard_trainer.tasks import classes, rows_of
 from modelyard_trainer.tasks.protocols import Answer, Fields
 from modelyard_trainer.tasks.text_classification import learner
 from tests.hyperparameters import completed
@@ -145,10 +147,21 @@ def _prepared(setting: Setting, base: Path, folder: Path) -> TrainRun:
         "export": ["safetensors"], "checkpointEvery": 36000, "checkpointKeep": 1, "image": "none",
     }  # fmt: skip
     run = TrainRun(TrainConfig.model_validate(completed(config)), nowhere, nowhere, folder, Progress(lambda body: None))
-    run.base, run.rows, run.prepare = base, dict(sides), []
+    run.base, run.rows, run.prepare = base, _mapped(sides, run.folder("dataset")), []
     load.execute(run)
     adapt.execute(run)
     return run
+
+
+def _mapped(sides: dict[str, list[Fields]], folder: Path) -> dict[str, MappedRows]:
+    """Rows as a run has them."""
+    schema = rows_of(TASK).schema()
+    shards = Shards(folder, schema, [])
+    for side, rows in sides.items():
+        for row in rows:
+            shards.add(side, row)
+    shards.close()
+    return {side: unpacked(sorted(folder.glob(f"{side}-*.parquet")), schema) for side in sides}
 
 
 def _macro_f1(run: TrainRun, model: Any, side: str) -> float:

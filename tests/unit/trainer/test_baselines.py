@@ -74,7 +74,9 @@ def test_features_and_pieces_of_long_texts_are_bounded(monkeypatch: Any) -> None
 def a_run(train: list[Fields], test: list[Fields], *more: str) -> TrainRun:
     """What of a run the baselines look at."""
     labels = sorted({row["label"] for row in train} | set(more))
-    codec = TextClassifier(cast(Any, SimpleNamespace(**dict.fromkeys(("read", "batch", "extremes", "save")))), labels)
+    codec = TextClassifier(
+        cast(Any, SimpleNamespace(**dict.fromkeys(("read", "packed", "unpacked", "batch", "extremes", "save")))), labels
+    )
     config = SimpleNamespace(task="text-classification")
     return cast(TrainRun, SimpleNamespace(config=config, codec=codec, rows={"train": train, "test": test}))
 

@@ -75,7 +75,10 @@ def cause_of(fault: BaseException) -> str:
 def out_of_memory(fault: BaseException) -> TrainerError | None:
     """The fault as an out-of-memory one, if it is; trying again with the same settings would give the same."""
     text = f"{type(fault).__name__}: {fault}"
-    signs = ("OutOfMemoryError", "MemoryError", "not enough memory", "can't allocate memory", "CUDA out of memory")
+    signs = (
+        *("OutOfMemoryError", "MemoryError", "not enough memory", "can't allocate memory", "CUDA out of memory"),
+        "BrokenProcessPool",  # a process that the system ends is one that took its memory
+    )
     if not any(sign in text for sign in signs):
         return None
     remedy = (

@@ -43,8 +43,7 @@ class Examples(Dataset):  # type: ignore[misc]
     @property
     def sizes(self) -> np.ndarray:
         """Size of each row."""
-        sizes: np.ndarray = np.array([reading.size for reading in self._read])
-        return sizes
+        return self._read.sizes
 
     def __getitem__(self, index: int) -> Example:
         reading = self._read[index]
@@ -166,11 +165,11 @@ class Loop(Trainer):  # type: ignore[misc]
         """Mean loss, the task's metrics, and the score that the best weights are chosen by."""
         codec, task = self._run.codec, TASKS[self._run.config.task]
         model = self.model.eval()
-        read, answers = self._run.read["validation"], list[Answer]([{}] * len(self._validation))
+        answers = list[Answer]([{}] * len(self._validation))
         loss, items = 0.0, 0
         for batch in batches(self._validation.sizes, self._size):
-            inputs = self._prepare_inputs(self.data_collator([self._validation[row] for row in batch]))
-            readings = [read[row] for row in batch]
+            examples = [self._validation[row] for row in batch]
+            inputs, readings = self._prepare_inputs(self.data_collator(examples)), [one.reading for one in examples]
             with torch.inference_mode(), self.compute_loss_context_manager():
                 mean, outputs = self._learner.judged(model, inputs, codec, readings)
             for row, output, reading in zip(batch, outputs, readings, strict=True):

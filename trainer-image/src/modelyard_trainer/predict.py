@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelyard_trainer.data.readings import Readings
 from modelyard_trainer.tasks.protocols import Codec, Graph, Output, Reading
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def size_at_once(run: TrainRun) -> int:
     """Padded size that an evaluation batch may have: as much as training has at once, which needs more memory."""
     if run.part == "publish":
         return SIZE  # a foreign container trained, with batches that nobody here knows
-    longest = max((reading.size for reading in run.read["train"]), default=0)
+    longest = int(run.read["train"].sizes.max(initial=0))
     return max(SIZE, run.config.micro_batch * longest)
 
 
@@ -43,7 +44,14 @@ def outputs_of(
     most: int = SIZE,
 ) -> list[Output]:
     """One output per reading, in their order, in batches of at most so large a padded size."""
-    return in_batches(codec, graphs, readings, batches([reading.size for reading in readings], most))
+    return in_batches(codec, graphs, readings, batches(sizes_of(readings), most))
+
+
+def sizes_of(readings: Sequence[Reading]) -> np.ndarray:
+    """Size of each; those of a run's rows are known without reading them."""
+    known = readings.sizes if isinstance(readings, Readings) else [reading.size for reading in readings]
+    sizes: np.ndarray = np.asarray(known, dtype=np.int64)
+    return sizes
 
 
 def in_batches(

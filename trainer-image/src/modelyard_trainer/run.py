@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,9 @@ from modelyard_trainer.progress import Progress
 from modelyard_trainer.stopping import Stop
 
 if TYPE_CHECKING:
-    from modelyard_trainer.tasks.protocols import Answer, Codec, Fields, Output, Reading
+    from modelyard_trainer.data.mapped import MappedRows
+    from modelyard_trainer.data.readings import Readings
+    from modelyard_trainer.tasks.protocols import Answer, Codec, Output
 
 
 @dataclass
@@ -91,12 +92,12 @@ class TrainRun(Run):
     config: TrainConfig
     base: Path = field(init=False)
     """Folder of the base model; not set where the weights begin at random."""
-    rows: dict[str, Sequence[Fields]] = field(init=False)
+    rows: dict[str, MappedRows] = field(init=False)
     """Rows of train, validation and test."""
     prepare: list[Clean] = field(init=False)
     """How the rows' texts were prepared, and texts of requests will be."""
     codec: Codec = field(init=False)
-    read: dict[str, Sequence[Reading]] = field(init=False)
+    read: dict[str, Readings] = field(init=False)
     """What the model reads of each row, by split."""
     longest: int | None = None
     """Tokens that the base takes at most; None if it has no such limit."""

@@ -33,7 +33,7 @@ EXPORTS = frozenset(
 def execute(run: TrainRun) -> None:
     """BASE_INVALID or BAD_CONFIG if the model does not answer two rows, or cannot be written in the formats asked."""
     kind, parts = kind_of(run), learner_of(run.config.task).parts(run.model)
-    rows = run.codec.extremes(run.read["train"])
+    rows = _extremes(run)
     graphs = torch_graphs(parts)
     try:
         both, alone = run.codec.answer(graphs, rows), run.codec.answer(graphs, rows[1:])
@@ -46,6 +46,13 @@ def execute(run: TrainRun) -> None:
         )
     if "onnx" in run.config.export and kind not in EXPORTS:
         _export(run, kind, parts, rows, both)
+
+
+def _extremes(run: TrainRun) -> list[Reading]:
+    """Made of the smallest and of the largest training row, without a look at the others."""
+    read = run.read["train"]
+    order = np.argsort(read.sizes, kind="stable")
+    return run.codec.extremes([read[order[0]], read[order[-1]]])
 
 
 def kind_of(run: TrainRun) -> str:
@@ -63,7 +70,7 @@ def _apart(run: TrainRun, one: Output, other: Output) -> float:
 
 
 def _unanswered(run: TrainRun, kind: str, fault: Exception) -> TrainerError:
-    largest = run.codec.extremes(run.read["train"])[0].size
+    largest = _extremes(run)[0].size
     lower = "lower spec.input.text.maxLength, or " if run.config.input.text else ""
     return bad_base(
         f"spec.from.base (type '{kind}') does not answer a row of {largest} tokens ({cause_of(fault)}): {lower}choose "

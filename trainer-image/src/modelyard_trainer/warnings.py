@@ -58,7 +58,7 @@ def _rows_truncated(run: TrainRun) -> str:
     if not any(count["share"] > FEW for count in counts.values()):
         return ""
     told = ", ".join(f"{count['rows']} {split} rows ({count['share']:.1%})" for split, count in counts.items())
-    length = max(reading.size for reading in run.read["train"])
+    length = int(run.read["train"].sizes.max())
     seen = f"of longer texts only the first {length} tokens are read, in training as in serving: {told}"
     if run.longest is not None and length >= run.longest:
         return f"{seen}. The base takes no more: choose a spec.from.base for longer texts, or shorten the rows"

@@ -46,29 +46,47 @@ def _unpacked(shard: Path, schema: pa.Schema) -> Path:
     return path
 
 
-class MappedRows(Sequence["Fields"]):
-    """Rows of Arrow files by number. Pickled it is its paths alone: each process maps the files for itself."""
+class Mapped:
+    """What Arrow files hold, by row. Pickled it is its paths alone: each process maps the files for itself."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         import pyarrow as pa
 
         self._paths = list(paths)
-        self._batches, self._starts, total = [], [], 0
+        self.batches: list[pa.RecordBatch] = []
+        self._starts, total = list[int](), 0
         for path in self._paths:
             with pa.memory_map(str(path)) as source:
                 reader = pa.ipc.open_file(source)
                 for number in range(reader.num_record_batches):
                     batch = reader.get_batch(number)
-                    self._batches.append(batch)
+                    self.batches.append(batch)
                     self._starts.append(total)
                     total += batch.num_rows
         self._total = total
 
-    def __reduce__(self) -> tuple[type[MappedRows], tuple[list[Path]]]:
-        return MappedRows, (self._paths,)
+    def __reduce__(self) -> tuple[type[Mapped], tuple[list[Path]]]:
+        return type(self), (self._paths,)
 
     def __len__(self) -> int:
         return self._total
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return sum(batch.nbytes for batch in self.batches)
+
+    def place(self, at: int) -> tuple[int, int]:
+        """In which of the batches a row is, and where in it."""
+        number = at + self._total if at < 0 else at
+        if not 0 <= number < self._total:
+            raise IndexError(f"row {at} of {self._total}")
+        batch = bisect.bisect_right(self._starts, number) - 1
+        return batch, number - self._starts[batch]
+
+
+class MappedRows(Mapped, Sequence["Fields"]):
+    """Prepared rows by number."""
 
     @overload
     def __getitem__(self, at: int) -> Fields: ...
@@ -76,15 +94,12 @@ class MappedRows(Sequence["Fields"]):
     def __getitem__(self, at: slice) -> list[Fields]: ...
     def __getitem__(self, at: int | slice) -> Fields | list[Fields]:
         if isinstance(at, slice):
-            return [self[number] for number in range(*at.indices(self._total))]
-        number = at + self._total if at < 0 else at
-        if not 0 <= number < self._total:
-            raise IndexError(f"row {at} of {self._total}")
-        place = bisect.bisect_right(self._starts, number) - 1
-        batch, offset = self._batches[place], number - self._starts[place]
+            return [self[number] for number in range(*at.indices(len(self)))]
+        number, offset = self.place(at)
+        batch = self.batches[number]
         return {name: column[offset].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
 
     def __iter__(self) -> Iterator[Fields]:
-        for batch in self._batches:
+        for batch in self.batches:
             for start in range(0, batch.num_rows, SLICE):
                 yield from batch.slice(start, SLICE).to_pylist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,13 +15,12 @@ from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest
 from modelyard.storage.bases import list_base, read_record
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import Place, fetch_places, fetch_verified
-from modelyard_trainer.data.mapped import unpacked
+from modelyard_trainer.data.mapped import MappedRows, unpacked
 from modelyard_trainer.data.rows import SPLITS, Digest
 from modelyard_trainer.data.shards import shards_of
 from modelyard_trainer.errors import TrainerError, bad_base
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import rows_of
-from modelyard_trainer.tasks.protocols import Fields
 
 log = logging.getLogger(__name__)
 NAMED = 100
@@ -63,7 +61,7 @@ def _checked_info(run: TrainRun, manifest: Manifest) -> DatasetInfo:
     return info
 
 
-def _unpacked(run: TrainRun, manifest: Manifest, folder: Path) -> dict[str, Sequence[Fields]]:
+def _unpacked(run: TrainRun, manifest: Manifest, folder: Path) -> dict[str, MappedRows]:
     """The rows of each split, mapped into memory; their files are those of the manifest, in order."""
     schema, shards = rows_of(run.config.task).schema(), shards_of(entry.path for entry in manifest.files)
     try:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from modelyard_trainer import trial
+from modelyard_trainer import machine, trial
 from modelyard_trainer.base_config import read_config
+from modelyard_trainer.data.readings import Anew, Reader, Readings, Saved, kept
 from modelyard_trainer.errors import TrainerError, bad_base, bad_config, out_of_memory
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.safe import check_folder
-from modelyard_trainer.tasks import learner_of, rows_of
-from modelyard_trainer.tasks.protocols import Reading
+from modelyard_trainer.tasks import learner_of
 
 log = logging.getLogger(__name__)
-CHUNK = 4096
 
 
 def execute(run: TrainRun) -> None:
@@ -25,22 +24,26 @@ def execute(run: TrainRun) -> None:
         run.figures["left_out"] = [*run.figures.get("left_out", ()), *left_out]
         log.warning("settings that could bring code were taken out: %s", ", ".join(left_out))
     run.codec = learner_of(run.config.task).fit(run)
-    run.read = {split: _read(run, split) for split in run.rows}
+    run.read = read(run, machine.cpu_limit())
     load_model(run)
     if run.part != "publish":
         trial.execute(run)
 
 
-def _read(run: TrainRun, split: str) -> Sequence[Reading]:
+def read(run: TrainRun, processes: int) -> dict[str, Readings]:
     """Read from what a request would hold; rows that were cut are counted in the figures."""
-    rows, instance = run.rows[split], rows_of(run.config.task).instance
-    found: list[Reading] = []
-    for at in range(0, len(rows), CHUNK):
-        found += run.codec.read([instance(rows[row]) for row in range(at, min(at + CHUNK, len(rows)))])
-    cut = sum(reading.cut for reading in found)
-    share = round(cut / len(found), 6) if found else 0.0
-    run.figures.setdefault("truncated", {})[split] = {"rows": cut, "share": share}
-    return found
+    task, codec = run.config.task, run.codec
+    found: Mapping[str, Readings]
+    if codec.one_size is not None:
+        found = {split: Anew(codec, rows, task) for split, rows in run.rows.items()}
+    else:
+        folder = run.folder("codec")
+        saved = Saved(folder, codec.save(folder), codec.labels)
+        known_as = f"{run.config.dataset.digest} {run.config.image}"
+        found = kept(Reader(task, codec, run.rows), saved, known_as, run.folder("read"), processes, run.stop.check)
+    cut = {split: {"rows": one.cut, "share": round(one.cut / max(1, len(one)), 6)} for split, one in found.items()}
+    run.figures["truncated"] = cut
+    return dict(found)
 
 
 def load_model(run: TrainRun) -> None:

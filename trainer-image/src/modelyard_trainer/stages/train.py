@@ -107,7 +107,7 @@ def _run(run: TrainRun, loop: Any, found: Found | None) -> None:
 def _figures(run: TrainRun, loop: Any, steps: int, seconds: float) -> None:
     """`steps` and `seconds` are this pod's; the loss is the last one that was logged, by whichever pod."""
     state = loop.state
-    tokens = sum(reading.size for reading in run.read["train"]) * run.config.train.epochs * steps / state.max_steps
+    tokens = int(run.read["train"].sizes.sum()) * run.config.train.epochs * steps / state.max_steps
     losses = [line["loss"] for line in state.log_history if "loss" in line]
     run.figures |= {
         "steps": state.global_step,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from modelyard_trainer.tasks import images
-from modelyard_trainer.tasks.protocols import Arrays, Instance, Reading
+from modelyard_trainer.tasks.protocols import Arrays, Fields, Instance, Packed, Reading
 
 
 class ImageReader:
@@ -17,6 +17,7 @@ class ImageReader:
 
     def __init__(self, lens: images.Lens) -> None:
         self.lens = lens
+        self.one_size: int | None = images.size_of(lens)
         self.augment = "none"
         """How training changes pictures; nothing that a version knows."""
         self.parse = images.parse
@@ -26,6 +27,14 @@ class ImageReader:
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Pixels per picture, and where it lies in them."""
         return images.readings(self.lens, values)
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """Never asked: a picture's file takes less room than its pixels."""
+        raise NotImplementedError
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """Never asked."""
+        raise NotImplementedError
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """pixel_values of shape (rows, channels, height, width)."""

@@ -223,7 +223,12 @@ def readings(lens: Lens, values: Sequence[Any]) -> list[Reading]:
 def reading(lens: Lens, value: Any) -> Reading:
     """What the model reads of one instance; `kept` is its Place."""
     pixels, place = lens.read(parse(value))
-    return Reading({"pixels": pixels}, max(1, pixels.size // 256), kept=place)
+    return Reading({"pixels": pixels}, size_of(lens), kept=place)
+
+
+def size_of(lens: Lens) -> int:
+    """Size of every reading."""
+    return max(1, lens.height * lens.width * len(lens.mean) // 256)
 
 
 def batch(lens: Lens, readings: Sequence[Reading]) -> Arrays:

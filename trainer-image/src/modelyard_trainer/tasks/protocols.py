@@ -36,6 +36,8 @@ Arrays = dict[str, np.ndarray]
 """Arrays by name, the first axis is the row of the batch."""
 Output = Any
 """What the graphs gave for one row, without padding: logits, token ids, boxes with scores."""
+Packed = dict[str, np.ndarray]
+"""Whole numbers by name, of 32 bits and along one axis: what is kept on disk of a row that was read once."""
 Graph = Callable[[Arrays], Arrays]
 """One pass: inputs by name -> outputs by name."""
 
@@ -51,7 +53,8 @@ class Reading:
     cut: bool = False
     """Whether the model reads less than the row holds."""
     kept: Any = None
-    """What `decode` needs of the row beside the outputs: words of a text, the size of a picture."""
+    """What `decode` needs of the row beside the outputs, or training beside the row: words of a text, the size of a
+    picture, the tokens that it should give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,21 @@ class Codec(Protocol):
     """The one field of an instance and name of the V2 input tensor: text, image."""
     tensors: tuple[Tensor, ...]
     """Outputs of the V2 protocol."""
+    one_size: int | None
+    """Size of every reading, where all have one: such rows (pictures) are read anew whenever they are asked for, and
+    nothing of them is kept. None where a row is read once, and kept as `packed` says."""
 
     def parse(self, value: Any) -> Any:
         """One instance of a request, {key: ...} or the value itself, checked; ValueError says what it is instead."""
 
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Instances as the model reads them: parsed, prepared as the rows were, encoded."""
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """All of a row's reading that is costly to have again; of the row itself, what is read as a text is."""
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """The reading again; `instance` gives what was read, where that is needed."""
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """Model inputs of several rows, padded."""

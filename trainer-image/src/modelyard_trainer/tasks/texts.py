@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from modelyard.api.dataset import Clean
 from modelyard_trainer.data.clean import prepared
-from modelyard_trainer.tasks.protocols import Arrays, Instance, Reading
+from modelyard_trainer.tasks.protocols import Arrays, Fields, Instance, Packed, Reading
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,6 +45,8 @@ def parse(value: Any) -> str:
 
 class TextReader:
     """Texts as a version's model reads them; threads may share it, for the tokenizer cuts but never pads."""
+
+    one_size: int | None = None
 
     def __init__(
         self,
@@ -86,6 +88,14 @@ class TextReader:
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Token ids per text, special tokens included."""
         return [as_reading(ids, cut) for ids, cut in self.ids(self.texts(values))]
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """Token ids."""
+        return reading.inputs
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """From token ids alone."""
+        return as_reading(packed["input_ids"])
 
     def ids(self, texts: Sequence[str]) -> list[tuple[list[int], bool]]:
         """Token ids per text, special tokens included, without padding, and whether the text was cut."""

@@ -19,12 +19,14 @@ class TextClassifier(RowClassifier):
     """Codec of a text classifier; an output is the logits of a row, of shape (classes,)."""
 
     key = texts.KEY
+    one_size: int | None = None
 
     def __init__(self, reader: TextReader, labels: list[str]) -> None:
         super().__init__(labels, KIND.primary)
         self.reader = reader
         self.parse = texts.parse
-        self.read, self.extremes, self.save = reader.read, reader.extremes, reader.save
+        self.read, self.packed, self.unpacked = reader.read, reader.packed, reader.unpacked
+        self.extremes, self.save = reader.extremes, reader.save
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """Token ids and mask."""

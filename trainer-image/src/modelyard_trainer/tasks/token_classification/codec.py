@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from modelyard.api.tasks import TASKS
 from modelyard_trainer.data.clean import prepared
 from modelyard_trainer.tasks import texts
 from modelyard_trainer.tasks.classes import largest_difference, metrics_of, ratio, rounded, softmax
-from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Reading, Tensor
-from modelyard_trainer.tasks.texts import TextReader
+from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Packed, Reading, Tensor
+from modelyard_trainer.tasks.texts import TextReader, as_reading
 from modelyard_trainer.tasks.token_classification.words import OUTSIDE, Span, spans_of, tags_of, words_of
 
 KIND = TASKS["token-classification"]
@@ -63,6 +63,7 @@ class Tagger:
     """Codec of a model that tags words; an output is logits of shape (words that are read, tags)."""
 
     key = texts.KEY
+    one_size: int | None = None
     tensors: tuple[Tensor, ...] = (Tensor("entities", "BYTES"), Tensor("score", "FP32"))
 
     def __init__(self, reader: TextReader, labels: list[str]) -> None:
@@ -89,6 +90,14 @@ class Tagger:
         words = [[prepared(word, self.reader.prepare) for word in one.words] for one in asked]
         found = self.reader.tokenizer.encode_batch([" ".join(one) for one in words])
         return [_reading(*row) for row in zip(asked, words, found, strict=True)]
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """Token ids, and the token that each word begins with."""
+        return {**reading.inputs, "first": _kept(reading).first}
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """With the words, which are not kept twice."""
+        return replace(as_reading(packed["input_ids"]), kept=Kept(self.parse(instance()), packed["first"]))
 
     def outputs(self, found: Arrays, readings: Sequence[Reading]) -> list[np.ndarray]:
         """Logits at the first token of each word that is read."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 from modelyard.api.modelversion import TEST, Metrics
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.tasks import texts
-from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Reading, Tensor
-from modelyard_trainer.tasks.texts import TextReader
+from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Packed, Reading, Tensor
+from modelyard_trainer.tasks.texts import TextReader, as_reading
 
 KIND = TASKS["translation"]
 
@@ -48,6 +48,7 @@ class Translator:
     """Codec of an encoder with a decoder; an output is Generated."""
 
     key = texts.KEY
+    one_size: int | None = None
     labels: list[str] = []
     tensors: tuple[Tensor, ...] = (Tensor("text", "BYTES"), Tensor("score", "FP32"))
 
@@ -58,6 +59,14 @@ class Translator:
         """Share of the training rows that are read as their translation; of no account once the model is trained."""
         self.parse = texts.parse
         self.read, self.batch, self.extremes = reader.read, reader.batch, reader.extremes
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """Token ids of the text and of its translation."""
+        return {**reading.inputs, "target": np.asarray(self.target_ids(row["target"]), dtype=np.int32)}
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """From token ids alone; those of the translation are kept with it."""
+        return replace(as_reading(packed["input_ids"]), kept=packed["target"])
 
     def target_ids(self, text: str) -> list[int]:
         """Token ids of a translation, ending with a token that ends answers."""

@@ -62,8 +62,9 @@ def guessing(codec: Translator) -> float:
 
 
 def targets(codec: Translator, row: Fields, reading: Reading) -> np.ndarray:
-    """Token ids of the translation."""
-    ids: np.ndarray = np.asarray(codec.target_ids(row["target"]), dtype=np.int64)
+    """Token ids of the translation, which a row of the run was read with."""
+    known = codec.target_ids(row["target"]) if reading.kept is None else reading.kept
+    ids: np.ndarray = np.asarray(known, dtype=np.int64)
     return ids
 
 

@@ -18,6 +18,8 @@ VOCABULARY = 4000
 COPIED = 0.3
 """Copied rows teach a small model to let names stand (Currey et al., "Copied Monolingual Data Improves Low-Resource
 Neural Machine Translation", WMT 2017)."""
+CHUNK = 4096
+"""Rows that are in memory at once while the longest translation is looked for."""
 ROOM = 1.25
 """Tokens that an answer may have at most, as a share of the longest translation of the training rows."""
 
@@ -81,6 +83,7 @@ def model(run: TrainRun, codec: Translator) -> Any:
 
 def bounded(codec: Translator, rows: Sequence[Fields]) -> Translator:
     """With answers not much longer than the translations of the training rows."""
-    longest = max(len(ids) for ids, _ in codec.reader.ids([row["target"] for row in rows]))
+    chunks = (rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK))
+    longest = max(len(ids) for chunk in chunks for ids, _ in codec.reader.ids([row["target"] for row in chunk]))
     most = min(codec.reader.max_length, int(ROOM * longest) + 1)
     return Translator(codec.reader, replace(codec.ends, most=most), codec.copied)
