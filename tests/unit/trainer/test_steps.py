@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import tempfile
+import tracemalloc
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,31 @@ def test_one_text_of_many_rows_is_one_row() -> None:
     found = prepared(rows, DEDUPE, removed, memory=1000)
     assert sum(map(len, found.values())) == 1501
     assert removed == {"duplicate": 1499, "conflicting": 0}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_one_text_of_many_different_rows_is_never_all_in_memory(grouped: bool) -> None:
+    """As one sentence with many translations is; without a dedupe step all of them stay."""
+    count, memory, translations = 5_000, 1 << 18, rows_of("translation")
+    steps = [Step(split=Split(group_by="author" if grouped else None))]
+
+    def records() -> Iterator[Record]:
+        for number in range(count):
+            unlike = random.Random(number).randrange(1 << 60)
+            yield Record({"source": "Hello", "target": f"{unlike:030x} {'hello ' * 20}"}, str(number % 7))
+
+    with tempfile.TemporaryDirectory() as folder:
+        removed = Counter[str]()
+        found = Steps(translations, steps, removed, Notes("target"), Path(folder), memory).apply(records())
+        tracemalloc.start()
+        targets = [fields["target"][:30] for _, fields in found]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert not [path for path in Path(folder).rglob("*") if path.is_file()]
+    assert targets == sorted(targets)
+    assert len(set(targets)) == len(targets) == count - removed["leaked"]
+    assert bool(removed["leaked"]) == grouped
+    assert peak - count * 100 < 8 * memory, "all of them take 7 MB"
 
 
 @settings(deadline=None)

@@ -10,6 +10,7 @@ import marshal
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from modelyard_trainer.data.rows import Record
 
@@ -33,12 +34,40 @@ def decoded(data: bytes) -> Record:
     return Record(*marshal.loads(data))
 
 
+def add_piece(file: Path, items: list[Any]) -> None:
+    """Append items to a file, which does not stay open."""
+    data = marshal.dumps(items, VERSION)
+    with file.open("ab") as stream:
+        stream.write(len(data).to_bytes(8) + data)
+
+
+def pieces(file: Path) -> Iterator[Any]:
+    """All items of a file, with a piece of them in memory at a time."""
+    with file.open("rb") as stream:
+        while head := stream.read(8):
+            yield from marshal.loads(stream.read(int.from_bytes(head)))
+
+
+class Bucket:
+    """Encoded records whose keys begin alike; they may be gone through several times."""
+
+    def __init__(self, waiting: list[bytes], file: Path | None, scratch: Path) -> None:
+        self._waiting, self._file = waiting, file
+        self.scratch = scratch
+        """A folder that is not there."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._file:
+            yield from pieces(self._file)
+        yield from self._waiting
+
+
 class Spill:
     """Records below a folder, which is emptied first: an earlier process may have been killed here."""
 
     def __init__(self, folder: Path, memory: int = MEMORY) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        self._folder, self._memory, self._held = folder, memory, 0
+        self._folder, self.memory, self._held = folder, memory, 0
         self._waiting: dict[int, list[bytes]] = {}
         self._written = set[int]()
 
@@ -47,23 +76,18 @@ class Spill:
         data = encoded(record)
         self._waiting.setdefault(int.from_bytes(key[:2]) >> (16 - BITS), []).append(data)
         self._held += len(data) + OVERHEAD
-        if self._held > self._memory:
+        if self._held > self.memory:
             self._write()
 
-    def buckets(self, last: bool = False) -> Iterator[Iterator[bytes]]:
+    def buckets(self, last: bool = False) -> Iterator[Bucket]:
         """Encoded records, bucket by bucket in the order of keys; `last` gives memory and disk back on the way."""
         for number in sorted(self._written | self._waiting.keys()):
-            yield self._bucket(number)
+            path = self._path(number)
+            file = path if number in self._written else None
+            yield Bucket(self._waiting.get(number, []), file, path.with_suffix(".sorted"))
             if last:
                 self._waiting.pop(number, None)
-                self._path(number).unlink(missing_ok=True)
-
-    def _bucket(self, number: int) -> Iterator[bytes]:
-        if number in self._written:
-            with self._path(number).open("rb") as stream:
-                while head := stream.read(8):
-                    yield from marshal.loads(stream.read(int.from_bytes(head)))
-        yield from self._waiting.get(number, ())
+                path.unlink(missing_ok=True)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:03x}"
@@ -72,8 +96,6 @@ class Spill:
         """One piece per bucket: no file stays open, however many buckets there are."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for number, waiting in self._waiting.items():
-            data = marshal.dumps(waiting, VERSION)
-            with self._path(number).open("ab") as stream:
-                stream.write(len(data).to_bytes(8) + data)
+            add_piece(self._path(number), waiting)
         self._written |= self._waiting.keys()
         self._waiting, self._held = {}, 0

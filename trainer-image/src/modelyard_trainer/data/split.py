@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelyard.api.dataset import Split
-from modelyard_trainer.data.rows import SPLITS, Record, canonical
-from modelyard_trainer.data.spill import Spill, decoded
+from modelyard_trainer.data import sort
+from modelyard_trainer.data.rows import SPLITS, Record
+from modelyard_trainer.data.spill import Bucket, Spill, decoded
 
 if TYPE_CHECKING:
     from modelyard_trainer.tasks.protocols import Fields, RowKind
 
 RANK = ("test", "validation", "train")
 """Where a text stays that groups would put into several splits: the first of these."""
+PARTS = 8
+"""Records that are sorted take this much more memory than their bytes, about."""
 NO_CLASS = ""
 """Stands for the classes of a row that has none, so that each split gets its share of such rows too."""
 
@@ -135,32 +138,23 @@ class Places:
                     self.counts[other].update({split: -1, to: 1})
 
 
-def in_order(spill: Spill, split_of: Callable[[Record], str]) -> Iterator[list[tuple[str, Record]]]:
-    """The records of each text with their splits, in the order of keys and content; memory and disk are given back.
+def in_order(bucket: Bucket, memory: int) -> Iterator[Record]:
+    """The bucket's records in the order of keys and content."""
+    return sort.in_order(bucket, bucket.scratch, memory // PARTS)
 
-    `split_of` is asked for each record. Equal rows are held once, however many there are.
+
+def without_leaks(spill: Spill, removed: Counter[str]) -> Iterator[tuple[str, Fields]]:
+    """Rows and their splits, in order, but for those whose text is also in a split that judges.
+
+    Memory and disk are given back.
     """
     for bucket in spill.buckets(last=True):
-        counts = Counter(bucket)
-        by_key: dict[bytes, list[tuple[Record, int]]] = defaultdict(list)
-        for data, count in counts.items():
-            record = decoded(data)
-            by_key[record.key].append((record, count))
-        for key in sorted(by_key):
-            found = by_key[key]
-            if len(found) > 1:
-                found.sort(key=lambda pair: (canonical(pair[0].row), pair[0].group))
-            yield [(split_of(record), record) for record, count in found for _ in range(count)]
-
-
-def without_leaks(texts: Iterable[list[tuple[str, Record]]], removed: Counter[str]) -> Iterator[tuple[str, Fields]]:
-    """Rows and their splits but for those whose text is also in a split that judges."""
-    for found in texts:
-        splits = {split for split, _ in found}
-        kept = next(split for split in RANK if split in splits)
-        for split, record in found:
-            if split == kept:
-                yield split, record.row
+        kept: dict[bytes, str] = {}
+        for record in map(decoded, bucket):
+            kept[record.key] = min(kept.get(record.key, RANK[-1]), record.split, key=RANK.index)
+        for record in in_order(bucket, spill.memory):
+            if record.split == kept[record.key]:
+                yield record.split, record.row
             else:
                 removed["leaked"] += 1
 

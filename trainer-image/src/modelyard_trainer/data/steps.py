@@ -76,14 +76,15 @@ class Steps:
         check_number(places.counts, self._notes)
         places.fill()
         if not self._last.group_by:
-            ordered = in_order(spill, lambda record: places.of(record.key, record.share))
-            yield from ((split, record.row) for found in ordered for split, record in found)
+            for bucket in spill.buckets(last=True):
+                for record in in_order(bucket, spill.memory):
+                    yield places.of(record.key, record.share), record.row
             return
         by_text = self._spill()
         for bucket in spill.buckets(last=True):
             for record in map(spills.decoded, bucket):
                 by_text.add(record.key, record._replace(split=places.of(*grouped(record, self._last))))
-        yield from without_leaks(in_order(by_text, lambda record: record.split), self._removed)
+        yield from without_leaks(by_text, self._removed)
 
     def _spill(self) -> Spill:
         self._spills += 1
