@@ -28,9 +28,9 @@ async def measure(quick: bool) -> Figure:
             Row(f"{name}: seconds", found["seconds"], "s"),
             Row(f"{name}: peak memory", found["peak_mib"], "MiB", 1024),
         ]
-    notes = [
-        f"JSON lines on disk to shards on disk, {found['removed']} of them removed; pods of {MEMORY}, one process.",
-    ]
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in found["removed"].items() if count)
+    removed = f"Removed of {found['rows']:,} rows: {counts}."
+    notes = [f"JSON lines on disk to shards on disk; pods of {MEMORY}, one process. {removed}"]
     return Figure("preparation", "Preparing rows: clean, dedupe, split", rows, notes)
 
 
