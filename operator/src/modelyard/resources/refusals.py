@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from modelyard import names
 from modelyard.decision import Fact, Manifest, Observed
 from modelyard.resources import jobs
-from modelyard.resources.pods import Hints, created, is_live
-from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck, waits_for_pod
+from modelyard.resources.pods import Hints, created, diagnose, is_live
+from modelyard.resources.waiting import HUMAN_PAUSE, Wait, held_up, stuck, waits_for_pod
 
 EVENTS_AGE = 10.0
 LOOK_AGAIN = 3.0
@@ -62,6 +62,14 @@ def lacks_pods(job: Manifest, pods: Sequence[Manifest]) -> bool:
     status = job.get("status", {})
     wants = not job["spec"].get("suspend") and not jobs.has_ended(job) and "startTime" in status
     return wants and not status.get("active") and not any(is_live(pod) for pod in pods)
+
+
+def held_pods(job: Manifest | None, pods: Sequence[Manifest], observed: Observed, hints: Hints) -> Wait | None:
+    """Why no pod of a Job runs: what its live ones lack, or why there is none; None where nothing tells."""
+    fault = diagnose([pod for pod in pods if is_live(pod)], hints)
+    if fault is not None and fault.reason != names.DISRUPTED:
+        return held_up(fault)
+    return refused_pods(job, pods, observed, hints)
 
 
 def refused_pods(job: Manifest | None, pods: Sequence[Manifest], observed: Observed, hints: Hints) -> Wait | None:

@@ -15,15 +15,15 @@ from modelyard.resources.conditions import Verdict
 from modelyard.resources.dataset import disruptions, status
 from modelyard.resources.dataset.prepare_job import epoch, is_foreign, job_name, plan, prefix, prepare_id, too_large
 from modelyard.resources.parse import spec_of, unknown_fields
-from modelyard.resources.pods import Fault, Hints, diagnose, is_live, is_running
+from modelyard.resources.pods import Fault, Hints, is_running
 from modelyard.resources.queueing import queue_needs, waits_in_queue
 from modelyard.resources.recheck import recheck
-from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
+from modelyard.resources.refusals import held_pods, refusal, refusal_needs
 from modelyard.resources.repeated import repeated
 from modelyard.resources.run_plan import RunPlan
 from modelyard.resources.scheduling import capacity_in, capacity_needs
 from modelyard.resources.sidecars import phase
-from modelyard.resources.waiting import SOON, Wait, held_up, moving, stuck, unanswered, waits_for_pod
+from modelyard.resources.waiting import SOON, Wait, moving, stuck, unanswered, waits_for_pod
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -185,12 +185,9 @@ def _progress(observed: Observed, name: str, pods: tuple[Manifest, ...], spec: D
     if any(is_running(pod) or phase(pod) == "Succeeded" for pod in pods):
         return moving(names.PREPARING, f"Job {name} prepares the rows")
     hints = replace(_hints(spec), capacity=capacity_in(observed))
-    fault = diagnose([pod for pod in pods if is_live(pod)], hints)
-    if fault is not None and fault.reason != names.DISRUPTED:
-        return held_up(fault)
-    denied = refused_pods(observed.child("Job", name), pods, observed, _hints(spec))
-    if denied is not None:
-        return denied
+    held = held_pods(observed.child("Job", name), pods, observed, hints)
+    if held is not None:
+        return held
     ended = jobs.last_fault(pods, _hints(spec))
     if ended is not None:
         again = "" if ended.final else ", another one is tried"

@@ -27,15 +27,15 @@ from modelyard.resources.finetunejob.base import Listing
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.progress import progress_of_job, report_of
 from modelyard.resources.pod_block import resolved
-from modelyard.resources.pods import Fault, diagnose, is_live, is_running
+from modelyard.resources.pods import Fault, is_running
 from modelyard.resources.profiles import own_image_of
 from modelyard.resources.quantity import in_bytes
 from modelyard.resources.queueing import queue_needs, queue_of, waits_in_queue
-from modelyard.resources.refusals import refusal, refusal_needs, refused_pods
+from modelyard.resources.refusals import held_pods, refusal, refusal_needs
 from modelyard.resources.run_plan import RunPlan, endpoint_of, store_of
 from modelyard.resources.scheduling import capacity_needs
 from modelyard.resources.sidecars import phase
-from modelyard.resources.waiting import Wait, held_up, moving, stuck, waited, waits_for_pod
+from modelyard.resources.waiting import Wait, moving, stuck, waited, waits_for_pod
 
 CPU, MEMORY = 1.0, "256Mi"
 """What the pod gets at most; never more than the run itself asks for."""
@@ -128,12 +128,9 @@ def _watched(case: Case, base: Listing, job: Manifest, pods: tuple[Manifest, ...
         return queued
     if any(map(is_running, pods)):
         return moving(names.HASHING_BASE, f"hashing base: {_files(case, name)} of {base.files} files of {base.uri}")
-    held = diagnose([pod for pod in pods if is_live(pod)], hints)
-    if held is not None and held.reason != names.DISRUPTED:
-        return held_up(held)
-    denied = refused_pods(job, pods, case.observed, hints)
-    if denied is not None:
-        return denied
+    held = held_pods(job, pods, case.observed, hints)
+    if held is not None:
+        return held
     ended = jobs.last_fault(pods, hints)
     if ended is not None:
         return moving(names.HASHING_BASE, f"hashing base {base.uri}: the last pod ended: {ended.message}")

@@ -14,11 +14,11 @@ from modelyard.resources.finetunejob.case import Answer, Case, job_name
 from modelyard.resources.finetunejob.pins import later_changes, refreshed
 from modelyard.resources.finetunejob.progress import progress_of
 from modelyard.resources.finetunejob.run_config import run_plan
-from modelyard.resources.pods import Fault, diagnose, is_live, is_running
+from modelyard.resources.pods import Fault, is_running
 from modelyard.resources.queueing import waits_in_queue
-from modelyard.resources.refusals import refusal, refused_pods
+from modelyard.resources.refusals import held_pods, refusal
 from modelyard.resources.sidecars import phase
-from modelyard.resources.waiting import Wait, held_up, moving, waits_for_pod
+from modelyard.resources.waiting import Wait, moving, waits_for_pod
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,9 @@ def _watched(case: Case, now: Situation) -> Wait:
         return queued
     if now.running or any(phase(pod) == "Succeeded" for pod in now.pods):
         return moving(names.TRAINING, f"run {now.run.id} trains in Job {name}{later}")
-    fault = diagnose([pod for pod in now.pods if is_live(pod)], case.hints)
-    if fault is not None and fault.reason != names.DISRUPTED:
-        return held_up(fault)
-    denied = refused_pods(now.job, now.pods, case.observed, case.hints)
-    if denied is not None:
-        return denied
+    held = held_pods(now.job, now.pods, case.observed, case.hints)
+    if held is not None:
+        return held
     if now.ran:
         return moving(names.TRAINING, f"{_between_pods(now, case)}{later}")
     return refusal(case.observed, name, case.hints) or waits_for_pod(name)
