@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard.api import recipes
 from modelyard.api.hyperparameters import Input, Method, Train
-from modelyard.api.tasks import BASE
+from modelyard.api.tasks import BASE, VERSION
 
 ROWS = 800
 
@@ -19,7 +19,7 @@ def completed(fields: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
             Method.model_validate(fields["method"]) if "method" in fields else None,
             Input.model_validate(fields.get("input", {})),
             Train.model_validate(fields.get("train", {})),
-            fields.get("scratch") or BASE,
+            fields.get("scratch") or (VERSION if "version" in (fields.get("base") or {}) else BASE),
         ),
         rows,
     )

@@ -9,6 +9,8 @@ from tests.cluster.manifests import INLINE, REMOVE, SPLIT
 
 Bad = tuple[str, dict[str, Any], str]
 LONG = "a" * 254
+VERSION = {"model": "reviews", "number": 3}
+FROM_VERSION = {"base": REMOVE, "version": VERSION}
 
 
 def _gate(requirement: dict[str, Any], message: str) -> Bad:
@@ -83,7 +85,26 @@ FINETUNEJOB: list[Bad] = [
     ("FineTuneJob", {"task": "singing"}, 'spec.task: Unsupported value: "singing"'),
     ("FineTuneJob", {"from": REMOVE}, "spec.from: Required value"),
     ("FineTuneJob", {"from.base": "minilm"}, "spec.from.base"),
-    ("FineTuneJob", {"from.base": REMOVE}, "from: give exactly one of base"),
+    ("FineTuneJob", {"from.base": REMOVE}, "from: give exactly one of base, version, scratch"),
+    ("FineTuneJob", {"from.version": VERSION}, "from: give exactly one of base, version, scratch"),
+    ("FineTuneJob", {"from": {**FROM_VERSION, "version": {"model": "a"}}}, "spec.from.version.number: Required"),
+    ("FineTuneJob", {"from": {"base": REMOVE, "version": {**VERSION, "number": 0}}}, "spec.from.version.number"),
+    ("FineTuneJob", {"from": {"base": REMOVE, "version": {**VERSION, "model": "Re.views"}}}, "spec.from.version.model"),
+    (
+        "FineTuneJob",
+        {"from": {"base": REMOVE, "version": {**VERSION, "namespace": "b"}}},
+        'unknown field "spec.from.version.namespace"',
+    ),
+    (
+        "FineTuneJob",
+        {"task": "image-classification", "from": FROM_VERSION, "method": {"lora": {}}},
+        "method: image-classification from a version is trained by full",
+    ),
+    (
+        "FineTuneJob",
+        {"task": "image-classification", "from": FROM_VERSION, "input": {"image": {"size": 64}}},
+        "input.image.size: a model that goes on from a version reads pictures in that version's size: leave it out",
+    ),
     ("FineTuneJob", {"dataset": {"ref": REMOVE}}, "dataset: give exactly one of ref and inline"),
     (
         "FineTuneJob",

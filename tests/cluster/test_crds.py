@@ -7,13 +7,15 @@ import yaml
 
 from dev.localcluster.apiserver import ApiServer
 from modelyard.api.kinds import KINDS, Kind
+from modelyard.api.tasks import TASKS, VERSION
 from tests.builders import artifacts
-from tests.cluster.bad_manifests import BAD, CUSTOM
+from tests.cluster.bad_manifests import BAD, CUSTOM, FROM_VERSION
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.manifests import FULL_POD, INLINE, REMOVE, changed, smallest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
+GO_ON = [task.name for task in TASKS.values() if VERSION in {one.start for one in task.support}]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.kind for kind in KINDS])
 
 
@@ -90,6 +92,8 @@ FREE: list[dict[str, Any]] = [
         ("Dataset", {"prepare": [{"split": {"test": 0.2, "validation": 0.2, "groupBy": "author"}}]}),
         ("FineTuneJob", {"name": "a" * 40}),
         ("FineTuneJob", {"name": "a" * 253, "model": {"name": "b" * 40}}),
+        ("FineTuneJob", {"from": {"base": REMOVE, "version": {"model": "b" * 40, "number": 12345}}}),
+        *(("FineTuneJob", {"task": task, "from": FROM_VERSION}) for task in GO_ON),
         ("FineTuneJob", {"train": {"learningRate": 1, "epochs": 1000}}),
         ("FineTuneJob", {"method": {"full": {}}, "export": ["onnx"]}),
         ("Dataset", {"task": "custom"}),

@@ -1,8 +1,8 @@
 """Cluster, store, chart and the stub's profile once per session; a fresh namespace per test module.
 
-Real training takes minutes, so only tests about training itself do it, in at most 8 pods in all of `make test`:
+Real training takes minutes, so only tests about training itself do it, in at most 9 pods in all of `make test`:
 
-    test_road      1  the whole road
+    test_road      2  the whole road, and a version that is gone on from
     test_pods      1  a loss that is not a number
     test_kills     4  one run, three kills
     test_foreign   1  a script of its own in another image

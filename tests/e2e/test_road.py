@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from examples.demo.follow import is_current
+from examples.demo import install
+from examples.demo.follow import is_current, ready_condition
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.base_record import BaseRecord
 from tests.e2e.harness import ClusterHarness, Manifest, dataset, deployment, finetunejob
 from tests.served import number_in
+from tests.trainer.words import json_lines, rows
 
 TEXTS = ["thing1 superb lovely the day", "the awful broken place thing2", "usual thing3 common it was"]
 LABELS = ["good", "bad", "plain"]
@@ -84,6 +86,42 @@ def test_a_change_makes_the_next_version_and_a_pin_the_old_one(harness: ClusterH
     harness.apply(deployment("tiny", "tiny", version=1))
     _wait_serving(harness, "tiny", 1)
     assert str(harness.predict("tiny", "tiny", TEXTS)["version"]) == "1"
+
+
+def test_a_version_goes_on_with_more_rows_and_is_in_use_until_then(harness: ClusterHarness) -> None:
+    """tiny-1, served, is gone on from: with other rows and one class more; asked to go meanwhile, it goes after."""
+    with install.store_client(harness.cluster) as (client, _):
+        more = [{**row, "label": "dull"} if "dull" in row["text"] else row for row in rows(900, seed=1)]
+        install.put(client, "data", "tiny/more.jsonl", json_lines(more))
+    start = {"version": {"model": "tiny", "number": 1}}
+    job = finetunejob("tiny-more", "more", model={"name": "tiny"}, suspend=True, **{"from": start})
+    harness.apply(dataset("more", "s3://data/tiny/more.jsonl"), job)
+    harness.wait_reason("finetunejob", "tiny-more", names.SUSPENDED)
+    parent = harness.get("modelversion", "tiny-1") or {}
+    harness.patch("modelversion", "tiny-1", {"deletionPolicy": "delete"})
+    harness.wait("modelversion", "tiny-1", lambda o: names.FINALIZER_ARTIFACTS in o["metadata"].get("finalizers", []))
+    harness.apply(deployment("tiny", "tiny", version=2))
+    _wait_serving(harness, "tiny", 2)
+    harness.kube("delete", "modelversion", "tiny-1", "--wait=false")
+    told = harness.wait("modelversion", "tiny-1", lambda o: "tiny-more goes on from" in str(ready_condition(o)), 120)
+    assert ready_condition(told)["reason"] == names.IN_USE
+    harness.patch("finetunejob", "tiny-more", {"suspend": False})
+    run = harness.wait_ready("finetunejob", "tiny-more")["status"]["run"]
+    assert (
+        run["pinned"]["base"]["version"] == "tiny-1" and run["pinned"]["base"]["manifest"] == parent["spec"]["digest"]
+    )
+    assert run["pinned"]["input"]["text"]["maxLength"] == 32
+    assert "tiny-1" in harness.kube("get", "modelversion", "tiny-3", "-o", "wide")
+    made = harness.wait_ready("modelversion", "tiny-3")["spec"]
+    assert made["lineage"]["trained"]["parents"] == ["tiny-1"]
+    assert set(made["metrics"][0]["perClass"]) == {"bad", "dull", "good", "plain"}
+    harness.apply(deployment("tiny", "tiny", version=3))
+    _wait_serving(harness, "tiny", 3)
+    answers = harness.predict("tiny", "tiny", TEXTS)["predictions"]
+    assert [found["label"] for found in answers] == LABELS
+    assert set(answers[0]["scores"]) == {"bad", "dull", "good", "plain"}
+    harness.kube("wait", "--for=delete", "modelversion/tiny-1", "--timeout=60s")
+    assert not harness.stored_keys(layout.split_uri(parent["spec"]["uri"])[1])
 
 
 def _wait_serving(harness: ClusterHarness, name: str, number: int) -> Manifest:

@@ -51,7 +51,7 @@ BUGS = (
     Bug(bugs.the_switch_is_not_awaited, r"to which the stable Service points", 52),
     Bug(bugs.a_new_address_is_believed, r"its address has never answered", 6),
     Bug(bugs.the_old_server_goes_first, r"to which the stable Service points", 6),
-    Bug(bugs.versions_in_use_are_deleted, r"goes, \S+ serves it", 103),
+    Bug(bugs.versions_in_use_are_deleted, r"goes, \S+ serves it", 152),
     Bug(bugs.attempts_are_not_runs_of_their_own, r"is of attempt and epochs", 23),
     Bug(bugs.live_jobs_are_pruned, r"still WaitingForPod", 0),
     Bug(bugs.reconciling_stays_as_false, r"has conditions", 0),

@@ -56,6 +56,7 @@ OUT_OF_DATE: Final = "OutOfDate"  # of a ModelDeployment, present only while Tru
 CONDITIONS: Final = (READY, RECONCILING, STALLED, VERIFIED, OUT_OF_DATE)
 
 # What a run noticed about itself: condition types of a FineTuneJob, present only while True, and their reasons.
+CLASSES_DROPPED: Final = "ClassesDropped"  # the version that a run went on from had classes that its rows lack
 NOTHING_LEARNED: Final = "NothingLearned"  # no better than always naming the commonest class
 RATE_LOWERED: Final = "LearningRateLowered"  # training diverged and started again, once
 ROWS_TRUNCATED: Final = "RowsTruncated"  # more than 1 % of a split's rows are longer than maxLength

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelyard.api.tasks import BASE, FORMATS, TASKS, MetricKind, TaskKind
+from modelyard.api.tasks import ARCHITECTURES, FORMATS, TASKS, MetricKind, TaskKind
 
 _INTRODUCTION = """# Tasks
 
@@ -40,7 +40,7 @@ def _support() -> str:
 
 
 def _start(start: str) -> str:
-    return "`base`" if start == BASE else f"`scratch.{start}`"
+    return f"`scratch.{start}`" if start in ARCHITECTURES else f"`{start}`"
 
 
 def _marks(formats: Iterable[str]) -> Iterable[str]:
@@ -57,7 +57,8 @@ def _task(task: TaskKind) -> str:
     if task.foreign:
         return f"## {task.name}\n\n{task.meaning} {_FOREIGN}\n"
     columns = " and ".join(f"`{column.name}` ({column.meaning})" for column in task.columns)
-    told = f"{task.meaning} Rows have {columns}. The primary metric is `{task.primary}`."
+    kin = f" It also goes on from versions for {' and '.join(task.kin)}." if task.kin else ""
+    told = f"{task.meaning} Rows have {columns}. The primary metric is `{task.primary}`.{kin}"
     head = ("metric", "what it is", "judges", "better", "range")
     return f"## {task.name}\n\n{told}\n\n" + _table(head, map(_metric, task.metrics))
 

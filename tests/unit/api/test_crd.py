@@ -106,7 +106,7 @@ def test_columns_point_at_fields(kind: Kind) -> None:
     known = {path for path, _ in nodes(root_schema(kind))}
     for column in kind.columns:
         if "[?" not in column.path and not column.path.startswith(".metadata."):
-            assert column.path in known
+            assert column.path.removesuffix("[0]") in known
 
 
 @each_kind

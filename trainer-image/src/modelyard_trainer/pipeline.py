@@ -107,7 +107,7 @@ def _run_stages(run: Run) -> None:
 
 
 def _failed(run: Run, fault: Exception) -> End:
-    known = _of_output(_known(fault)) if run.part == "publish" else _known(fault)
+    known = _of_version(run, _of_output(_known(fault)) if run.part == "publish" else _known(fault))
     if known.code == ExitCode.INTERNAL:
         log.exception("stage %s failed", run.stage, exc_info=fault)
     else:
@@ -121,6 +121,14 @@ def _of_output(known: TrainerError) -> TrainerError:
     if known.code != ExitCode.BASE_INVALID:
         return known
     return bad_output(known.message.replace("spec.from.base", "the model"))
+
+
+def _of_version(run: Run, known: TrainerError) -> TrainerError:
+    """What helps with a base model is said of the version that the run goes on from."""
+    base = run.config.base if isinstance(run, TrainRun) else None
+    if base is None or base.version is None:
+        return known
+    return TrainerError(known.code, known.message.replace("spec.from.base", "spec.from.version"), known.reason)
 
 
 def _known(fault: Exception) -> TrainerError:

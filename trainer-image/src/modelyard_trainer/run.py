@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modelyard.api import layout
 from modelyard.api.dataset import Clean
 from modelyard.api.modelversion import Metrics
-from modelyard.api.run import PrepareConfig, TrainConfig
+from modelyard.api.run import ModelInfo, PrepareConfig, TrainConfig
 from modelyard.storage.store import Store
 from modelyard_trainer.checkpoints import Keeper
 from modelyard_trainer.progress import Progress
@@ -91,7 +91,9 @@ class TrainRun(Run):
 
     config: TrainConfig
     base: Path = field(init=False)
-    """Folder of the base model; not set where the weights begin at random."""
+    """Folder of the base model or version; not set where the weights begin at random."""
+    parent: ModelInfo | None = None
+    """The version that the run goes on from, as its manifest tells."""
     rows: dict[str, MappedRows] = field(init=False)
     """Rows of train, validation and test."""
     prepare: list[Clean] = field(init=False)

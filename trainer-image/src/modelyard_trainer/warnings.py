@@ -9,6 +9,8 @@ from modelyard_trainer.run import TrainRun
 
 FEW = 0.01
 """Share of rows that may be cut without a word."""
+NAMED = 10
+"""Classes that a message names."""
 
 
 def warnings_of(run: TrainRun) -> list[RunWarning]:
@@ -17,6 +19,7 @@ def warnings_of(run: TrainRun) -> list[RunWarning]:
         names.NOTHING_LEARNED: _nothing_learned(run),
         names.RATE_LOWERED: _rate_lowered(run),
         names.ROWS_TRUNCATED: _rows_truncated(run),
+        names.CLASSES_DROPPED: _classes_dropped(run),
     }
     return [RunWarning(reason=reason, message=message) for reason, message in messages.items() if message]
 
@@ -64,3 +67,15 @@ def _rows_truncated(run: TrainRun) -> str:
         return f"{seen}. The base takes no more: choose a spec.from.base for longer texts, or shorten the rows"
     most = f", the base takes up to {run.longest}" if run.longest is not None else ""
     return f"{seen}. If what tells the classes may stand later, raise spec.input.text.maxLength{most}"
+
+
+def _classes_dropped(run: TrainRun) -> str:
+    """A version that the run went on from knew classes of which there are no rows now."""
+    gone: list[str] = run.figures.get("classes", {}).get("dropped", [])
+    if not gone or run.parent is None:
+        return ""
+    listed = ", ".join(gone[:NAMED]) + (" ..." if len(gone) > NAMED else "")
+    return (
+        f"the training rows have no {listed}, which the version before could answer: this one cannot. To keep what it "
+        "knew, train on rows of all classes"
+    )

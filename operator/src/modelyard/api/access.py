@@ -53,7 +53,7 @@ def access_of(owner: dict[str, Any], run: str, bucket: str) -> Access:
 
 
 def _of_finetunejob(owner: dict[str, Any], run: str, bucket: str) -> Access:
-    """Its own prefix; the prepared rows and the base model that the run is pinned to, with the base's record."""
+    """Its own prefix; the rows that it is pinned to, and the base model with its record, or the version."""
     status = FineTuneJobStatus.model_validate(owner.get("status", {}))
     namespace, now = owner["metadata"]["namespace"], status.run
     if status.base is not None and run == names.hash_job(status.base.listing):
@@ -64,10 +64,8 @@ def _of_finetunejob(owner: dict[str, Any], run: str, bucket: str) -> Access:
     rows = Place(bucket, now.pinned.dataset.prefix)
     if base is None:
         return Access((Place(bucket, own),), (rows,))
-    return Access(
-        (Place(bucket, own),),
-        (rows, _folder(base.uri), Place(bucket, layout.base_record_key(namespace, base.listing))),
-    )
+    record = () if base.version else (Place(bucket, layout.base_record_key(namespace, base.listing)),)
+    return Access((Place(bucket, own),), (rows, _folder(base.uri), *record))
 
 
 def _of_hashing(namespace: str, base: BaseListing, bucket: str) -> Access:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from modelyard.api.common import Rule
-from modelyard.api.tasks import BASE, COLUMNS, FORMATS, INLINE_COLUMNS, METHODS, TaskKind
+from modelyard.api.tasks import ARCHITECTURES, BASE, COLUMNS, FORMATS, INLINE_COLUMNS, METHODS, VERSION, TaskKind
 
 TaskTable = dict[str, TaskKind]
+SIZE_OF_VERSION = Rule(
+    "!has(self.from.version) || !has(self.input) || !has(self.input.image) || !has(self.input.image.size)",
+    "input.image.size: a model that goes on from a version reads pictures in that version's size: leave it out",
+)
 
 
 def job_rules(tasks: TaskTable, inputs: Iterable[str]) -> list[Rule]:
     """Rules for the spec of a FineTuneJob; `inputs` are the blocks of spec.input."""
     supported = (rule for task in tasks.values() for rule in (_starts(task), *_goes_with(task)))
-    return [*supported, *(_input(block, tasks) for block in inputs)]
+    return [*supported, *(_input(block, tasks) for block in inputs), SIZE_OF_VERSION]
 
 
 def dataset_rules(tasks: TaskTable) -> list[Rule]:
@@ -25,11 +29,11 @@ def dataset_rules(tasks: TaskTable) -> list[Rule]:
 def _starts(task: TaskKind) -> Rule:
     """A job starts from what its task can start from; of a start that comes later nothing is said here."""
     known = [one.start for one in task.support]
-    own = [_begun(start) for start in known if start != BASE]
-    base = [] if BASE in known else ["!has(self.from.base)"]
+    own = [_begun(start) for start in known if start in ARCHITECTURES]
+    others = [f"!{_begun(start)}" for start in (BASE, VERSION) if start not in known]
     scratch = " || ".join(["!has(self.from.scratch)", *own])
-    told = ", ".join("base" if start == BASE else f"scratch.{start}" for start in known)
-    rule = " && ".join([*base, f"({scratch})"])
+    told = ", ".join(f"scratch.{start}" if start in ARCHITECTURES else start for start in known)
+    rule = " && ".join([*others, f"({scratch})"])
     return _of(task, rule, f"from: a model for {task.name} starts from {told}")
 
 
@@ -42,22 +46,29 @@ def _goes_with(task: TaskKind) -> Iterator[Rule]:
         )
         return
     for one in task.support:
-        other = f"!({_begun(one.start)})"
-        start = "a base" if one.start == BASE else f"scratch.{one.start}"
+        start = f"scratch.{one.start}" if one.start in ARCHITECTURES else f"a {one.start}"
         wrong = [f"!has(self.method.{method})" for method in METHODS if method not in one.methods]
         if wrong:
             told = f"method: {task.name} from {start} is trained by {', '.join(one.methods)}"
-            yield _of(task, f"{other} || !has(self.method) || ({' && '.join(wrong)})", told)
+            yield _starting(task, one.start, f"!has(self.method) || ({' && '.join(wrong)})", told)
         if set(one.formats) != set(FORMATS):
             told = f"export: {task.name} from {start} is written as {', '.join(one.formats)}"
-            yield _of(task, f"{other} || !has(self.export) || self.export.all(f, f in {list(one.formats)})", told)
+            rule = f"!has(self.export) || self.export.all(f, f in {list(one.formats)})"
+            yield _starting(task, one.start, rule, told)
+
+
+def _starting(task: TaskKind, start: str, rule: str, told: str) -> Rule:
+    """A rule for jobs of the task that start so; versions came later, so it begins with what older jobs never have."""
+    if start == VERSION:
+        return Rule(f"!has(self.from.version) || self.task != '{task.name}' || {rule}", told)
+    return _of(task, f"!({_begun(start)}) || {rule}", told)
 
 
 def _begun(start: str) -> str:
     """Whether a job starts so."""
-    if start == BASE:
-        return "has(self.from.base)"
-    return f"(has(self.from.scratch) && has(self.from.scratch.{start}))"
+    if start in ARCHITECTURES:
+        return f"(has(self.from.scratch) && has(self.from.scratch.{start}))"
+    return f"has(self.from.{start})"
 
 
 def _input(block: str, tasks: TaskTable) -> Rule:

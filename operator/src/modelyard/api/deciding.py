@@ -70,6 +70,8 @@ FINETUNEJOB = Table(
         **_always(
             "model.name",
             "from.base",
+            "from.version.model",
+            "from.version.number",
             "from.scratch.cnn",
             "from.scratch.resnet",
             "from.scratch.vit",

@@ -35,7 +35,7 @@ from modelyard.api.hyperparameters import (
     Train,
 )
 from modelyard.api.pod import RunPod
-from modelyard.api.tasks import BASE, TASKS
+from modelyard.api.tasks import BASE, TASKS, VERSION
 from modelyard.names import DEFAULT_PROFILE
 
 
@@ -71,8 +71,20 @@ class Scratch(OneOf):
     )
 
 
+class VersionStart(ApiModel):
+    """A version of this namespace that training goes on from."""
+
+    model: DnsLabel = Field(description="Name of the model.")
+    number: int = Field(ge=1, description="Number of its version, which must have been exported as safetensors.")
+
+    @property
+    def name(self) -> str:
+        """Name of the ModelVersion."""
+        return f"{self.model}-{self.number}"
+
+
 class From(OneOf):
-    """What it starts from: exactly one of base and scratch."""
+    """What it starts from: exactly one of base, version and scratch."""
 
     where = "from"
     base: S3Uri | None = Field(
@@ -80,6 +92,7 @@ class From(OneOf):
         description="Folder in the installation's store with config.json, tokenizer.json and *.safetensors, "
         "for example s3://base/minilm/.",
     )
+    version: VersionStart | None = None
     scratch: Scratch | None = None
 
     @property
@@ -89,8 +102,10 @@ class From(OneOf):
 
     @property
     def start(self) -> str:
-        """BASE, or the architecture that begins with random weights: a start of the task (api/tasks.py)."""
-        return self.scratch.kind if self.scratch else BASE
+        """BASE, VERSION, or the architecture that begins with random weights: a start of the task (api/tasks.py)."""
+        if self.scratch:
+            return self.scratch.kind
+        return VERSION if self.version else BASE
 
 
 class DatasetRef(ApiModel):
@@ -155,10 +170,12 @@ class FineTuneJobSpec(ApiModel):
 
 
 class BasePin(StatusModel):
-    """The base model as it was when the run started."""
+    """The base model, or the version that the run goes on from, as it was when the run started."""
 
     uri: str = Field(description="Where it lies.")
     digest: str = Field(description="sha256 of the content of its files (*.safetensors and *.json), wherever they lie.")
+    version: str | None = Field(default=None, description="The ModelVersion that it is; absent where it is none.")
+    manifest: str | None = Field(default=None, description="Digest of that version's manifest.")
     listing: str = Field(
         default="", description="sha256 of the list of its files: names the record of what each of them holds."
     )

@@ -67,6 +67,7 @@ FINETUNEJOB = Kind(
         Column("Loss", ".status.progress.loss", "number"),
         Column("Metric", ".status.metric"),
         Column("Version", ".status.version"),
+        Column("Parent", ".status.run.pinned.base.version", wide=True),
         REASON, AGE,
     ),
     rules=(
@@ -87,6 +88,7 @@ MODELVERSION = Kind(
         Column("Metric", ".status.metric"),
         Column("Gate", ".status.gate"),
         Column("Size", ".status.size"),
+        Column("Parent", ".spec.lineage.trained.parents[0]", wide=True),
         REASON, AGE,
     ),
     rules=(

@@ -29,10 +29,13 @@ class Trained(StatusModel):
     job: str = Field(min_length=1, max_length=253, description="FineTuneJob.")
     datasets: list[DatasetUsed] = Field(default_factory=list, max_length=64, description="Prepared rows it read.")
     base: Digest | None = Field(
-        default=None, max_length=80, description="Digest of the base model; absent where the weights began at random."
+        default=None,
+        max_length=80,
+        description="Digest of the base model, or of the weights of the version that it goes on from; absent where the "
+        "weights began at random.",
     )
     parents: list[Annotated[str, Field(max_length=253)]] = Field(
-        default_factory=list, max_length=64, description="ModelVersions that it was made from, besides the base."
+        default_factory=list, max_length=64, description="ModelVersions that it was made from."
     )
     image: str = Field(max_length=1024, description="Trainer image.")
     recipe: int | None = Field(

@@ -26,7 +26,7 @@ from modelyard.api.hyperparameters import (
     Targets,
     Train,
 )
-from modelyard.api.tasks import BASE, OWN, TASKS
+from modelyard.api.tasks import BASE, OWN, TASKS, VERSION
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,14 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("image-classification", "resnet", "full"): {1: replace(PICTURES, steps=800, whole_batch=True)},
     ("image-classification", "vit", "full"): {1: replace(PICTURES, learning_rate=1e-3, steps=2000)},
     ("object-detection", "dense", "full"): {1: replace(PICTURES, learning_rate=2e-3, batch_size=16, steps=1500)},
+    ("text-classification", VERSION, "full"): {1: Recipe(learning_rate=1e-4)},
+    ("text-classification", VERSION, "lora"): {1: Recipe(learning_rate=3e-3)},
+    ("token-classification", VERSION, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=400)},
+    ("token-classification", VERSION, "lora"): {1: Recipe(learning_rate=3e-3, linear_probe=False, steps=400)},
+    ("image-classification", VERSION, "full"): {1: replace(PICTURES, learning_rate=1e-3, steps=500, whole_batch=True)},
+    ("object-detection", VERSION, "full"): {1: replace(PICTURES, learning_rate=1e-3, batch_size=16, steps=1500)},
+    ("translation", VERSION, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=1000)},
+    ("translation", VERSION, "lora"): {1: Recipe(learning_rate=1e-3, linear_probe=False, steps=1000)},
     ("translation", BASE, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=1000)},
     ("translation", BASE, "lora"): {1: Recipe(learning_rate=1e-3, linear_probe=False, steps=1000)},
     ("translation", "transformer", "full"): {
@@ -83,7 +91,7 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("custom", BASE, "full"): {1: UNKNOWN},
     ("custom", OWN, "full"): {1: UNKNOWN},
 }
-"""By task, start (BASE, or the architecture that begins with random weights) and method."""
+"""By task, start (BASE, VERSION, or the architecture that begins with random weights) and method."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,9 @@ class Asked:
     input: Input
     train: Train
     start: str = BASE
-    """BASE, or the architecture that begins with random weights."""
+    """BASE, VERSION, or the architecture that begins with random weights."""
+    max_length: int | None = None
+    """Tokens per row of the version that the job goes on from, in place of the recipe's number."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:
         given = asked.input.image.model_dump(exclude_none=True) if asked.input.image else {}
         return ResolvedInput(image=ResolvedImage(**{"augment": recipe.augment, **given}))
     length = asked.input.text.max_length if asked.input.text else None
-    return ResolvedInput(text=ResolvedText(max_length=recipe.max_length if length is None else length))
+    return ResolvedInput(text=ResolvedText(max_length=length or asked.max_length or recipe.max_length))
 
 
 def _train(asked: Train, recipe: Recipe, rows: int, most_epochs: int | None) -> Hyperparameters:

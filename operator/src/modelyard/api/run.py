@@ -33,9 +33,9 @@ TERMINATION_PATH = "/dev/termination-log"
 TERMINATION_LIMIT = 4096
 
 
-CONTRACT = 1
+CONTRACT = 2
 """What this release of operator and trainer image can say to each other; raised by each new entry of CONTRACT_OF."""
-CONTRACT_OF: dict[str, int] = {}
+CONTRACT_OF: dict[str, int] = {"base.version": 2}
 """Field of a RunConfig, by dotted name -> the contract that brought it; all others came with 1.
 
 An image passes over a field that it does not know; where such a field is set, the run asks for its number.
@@ -85,12 +85,20 @@ class Contract(StatusModel):
     contract: int = 1
 
 
+class VersionInput(ApiModel):
+    """The version that a run goes on from: its manifest names files, classes and how rows are read."""
+
+    name: str = Field(description="Name of the ModelVersion.")
+    manifest: str = Field(description="Digest of its manifest.")
+
+
 class BaseModelInput(ApiModel):
-    """Base model, the digest of its content, and the key of the record that says what each of its files is."""
+    """Base model or version, and the digest of its content."""
 
     uri: str
     digest: str
-    record: str
+    record: str = Field(default="", description="Key of the record that says what each file of a base model is.")
+    version: VersionInput | None = None
 
 
 class DatasetInput(ApiModel):
@@ -294,7 +302,10 @@ class ModelInfo(StatusModel):
     artifacts: list[Written]
     metrics: list[Metrics]
     dataset: str
-    base: str | None = Field(default=None, description="Digest of the base model; absent where there was none.")
+    base: str | None = Field(
+        default=None, description="Digest of the base model or version that it began with; absent where there was none."
+    )
+    parents: list[str] = Field(default_factory=list, description="ModelVersions that it was made from.")
     image: str
     sample: dict[str, Any] = Field(description="One real instance; a server that answers it is alive.")
     warnings: list[RunWarning] = Field(default_factory=list, description="What the run noticed about its result.")

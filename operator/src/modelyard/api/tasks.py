@@ -37,16 +37,16 @@ class ColumnKind:
 
 @dataclass(frozen=True)
 class Support:
-    """What goes with one start of a task: a base, or an architecture that begins with random weights."""
+    """What goes with one start of a task: a base, a version, or an architecture that begins with random weights."""
 
     start: str
-    """BASE, or the name of the architecture."""
+    """BASE, VERSION, or the name of the architecture."""
     methods: tuple[str, ...]
     """The first one is taken where a job names none: it enters the hash of such jobs, so it stays the first."""
     formats: tuple[str, ...]
 
 
-BASE = "base"
+BASE, VERSION = "base", "version"
 OWN = "own"
 """Random weights of an architecture that somebody else's program knows."""
 
@@ -66,6 +66,8 @@ class TaskKind:
     support: tuple[Support, ...]
     foreign: bool = False
     """Whether only somebody else's program trains it: columns, metrics and formats are what that program says."""
+    kin: tuple[str, ...] = ()
+    """Other tasks whose versions it can go on from: of the network it takes all but the last layer."""
 
     def starting(self, start: str) -> Support:
         """What goes with a start; KeyError if the task has no such start."""
@@ -111,7 +113,8 @@ TASKS: dict[str, TaskKind] = {
             columns=(ColumnKind("text", "the text"), ColumnKind("label", "its class")),
             metrics=OF_CLASSES,
             primary="macro_f1",
-            support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
+            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            kin=("token-classification",),
         ),
         TaskKind(
             name="token-classification",
@@ -130,7 +133,8 @@ TASKS: dict[str, TaskKind] = {
                 MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
             ),
             primary="micro_f1",
-            support=(Support(BASE, ("lora", "full"), ("safetensors", "onnx")),),
+            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            kin=("text-classification",),
         ),
         TaskKind(
             name="image-classification",
@@ -139,7 +143,9 @@ TASKS: dict[str, TaskKind] = {
             columns=(IMAGE, ColumnKind("label", "its class")),
             metrics=OF_CLASSES,
             primary="macro_f1",
-            support=tuple(Support(start, ("full",), ("safetensors", "onnx")) for start in ("cnn", "resnet", "vit")),
+            support=tuple(
+                Support(start, ("full",), ("safetensors", "onnx")) for start in ("cnn", "resnet", "vit", VERSION)
+            ),
         ),
         TaskKind(
             name="object-detection",
@@ -156,7 +162,7 @@ TASKS: dict[str, TaskKind] = {
                 MetricKind("ap_50", "average precision, boxes that overlap by half are the same", per_class=True),
             ),
             primary="map_50_95",
-            support=(Support("dense", ("full",), ("safetensors", "onnx")),),
+            support=tuple(Support(start, ("full",), ("safetensors", "onnx")) for start in ("dense", VERSION)),
         ),
         TaskKind(
             name="translation",
@@ -171,6 +177,7 @@ TASKS: dict[str, TaskKind] = {
             support=(
                 Support(BASE, ("full", "lora"), ("safetensors", "onnx")),
                 Support("transformer", ("full",), ("safetensors", "onnx")),
+                Support(VERSION, ("full", "lora"), ("safetensors", "onnx")),
             ),
         ),
         TaskKind(
@@ -204,7 +211,9 @@ FORMATS: dict[str, FormatKind] = {
         ),
     )
 }
-ARCHITECTURES = tuple(dict.fromkeys(one.start for task in TASKS.values() for one in task.support if one.start != BASE))
+ARCHITECTURES = tuple(
+    dict.fromkeys(one.start for task in TASKS.values() for one in task.support if one.start not in (BASE, VERSION))
+)
 """Architectures of all tasks that may begin with random weights."""
 METHODS = tuple(dict.fromkeys(name for task in TASKS.values() for one in task.support for name in one.methods))
 """Methods of all tasks."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from modelyard.decision import Answer, Decision, Effect, Fact, Manifest, Observe
 from modelyard.resources.conditions import condition
 from modelyard.resources.modelversion import RECONCILER
 from modelyard.resources.modelversion.sizes import humanised
+from tests.builders import an_object
 from tests.builders_serving import (
     MODEL,
     NAMESPACE,
@@ -34,6 +36,7 @@ ASKED_AGAIN = Fact.of("claimant", namespace=NAMESPACE, model=MODEL, number="7", 
 REMOVAL = Effect.of("delete_version", prefix=prefix_of(7), namespace=NAMESPACE, model=MODEL, number="7")
 JOB = Ref("FineTuneJob", "reviews-job", NAMESPACE)
 DEPLOYMENTS = Select("ModelDeployment", NAMESPACE, (("spec.model.name", MODEL),))
+JOBS = Select("FineTuneJob", NAMESPACE, (("spec.from.version.model", MODEL), ("spec.from.version.number", "7")))
 GOOD = Answer({"manifest": {}, "digest": digest_of(7), "size": 91_000_000})
 MINE = Answer(run_of(7))
 DOWN = Answer(reason=names.STORE_UNAVAILABLE, message="the store does not answer")
@@ -48,11 +51,12 @@ def observe(
     job: Manifest | None = None,
     deployments: tuple[Manifest, ...] = (),
     removed: Answer | None = None,
+    learners: tuple[Manifest, ...] = (),
 ) -> Observed:
     facts = {CLAIMANT: claim, ASKED_AGAIN: claim, VERIFIED: files}
     return Observed(
         objects={JOB: job},
-        lists={DEPLOYMENTS: deployments},
+        lists={DEPLOYMENTS: deployments, JOBS: learners},
         facts={fact: answer for fact, answer in facts.items() if answer is not None},
         effects={} if removed is None else {REMOVAL: removed},
         platform=PLATFORM,
@@ -275,6 +279,36 @@ def test_deletion_waits_for_those_who_use_it(user: Manifest) -> None:
     found = condition({"status": decision.status}, names.READY)
     assert found is not None
     assert "reviews" in found["message"]
+
+
+def a_learner(state: str | None, seen: int = 1, generation: int = 1) -> Manifest:
+    """A FineTuneJob that goes on from the version."""
+    run = {} if state is None else {"run": {"id": "r", "state": state}}
+    made = an_object(names.API_VERSION, "FineTuneJob", "again", {"from": {"version": {"model": MODEL, "number": 7}}})
+    return made.generation(generation).status(observedGeneration=seen, **run)
+
+
+@pytest.mark.parametrize(
+    "learner", [a_learner(None, -1), a_learner(None), a_learner("Running"), a_learner("Failed", 1, generation=2)]
+)
+def test_deletion_waits_for_those_who_have_yet_to_learn_from_it(learner: Manifest) -> None:
+    decision = decide(doomed(), observe(learners=(learner,)))
+    assert (decision.effects, decision.finalizers) == ((), None)
+    found = condition({"status": decision.status}, names.READY)
+    assert found is not None and found["reason"] == names.IN_USE
+    assert "FineTuneJob again goes on from version 7; let its run end, or delete it" in found["message"]
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Failed"])
+def test_a_run_that_has_ended_holds_no_version(state: str) -> None:
+    assert decide(doomed(), observe(learners=(a_learner(state),))).effects == (REMOVAL,)
+
+
+def test_nothing_is_removed_before_those_who_learn_are_known() -> None:
+    observed = observe()
+    unknown = replace(observed, lists={DEPLOYMENTS: ()})
+    assert decide(doomed(), unknown).effects == ()
+    assert JOBS in list(RECONCILER.needs(doomed(), observed))
 
 
 def test_deletion_removes_the_artifacts_then_lets_go() -> None:

@@ -74,6 +74,7 @@ def _info(run: TrainRun, settings: dict[str, Any]) -> ModelInfo:
         metrics=run.metrics,
         dataset=config.dataset.digest,
         base=config.base.digest if config.base else None,
+        parents=[config.base.version.name] if config.base and config.base.version else [],
         image=config.image,
         sample=run.codec.sample(rows_of(config.task).instance(run.rows["test"][0])),
         warnings=warnings_of(run),

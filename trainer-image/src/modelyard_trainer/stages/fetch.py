@@ -9,9 +9,18 @@ from pydantic import ValidationError
 
 from modelyard import names
 from modelyard.api import layout
-from modelyard.api.base_folder import fault_of
+from modelyard.api.base_folder import fault_of, is_loaded
 from modelyard.api.base_record import BaseRecord, Listed
-from modelyard.api.run import BaseModelInput, DatasetInfo, ExitCode, Manifest
+from modelyard.api.run import (
+    BaseModelInput,
+    DatasetInfo,
+    ExitCode,
+    FileEntry,
+    Manifest,
+    ModelInfo,
+    VersionInput,
+    format_digest,
+)
 from modelyard.storage.bases import list_base, read_record
 from modelyard.storage.errors import Corrupt, Missing
 from modelyard.storage.fetch import Place, fetch_places, fetch_verified
@@ -30,8 +39,13 @@ NAMED = 100
 def execute(run: TrainRun) -> None:
     """Leave run.rows and run.base; a foreign trainer's base is fetched once, before it runs."""
     _fetch_rows(run)
-    if run.config.base is not None and run.part != "publish":
-        _fetch_base(run, run.config.base)
+    base = run.config.base
+    if base is None or run.part == "publish":
+        return
+    if base.version is None:
+        _fetch_base(run, base)
+    else:
+        _fetch_version(run, base, base.version)
 
 
 def _fetch_rows(run: TrainRun) -> None:
@@ -88,6 +102,27 @@ def _fetch_base(run: TrainRun, pin: BaseModelInput) -> None:
     except (Corrupt, Missing) as fault:
         raise _changed(pin, fault.message) from fault
     log.info("fetched %d files of %s", len(places), uri)
+
+
+def _fetch_version(run: TrainRun, pin: BaseModelInput, version: VersionInput) -> None:
+    """Its weights and settings, each byte as its manifest says; leaves run.parent."""
+    bucket, prefix = layout.split_uri(pin.uri)
+    run.base = run.base_folder
+    try:
+        manifest = fetch_verified(run.store, bucket, prefix, run.base, version.manifest, _goes_on)
+        run.parent = ModelInfo.model_validate(manifest.info)
+    except Missing as fault:
+        told = f"spec.from.version: the files of {version.name} are gone ({fault.message}): name another version"
+        raise bad_base(told, names.BASE_NOT_FOUND) from fault
+    except ValidationError as fault:
+        raise Corrupt(f"the manifest of {version.name} is of no model: {fault}") from fault
+    if (digest := format_digest(manifest.files, "safetensors")) != pin.digest:
+        raise Corrupt(f"the files of {version.name} have digest {digest}, the run was pinned to {pin.digest}")
+    log.info("goes on from %s: %s of %s", version.name, run.parent.task, ", ".join(run.parent.labels[:10]))
+
+
+def _goes_on(entry: FileEntry) -> bool:
+    return is_loaded(entry.path) and entry.path != layout.REPORT
 
 
 def _record(run: TrainRun, pin: BaseModelInput) -> BaseRecord:

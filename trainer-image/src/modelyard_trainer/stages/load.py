@@ -66,6 +66,9 @@ def load_model(run: TrainRun) -> None:
 def _not_loaded(run: TrainRun, reason: str) -> TrainerError:
     if run.config.base is None:
         return bad_config(f"spec.from.scratch.{run.config.scratch} cannot be made for {run.config.task}: {reason}")
+    if run.config.base.version:
+        told = f"spec.from.version: {run.config.base.version.name} cannot be loaded for {run.config.task}: {reason}"
+        return bad_base(f"{told}; name another version")
     kind = read_config(run.base).model_type
     return bad_base(
         f"spec.from.base ({run.config.base.uri}, type '{kind}') cannot be loaded for {run.config.task}: {reason}"

@@ -26,8 +26,11 @@ def fitted(run: TrainRun, largest: int = LARGEST, step: int | None = None) -> tu
     asked = run.config.input.image
     if asked is None:
         raise bad_config("the run's input has no block for images: the operator is older than this trainer image")
+    if run.parent is not None:
+        return images.Lens.of(run.parent.codec["lens"]), asked.augment
     if run.config.scratch is None or run.part:
-        raise bad_config(f"models for {run.config.task} are made from scratch by our trainer: set spec.from.scratch")
+        told = f"models for {run.config.task} are made by our trainer, from scratch or from a version"
+        raise bad_config(f"{told}: set spec.from.scratch or spec.from.version")
     rows = run.rows["train"]
     files = [rows[row][images.KEY] for row in range(min(len(rows), SEEN))]
     return lens_for(files, asked.size, largest, step), asked.augment

@@ -11,7 +11,16 @@ from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import ending, hashing, leftovers, shared_run, status, training_job, version
+from modelyard.resources.finetunejob import (
+    ending,
+    hashing,
+    leftovers,
+    parent,
+    shared_run,
+    status,
+    training_job,
+    version,
+)
 from modelyard.resources.finetunejob.base import is_foreign, listed, listing_fact, record_fact, recorded
 from modelyard.resources.finetunejob.case import Answer, Case
 from modelyard.resources.finetunejob.data import dataset_ref
@@ -39,7 +48,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield from (dataset_ref(case), *profiles.needs(case.spec.profile, case.namespace, observed))
         if case.spec.from_.base and not is_foreign(case):
             yield listing_fact(case)
-        yield from _needs_of_base(case)
+        yield from (*_needs_of_base(case), *parent.needs(case))
         pinned = new_run(case)
         if not isinstance(pinned, Wait):
             yield version.manifest_fact(case, pinned)

@@ -15,6 +15,7 @@ from modelyard.resources.finetunejob.base import listed, pin_base, recorded
 from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import pin_dataset
 from modelyard.resources.finetunejob.micro_batch import micro_batch
+from modelyard.resources.finetunejob.parent import parent
 from modelyard.resources.finetunejob.run_id import is_asked_for, run_id, spec_hash
 from modelyard.resources.limits import Asked
 from modelyard.resources.pod_block import resolved
@@ -30,13 +31,16 @@ def current_run(case: Case) -> Run | None:
 
 def new_run(case: Case) -> Run | Wait:
     """A run pinned to what is there now, or the wait that matters most: first those that need a human."""
-    dataset, base = pin_dataset(case), pin_base(case)
+    dataset, base, before = pin_dataset(case), pin_base(case), parent(case)
     profile = _profile(case)
-    waits = [found for found in (dataset, profile, base) if isinstance(found, Wait)]
-    if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(profile, Wait):
+    waits = [found for found in (dataset, profile, base, before) if isinstance(found, Wait)]
+    if isinstance(dataset, Wait) or isinstance(base, Wait) or isinstance(before, Wait) or isinstance(profile, Wait):
         return next((wait for wait in waits if wait.verdict.stalled), waits[0])
     pinned = Pinned(
-        base=base, dataset=dataset, **_from_recipe(case, dataset.rows, profile), **_from_profile(case, profile)
+        base=before.pin if before else base,
+        dataset=dataset,
+        **_from_recipe(case, dataset.rows, profile, before.max_length if before else None),
+        **_from_profile(case, profile),
     )
     version = hashes.newest()
     return Run(
@@ -59,11 +63,10 @@ def hashing_step(case: Case) -> hashing.Step | None:
     return hashing.step(case, found, profile) if answer is not None and not answer.failed and not answer.value else None
 
 
-def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec) -> dict[str, Any]:
+def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec, length: int | None) -> dict[str, Any]:
     spec = case.spec
-    filled = recipes.resolved(
-        recipes.Asked(spec.task, spec.method, spec.input, spec.train, spec.from_.start), rows, profile.limits.epochs
-    )
+    asked = recipes.Asked(spec.task, spec.method, spec.input, spec.train, spec.from_.start, length)
+    filled = recipes.resolved(asked, rows, profile.limits.epochs)
     return {
         "recipe": filled.recipe,
         "method": filled.method,

@@ -6,7 +6,7 @@ from modelyard import names
 from modelyard.api import layout
 from modelyard.api.common import seconds
 from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
-from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig, needed_contract
+from modelyard.api.run import BaseModelInput, DatasetInput, TrainConfig, VersionInput, needed_contract
 from modelyard.decision import Platform
 from modelyard.resources.finetunejob.case import Case, job_name
 from modelyard.resources.memoized import memoized
@@ -45,6 +45,9 @@ def _base(pinned: Pinned, namespace: str) -> BaseModelInput | None:
     base = pinned.base
     if base is None:
         return None
+    if base.version and base.manifest:
+        version = VersionInput(name=base.version, manifest=base.manifest)
+        return BaseModelInput(uri=base.uri, digest=base.digest, version=version)
     return BaseModelInput(uri=base.uri, digest=base.digest, record=layout.base_record_key(namespace, base.listing))
 
 

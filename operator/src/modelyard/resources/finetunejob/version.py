@@ -149,6 +149,7 @@ def _trained(case: Case, run: Run, info: ModelInfo) -> Trained:
         job=case.name,
         datasets=[DatasetUsed(name=pinned.dataset.name if pinned else "", digest=info.dataset)],
         base=info.base,
+        parents=info.parents,
         image=info.image,
         recipe=pinned.recipe if pinned else None,
     )

@@ -35,6 +35,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
         yield verification.claimant_fact(namespace, spec, verification.is_suspect(obj))
         yield verification.verified_fact(namespace, spec)
         return
+    yield deletion.jobs_select(namespace, spec)
     yield verification.claimant_fact(namespace, spec)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard import names
+from modelyard.api.finetunejob import FineTuneJobStatus
 from modelyard.api.modeldeployment import FAILED, SERVING, ModelDeploymentSpec, ModelDeploymentStatus
 from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Effect, Manifest, Observed, Select
@@ -19,14 +20,25 @@ def deployments_select(namespace: str, spec: ModelVersionSpec) -> Select:
     return Select("ModelDeployment", namespace, (("spec.model.name", spec.model),))
 
 
+def jobs_select(namespace: str, spec: ModelVersionSpec) -> Select:
+    """The FineTuneJobs that go on from the version."""
+    wanted = (("spec.from.version.model", spec.model), ("spec.from.version.number", str(spec.number)))
+    return Select("FineTuneJob", namespace, wanted)
+
+
 def deployed_by(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
     """Names of the ModelDeployments that send traffic to the version."""
     return sorted(d["metadata"]["name"] for d in deployments if _gets_traffic(_status(d), spec.number))
 
 
-def users(spec: ModelVersionSpec, deployments: Iterable[Manifest]) -> list[str]:
-    """Names of those that serve, start, still drain or pin the version."""
-    return sorted(d["metadata"]["name"] for d in deployments if _uses(d, spec.number))
+def users(namespace: str, spec: ModelVersionSpec, observed: Observed) -> dict[str, list[str]]:
+    """By kind the names of those that serve, start, still drain or pin the version, or have yet to learn from it."""
+    deployments = observed.lists.get(deployments_select(namespace, spec), ())
+    found = {
+        "ModelDeployment": [one for one in deployments if _uses(one, spec.number)],
+        "FineTuneJob": [one for one in observed.lists.get(jobs_select(namespace, spec), ()) if _learns(one)],
+    }
+    return {kind: sorted(one["metadata"]["name"] for one in some) for kind, some in found.items() if some}
 
 
 def being_deleted(obj: Manifest) -> bool:
@@ -58,7 +70,7 @@ def _removal(namespace: str, spec: ModelVersionSpec) -> Effect:
 def _removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
     """True when the artifacts are known to be this version's own, unused, and meant to go."""
     namespace = obj["metadata"]["namespace"]
-    deployments = observed.lists.get(deployments_select(namespace, spec))
+    asked = (deployments_select(namespace, spec), jobs_select(namespace, spec))
     claim = observed.fact(claimant_fact(namespace, spec))
     return (
         being_deleted(obj)
@@ -66,8 +78,8 @@ def _removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> b
         and spec.deletion_policy == "delete"
         and not misplaced(namespace, observed.platform.store_bucket, spec)
         and claims(claim, spec)
-        and deployments is not None
-        and not users(spec, deployments)
+        and all(map(observed.known, asked))
+        and not users(namespace, spec, observed)
     )
 
 
@@ -76,7 +88,7 @@ def waits(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict 
     namespace = obj["metadata"]["namespace"]
     if spec.deletion_policy == "retain" or misplaced(namespace, observed.platform.store_bucket, spec):
         return None
-    using = users(spec, observed.lists.get(deployments_select(namespace, spec), ()))
+    using = users(namespace, spec, observed)
     if using:
         return _in_use(spec, using)
     claim = observed.fact(claimant_fact(namespace, spec))
@@ -89,14 +101,24 @@ def waits(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict 
     return Verdict(False, names.DELETING, f"deleting the artifacts at {spec.uri}{fault}")
 
 
-def _in_use(spec: ModelVersionSpec, using: list[str]) -> Verdict:
-    listed = ", ".join(using)
-    return Verdict(
-        False,
-        names.IN_USE,
-        f"deletion waits: ModelDeployment {listed} uses version {spec.number}; set spec.model of it to another "
-        "version, or delete it",
-    )
+REMEDIES = {
+    "ModelDeployment": "set spec.model of it to another version, or delete it",
+    "FineTuneJob": "let its run end, or delete it",
+}
+
+
+def _in_use(spec: ModelVersionSpec, using: dict[str, list[str]]) -> Verdict:
+    kind, listed = next(iter(using.items()))
+    named, verb = ", ".join(listed), "uses" if kind == "ModelDeployment" else "goes on from"
+    text = f"deletion waits: {kind} {named} {verb} version {spec.number}; {REMEDIES[kind]}"
+    return Verdict(False, names.IN_USE, text)
+
+
+def _learns(job: Manifest) -> bool:
+    """Whether the run that its spec asks for has not ended yet; one that waits, or is suspended, has not."""
+    status = status_of(FineTuneJobStatus, job)
+    seen = status.observed_generation >= job["metadata"].get("generation", 0)
+    return not seen or status.run is None or status.run.state == "Running"
 
 
 def _uses(deployment: Manifest, number: int) -> bool:

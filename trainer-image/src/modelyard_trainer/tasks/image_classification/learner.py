@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard_trainer import going_on
 from modelyard_trainer.tasks import classes, image_base, images, learning
 from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.protocols import Answer, Fields, Part, Reading
@@ -31,9 +32,11 @@ def fit(run: TrainRun) -> ImageClassifier:
 
 
 def load_model(run: TrainRun, codec: ImageClassifier) -> tuple[Any, list[str]]:
-    """A network of the architecture that is asked for, with random weights."""
-    from modelyard_trainer.tasks.image_classification.models import MADE
+    """A network of the architecture that is asked for, with random weights; or that of the version it goes on from."""
+    from modelyard_trainer.tasks.image_classification.models import KINDS, MADE
 
+    if run.parent is not None:
+        return going_on.network(run, KINDS, codec.labels)
     return MADE[str(run.config.scratch)](codec.lens, label_settings(codec.labels)), []
 
 

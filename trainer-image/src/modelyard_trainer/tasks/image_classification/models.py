@@ -114,3 +114,8 @@ def _vit(lens: Lens, settings: dict[str, Any]) -> nn.Module:
 
 MADE: dict[str, Callable[[Lens, dict[str, Any]], nn.Module]] = {"cnn": _cnn, "resnet": _resnet, "vit": _vit}
 """Architecture (api/tasks.py) -> a network with random weights."""
+KINDS = {
+    made.config_class.model_type: made
+    for made in (CnnForImageClassification, ResNetForImageClassification, ViTForImageClassification)
+}
+"""Type of a configuration -> its network."""

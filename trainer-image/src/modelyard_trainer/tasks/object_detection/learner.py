@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from modelyard_trainer import going_on
 from modelyard_trainer.tasks import image_base, images
 from modelyard_trainer.tasks.object_detection.boxes import corners
 from modelyard_trainer.tasks.object_detection.codec import OBJECTS, Detector, Places
@@ -44,9 +45,11 @@ def fit(run: TrainRun) -> Detector:
 
 
 def load_model(run: TrainRun, codec: Detector) -> tuple[Any, list[str]]:
-    """The dense detector with random weights."""
+    """The dense detector with random weights, or that of the version it goes on from."""
     from modelyard_trainer.tasks.object_detection.model import DenseConfig, DenseForObjectDetection
 
+    if run.parent is not None:
+        return going_on.network(run, {DenseConfig.model_type: DenseForObjectDetection}, codec.labels)
     lens = codec.lens
     settings = label_settings(codec.labels)
     config = DenseConfig(num_channels=len(lens.mean), image_size=[lens.height, lens.width], **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard_trainer import going_on
 from modelyard_trainer.baselines import word_counts
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
@@ -35,13 +36,14 @@ def load_model(run: TrainRun, codec: TextClassifier) -> tuple[Any, list[str]]:
     """A torch model in fp32 with one output per class, and the names of weights that the folder did not bring."""
     from transformers import AutoModelForSequenceClassification
 
-    return text_base.load_pretrained(
+    model, new = text_base.load_pretrained(
         AutoModelForSequenceClassification,
         run.base,
         codec.reader.pad_id,
         **text_base.label_settings(codec.labels),
         problem_type="single_label_classification",
     )
+    return model, going_on.with_classes(run, model, codec.labels, new)
 
 
 def parts(model: Any) -> dict[str, Part]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from modelyard_trainer import going_on
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import learning, text_base
@@ -47,7 +48,8 @@ def load_model(run: TrainRun, codec: Tagger) -> tuple[Any, list[str]]:
     from transformers import AutoModelForTokenClassification
 
     settings = text_base.label_settings(codec.labels)
-    return text_base.load_pretrained(AutoModelForTokenClassification, run.base, codec.reader.pad_id, **settings)
+    model, new = text_base.load_pretrained(AutoModelForTokenClassification, run.base, codec.reader.pad_id, **settings)
+    return model, going_on.with_classes(run, model, codec.labels, new)
 
 
 def targets(codec: Tagger, row: Fields, reading: Reading) -> np.ndarray:

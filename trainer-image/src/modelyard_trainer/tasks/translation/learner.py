@@ -36,6 +36,9 @@ def fit(run: TrainRun) -> Translator:
             "with a decoder for: choose a model such as marian, t5, bart or mbart"
         )
     reader = text_base.fit_reader(run, config)
+    if run.parent is not None:
+        ends = Ends(**run.parent.codec["ends"])
+        return scratch.bounded(Translator(reader, ends), run.rows["train"], ends.most)
     last = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     start = config.decoder_start_token_id
     if start is None or None in last:

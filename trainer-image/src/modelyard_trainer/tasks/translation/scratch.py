@@ -81,9 +81,9 @@ def model(run: TrainRun, codec: Translator) -> Any:
     return MarianMTModel(config)
 
 
-def bounded(codec: Translator, rows: Sequence[Fields]) -> Translator:
-    """With answers not much longer than the translations of the training rows."""
+def bounded(codec: Translator, rows: Sequence[Fields], least: int = 0) -> Translator:
+    """With answers not much longer than the translations of the training rows, or as long as the version before."""
     chunks = (rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK))
     longest = max(len(ids) for chunk in chunks for ids, _ in codec.reader.ids([row["target"] for row in chunk]))
-    most = min(codec.reader.max_length, int(ROOM * longest) + 1)
+    most = min(codec.reader.max_length, max(least, int(ROOM * longest) + 1))
     return Translator(codec.reader, replace(codec.ends, most=most), codec.copied)
