@@ -24,19 +24,22 @@ class BodyTooLargeError(Exception):
 
 
 class Gate:
-    """ASGI middleware; `max_body` in bytes."""
+    """ASGI middleware; `max_body` in bytes, `leaving` once the server is about to end."""
 
-    def __init__(self, app: ASGIApp, max_body: int, version: str) -> None:
+    def __init__(self, app: ASGIApp, max_body: int, version: str, leaving: Callable[[], bool] = lambda: False) -> None:
         self._app = app
         self._max_body = max_body
         self._version = version.encode()
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(receive, send, self._max_body, self._version)
+        # A kept connection is given up with its last answer: closed under a client, it costs a request.
+        told = [(b"connection", b"close")] if self._leaving() else []
+        exchange = Exchange(receive, send, self._max_body, [(b"x-modelyard-version", self._version), *told])
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange)
@@ -55,13 +58,13 @@ class Gate:
 class Exchange:
     """One request and its answer as they pass by."""
 
-    def __init__(self, receive: Receive, send: Send, max_body: int, version: bytes) -> None:
+    def __init__(self, receive: Receive, send: Send, max_body: int, added: list[tuple[bytes, bytes]]) -> None:
         self.code = 500
         self.too_large = False
         self._receive = receive
         self._send = send
         self._max_body = max_body
-        self._version = version
+        self._added = added
         self._seen = 0
         self._more = True
 
@@ -74,7 +77,7 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on, with the version in its headers; of one to half a body nothing."""
+        """Pass a part of the answer on, with what is added to its headers; of one to half a body nothing."""
         if not self.too_large:
             await self._pass(message)
 
@@ -98,7 +101,7 @@ class Exchange:
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.code = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), (b"x-modelyard-version", self._version)]}
+            message = {**message, "headers": [*message.get("headers", ()), *self._added]}
         await self._send(message)
 
 

@@ -125,7 +125,8 @@ def run(settings: Settings, loaded: Loaded) -> None:
 
 def _dress(settings: Settings, server: ModelServer, loaded: Loaded) -> None:
     metrics.MODEL.labels(settings.model, settings.version, loaded.info.run).set(1)
-    app.add_middleware(Gate, max_body=settings.max_body, version=settings.version)
+    plane = server.dataplane
+    app.add_middleware(Gate, max_body=settings.max_body, version=settings.version, leaving=lambda: plane.draining)
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(BusyError, busy)
     app.add_exception_handler(StarletteHTTPException, _refused)
