@@ -118,6 +118,8 @@ def install_chart(cluster: Cluster, images: dict[str, str], endpoint: str, **mor
         repository, _, tag = images[name].rpartition(":")
         values |= {f"image.{name}.repository": repository, f"image.{name}.tag": tag}
     sets = [word for name, value in values.items() for word in ("--set-string", f"{name}={value}")]
+    # Helm brings definitions only to a cluster that has none.
+    cluster.kube("apply", "--server-side", "--force-conflicts", "-f", "charts/modelyard/crds")
     words = ["upgrade", "--install", "modelyard", "charts/modelyard", "-n", OPERATOR_NAMESPACE]
     cluster.helm_run(*words, "--wait", "--timeout", "3m", *sets)
 

@@ -142,13 +142,17 @@ def test_the_operator_works_with_these_permissions_alone(installed: Installed, t
     assert "orbidden" not in told and "403" not in told, told
 
 
-def test_going_back_without_definitions_leaves_those_of_the_newer_release(installed: Installed) -> None:
-    """As docs/upgrade.md says; `helm rollback` would put back the older ones."""
+def test_going_back_leaves_the_definitions_and_objects_of_the_newer_release(installed: Installed) -> None:
+    """As docs/upgrade.md says, and the next upgrade says that the definitions are not its own."""
     field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/later"
     later = [{"op": "add", "path": field, "value": {"type": "string"}}]
     name = "datasets.modelyard.dev"
     installed.admin.ok("patch", "crd", name, "--type=json", "-p", json.dumps(later))
-    helm(installed.server, "upgrade", "prod", str(CHART), "--namespace", "ops", "--set", f"{VALUES},crds.enabled=false")
+    annotation = "modelyard.dev/definition"
+    installed.admin.ok("annotate", "crd", name, f"{annotation}=newer", "--overwrite")
+    told = helm(installed.server, "upgrade", "prod", str(CHART), "--namespace", "ops", "--set", VALUES)
+    assert f"another release of {name}, and Helm leaves" in told
+    helm(installed.server, "rollback", "prod", "--namespace", "ops")
     path = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.later.type}"
     assert installed.admin.ok("get", "crd", name, "-o", path) == "string"
     assert installed.admin.ok("-n", "default", "get", "dataset", "rows", "-o", "name").strip()

@@ -33,6 +33,7 @@ ANNOTATION_MADE: Final = f"{GROUP}/made-from"  # of a Job: hash of all that it w
 ANNOTATION_PINNED: Final = f"{GROUP}/pinned-template"  # of a server's Deployment: pod template as it went live
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"  # of a server's pods: hash of their template
 
+ANNOTATION_DEFINITION: Final = f"{GROUP}/definition"  # of a CustomResourceDefinition: digest of its spec
 ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"  # on a ModelDeployment, by its user: each new value is acted on once
 
 # Finalizers.

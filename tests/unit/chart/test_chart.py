@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from modelyard import rbac
 from modelyard.api.crd import custom_resource_definitions
@@ -21,17 +22,12 @@ def test_lint() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_crds_are_those_of_the_code_and_are_kept(render: Render) -> None:
-    found = [obj for obj in render() if obj["kind"] == "CustomResourceDefinition"]
-    assert all(crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for crd in found)
-    specs = {crd["metadata"]["name"]: crd["spec"] for crd in found}
-    assert specs == {crd["metadata"]["name"]: crd["spec"] for crd in custom_resource_definitions()}
-
-
-def test_crds_go_or_stay_out_when_asked(render: Render) -> None:
-    gone = [obj for obj in render("crds.keep=false") if obj["kind"] == "CustomResourceDefinition"]
-    assert len(gone) == 6 and not any("annotations" in crd["metadata"] for crd in gone)
-    assert "CustomResourceDefinition" not in {obj["kind"] for obj in render("crds.enabled=false")}
+def test_definitions_are_those_of_the_code_and_no_part_of_the_release(render: Render) -> None:
+    """What is part of a release is taken back by `helm rollback`, and deleted with it."""
+    found = [yaml.safe_load(path.read_text()) for path in (CHART / "crds").glob("*.yaml")]
+    by_name = {crd["metadata"]["name"]: crd for crd in found}
+    assert by_name == {crd["metadata"]["name"]: crd for crd in custom_resource_definitions()}
+    assert "CustomResourceDefinition" not in {obj["kind"] for obj in render()}
 
 
 def test_no_object_of_a_kind_that_the_chart_brings(render: Render) -> None:
@@ -133,7 +129,6 @@ def test_uninstallation_stops_the_operator_and_releases_versions(render: Render)
         (("store.buckets=a",), "additional properties 'buckets' not allowed"),
         (("operator.replicas=2",), "additional properties 'replicas' not allowed"),
         (("image.operator.name=a",), "additional properties 'name' not allowed"),
-        (("crds.keep=perhaps",), "/crds/keep"),
         (("operator.workers=0",), "/operator/workers"),
         (("store.endpoint=minio:9000",), "/store/endpoint"),
         (("image.pullPolicy=Sometimes",), "/image/pullPolicy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic_core import core_schema
 
 from modelyard.api.common import ApiModel
 from modelyard.api.kinds import KINDS, Column, Kind
-from modelyard.names import API_VERSION, CATEGORY, GROUP, VERSION
+from modelyard.names import ANNOTATION_DEFINITION, API_VERSION, CATEGORY, GROUP, VERSION
 
 Schema = dict[str, Any]
 
@@ -53,17 +54,19 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
 
 
 def custom_resource_definition(kind: Kind) -> dict[str, Any]:
-    """The CustomResourceDefinition of one kind."""
+    """The CustomResourceDefinition of one kind; its annotation tells definitions of different releases apart."""
+    spec = {
+        "group": GROUP,
+        "names": _names(kind),
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "versions": [_version(kind)],
+    }
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
-        "spec": {
-            "group": GROUP,
-            "names": _names(kind),
-            "scope": "Namespaced" if kind.namespaced else "Cluster",
-            "versions": [_version(kind)],
-        },
+        "metadata": {"name": f"{kind.plural}.{GROUP}", "annotations": {ANNOTATION_DEFINITION: digest[:12]}},
+        "spec": spec,
     }
 
 
