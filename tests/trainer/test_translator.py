@@ -38,7 +38,7 @@ def codec_of(kind: str, folder: Path, most: int = 12) -> Translator:
 
 
 def model_of(folder: Path, codec: Translator) -> Any:
-    run = SimpleNamespace(base=folder, part="", config=SimpleNamespace(base=SimpleNamespace(uri="")))
+    run = SimpleNamespace(base=folder, parent=None, part="", config=SimpleNamespace(base=SimpleNamespace(uri="")))
     model, new = learner.load_model(cast(TrainRun, run), codec)
     assert not new
     return model.eval()

@@ -45,5 +45,5 @@ def torch_logits(model: Any, codec: TextClassifier, texts: Sequence[str]) -> np.
 
 def load_model(folder: Path, labels: list[str], pad_id: int) -> tuple[Any, list[str]]:
     """A base's torch model with one output per class, and the names of weights that start untrained."""
-    run = cast(TrainRun, SimpleNamespace(base=folder))
+    run = cast(TrainRun, SimpleNamespace(base=folder, parent=None))
     return learner.load_model(run, codec_of(folder, labels, pad_id=pad_id))
