@@ -42,10 +42,11 @@ def predict(cluster: Cluster, namespace: str, service: str, model: str) -> dict[
 def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
     """The run's report out of the version's folder in the store."""
     _, prefix = layout.split_uri(version["spec"]["uri"])
-    key = layout.file_key(prefix, version["spec"]["digest"], layout.REPORT)
+    digest = version["spec"]["digest"]
     with store_client(cluster) as (client, _):
-        response = client.get_object(bucket_name=BUCKET, object_name=key)
-        return dict(json.loads(response.read()))
+        manifest = json.loads(client.get_object(bucket_name=BUCKET, object_name=layout.manifest_key(prefix)).read())
+        key = layout.file_key(prefix, digest, layout.REPORT, manifest.get("epoch", ""))
+        return dict(json.loads(client.get_object(bucket_name=BUCKET, object_name=key).read()))
 
 
 def show_quality(version: dict[str, Any], report: dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_fetching_again_after_half_a_fetch(uri: str, target: Path) -> None:
 
 
 def file_key(uri: str, name: str) -> str:
-    return layout.file_key(PREFIX, uri.rpartition("@")[2], name)
+    return layout.file_key(PREFIX, uri.rpartition("@")[2], name, "")
 
 
 def test_a_flipped_byte(uri: str, store: Store, bucket: str, target: Path) -> None:

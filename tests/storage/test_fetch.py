@@ -23,7 +23,7 @@ def published(store: Store, bucket: str, folder: Path) -> tuple[Manifest, str]:
 
 
 def key_of(digest: str, path: str = "model.safetensors") -> str:
-    return layout.file_key(PREFIX, digest, path)
+    return layout.file_key(PREFIX, digest, path, "")
 
 
 def test_a_flipped_byte(store: Store, bucket: str, published: tuple[Manifest, str], tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_manifest_of_another_release_is_whole_by_its_bytes(store: Store, bucke
         entry["compressed"] = "zstd"
     data = json.dumps({**described, "signature": {"by": "somebody"}}).encode()
     for path in contents(folder):
-        store.upload(bucket, layout.file_key(PREFIX, digest_of(data), path), folder / path)
+        store.upload(bucket, layout.file_key(PREFIX, digest_of(data), path, ""), folder / path)
     store.put(bucket, layout.manifest_key(PREFIX), data)
     verified = StoreFacts(store, bucket).questions["verified"]({"prefix": PREFIX, "digest": digest_of(data)})
     assert verified["digest"] == digest_of(data)

@@ -50,7 +50,7 @@ def test_all_that_a_run_does(limited: Store, bucket: str, base: str, folder: Pat
     manifest, digest = publish(limited, bucket, f"{OWN}version/", folder, "model", {})
     check_listing(limited, bucket, f"{OWN}version/", manifest, digest)
     fetch_verified(limited, bucket, f"{OWN}version/", tmp_path / "back")
-    assert limited.stat(bucket, file_key(f"{OWN}version/", digest, "config.json"))
+    assert limited.stat(bucket, file_key(f"{OWN}version/", digest, "config.json", ""))
     assert limited.delete_prefix(bucket, OWN) == 5
     assert limited.get(bucket, f"{ROWS}file") == b"theirs"
     assert [entry.key for entry in limited.list(base, "minilm/")] == ["minilm/config.json"]

@@ -88,7 +88,7 @@ def _look(store: Store, bucket: str) -> str:
 
 
 def _assert_nothing_left(store: Store, bucket: str, digest: str, paths: list[str]) -> None:
-    named = {layout.manifest_key(VERSION), *(layout.file_key(VERSION, digest, path) for path in paths)}
+    named = {layout.manifest_key(VERSION), *(layout.file_key(VERSION, digest, path, "") for path in paths)}
     assert {entry.key for entry in store.list(bucket, RUN)} == named
     assert store.abort_uploads(bucket, "") == 0
 

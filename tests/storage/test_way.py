@@ -142,7 +142,7 @@ def test_a_slow_download_goes_on_and_one_that_stands_still_ends(
     content = bytes(range(256)) * 8192  # 2 MiB: 32 pieces
     (folder / "model.safetensors").write_bytes(content)
     _, digest = publish(direct, "slow", "v/", folder, "model", {})
-    large = file_key("v/", digest, "model.safetensors")
+    large = file_key("v/", digest, "model.safetensors", "")
     proxy.pause, started = 0.05, time.monotonic()
     where = StoreConnection(endpoint=minio.url, proxy=proxy.url)
     slow = Store.connect(where, minio.access_key, minio.secret_key, patience=0.5, timeout=1)

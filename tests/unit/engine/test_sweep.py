@@ -36,7 +36,7 @@ def test_published_files_stay_when_the_manifest_is_read_wrongly(instead: bytes |
         store = Mistaken(instead)
         manifest = Manifest(kind="model", files=[file_entry("model.onnx", 10)], info={})
         store.objects[BUCKET, layout.manifest_key(VERSION)] = (manifest.to_bytes(), 100)
-        store.objects[BUCKET, layout.file_key(VERSION, "sha256:1", "model.onnx")] = (b"x", 10)
+        store.objects[BUCKET, layout.file_key(VERSION, "sha256:1", "model.onnx", "")] = (b"x", 10)
         with pytest.raises(Unavailable, match="nothing is swept"):
             sweep(store, BUCKET, RUN, VERSION)
         assert len(store.objects) == 2

@@ -88,8 +88,8 @@ def manifest_key(prefix: str) -> str:
     return f"{prefix}{MANIFEST}"
 
 
-def file_key(prefix: str, digest: str, path: str, epoch: str = "") -> str:
-    """One published file, in a folder named after its manifest's digest: two publishers never share a file."""
+def file_key(prefix: str, digest: str, path: str, epoch: str) -> str:
+    """One published file, in a folder of its manifest's digest and epoch: two publishers never share a file."""
     return f"{prefix}{_folder(digest.removeprefix('sha256:')[:16], epoch)}/{path}"
 
 
