@@ -40,7 +40,9 @@ class Plain:
 
 async def _first(kube: Kube, kind: str, namespace: str, prefix: str) -> Manifest:
     listed = await kube.list(kind, namespace=namespace)
-    found = next(obj for obj in listed if obj["metadata"]["name"].startswith(prefix))
+    name = next(obj["metadata"]["name"] for obj in listed if obj["metadata"]["name"].startswith(prefix))
+    # Lists leave out what the operator never reads of a Job.
+    found = await kube.get(kind, namespace, name) or {}
     return {"kind": kind, "apiVersion": {"Job": "batch/v1", "ConfigMap": "v1"}.get(kind, ""), **found}
 
 
