@@ -27,8 +27,9 @@ def test_the_road(harness: ClusterHarness) -> None:
     version = harness.wait_ready("modelversion", "tiny-1")
     assert version["status"]["gate"] == "passed"
     assert version["spec"]["metrics"][0]["values"]["macro_f1"] > 0.6  # always-majority is below 0.2 here
-    assert report.run_report(harness.cluster, version)["baselines"], "what `make demo` shows at the end"
-    report.show_quality(version, report.run_report(harness.cluster, version))
+    told = report.run_report(harness.cluster, version)
+    assert told["baselines"], "what `make demo` shows at the end"
+    report.show_quality(version, told)
     formats = {found["format"]: found for found in version["spec"]["artifacts"]}
     assert formats["onnx"]["difference"] < 0.001
     assert formats["onnx"]["digest"] != formats["safetensors"]["digest"]

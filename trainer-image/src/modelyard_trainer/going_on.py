@@ -37,7 +37,7 @@ def network(run: TrainRun, kinds: Mapping[str, Any], labels: Sequence[str]) -> t
     if wrong:
         raise ValueError(f"{len(wrong)} weights are missing or of another size ({', '.join(wrong[:3])} ...)")
     model.load_state_dict({name: found[name] for name in weights if name not in rows}, strict=False)
-    return model, _with_classes(run, model, labels, rows)
+    return model, _with_classes(run, model, labels, rows, found)
 
 
 def with_classes(run: TrainRun, model: Any, labels: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -52,15 +52,20 @@ def with_classes(run: TrainRun, model: Any, labels: Sequence[str], new: Sequence
     rows, weights = rows_of_classes(model), model.state_dict()
     for name in rows:  # where there were as many classes, it has the rows of others
         torch.nn.init.normal_(weights[name], std=STD if weights[name].dim() > 1 else 0.0)
-    untrained = _with_classes(run, model, labels, rows)
+    untrained = _with_classes(run, model, labels, rows, _weights(run.base))
     return sorted({*untrained, *(name for name in new if name not in rows)})
 
 
-def _with_classes(run: TrainRun, model: Any, labels: Sequence[str], rows: Sequence[str]) -> list[str]:
-    """Put the version's rows where both have the class; `rows`, the weights with a row per class, if there is none."""
+def _with_classes(
+    run: TrainRun, model: Any, labels: Sequence[str], rows: Sequence[str], found: Mapping[str, Any]
+) -> list[str]:
+    """Put the version's rows where both have the class; `rows`, the weights with a row per class, if there is none.
+
+    `found` are all weights of the version.
+    """
     if not rows:
         return []
-    before, weights, found = _labels(run), model.state_dict(), _weights(run.base)
+    before, weights = _labels(run), model.state_dict()
     known = [label for label in labels if label in before] if all(name in found for name in rows) else []
     for name in rows if known else ():
         _put(weights[name], found[name], [(labels.index(one), before.index(one)) for one in known])
