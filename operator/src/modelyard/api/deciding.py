@@ -7,8 +7,10 @@ half or in both turns it red.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 ALWAYS: Any = object()
@@ -33,17 +35,22 @@ class Table:
         return birth is ALWAYS or bool(birth != value)
 
     def _leaves(self, value: Any, where: str, path: str) -> Iterator[tuple[str, str, Any]]:
-        below = path == "" or any(row.startswith((f"{path}.", f"{path}[]")) for row in self.deciding)
-        if isinstance(value, dict) and below:
+        if isinstance(value, dict) and path in self._blocks:
             if path in self.deciding:
                 yield where, path, {}
             for name, item in value.items():
                 yield from self._leaves(item, f"{where}.{name}".lstrip("."), f"{path}.{name}".lstrip("."))
-        elif isinstance(value, list) and below:
+        elif isinstance(value, list) and path in self._blocks:
             for number, item in enumerate(value):
                 yield from self._leaves(item, f"{where}[{number}]", f"{path}[]")
         else:
             yield where, path, value
+
+    @cached_property
+    def _blocks(self) -> frozenset[str]:
+        """Paths with rows below them; the whole spec is one."""
+        ends = [(row, end.start()) for row in self.deciding for end in re.finditer(r"\.|\[\]", row)]
+        return frozenset({"", *(row[:end] for row, end in ends)})
 
 
 def _always(*paths: str) -> dict[str, Any]:

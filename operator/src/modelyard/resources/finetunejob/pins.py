@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api import recipes
-from modelyard.api.finetunejob import Pinned, Run
+from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
 from modelyard.api.tasks import TASKS
 from modelyard.api.trainingprofile import TrainingProfileSpec
 from modelyard.resources import hashes, profiles
@@ -18,6 +18,7 @@ from modelyard.resources.finetunejob.micro_batch import micro_batch
 from modelyard.resources.finetunejob.parent import parent
 from modelyard.resources.finetunejob.run_id import is_asked_for, run_id, spec_hash
 from modelyard.resources.limits import Asked
+from modelyard.resources.memoized import memoized
 from modelyard.resources.pod_block import resolved
 from modelyard.resources.queueing import queue_of
 from modelyard.resources.waiting import HUMAN_PAUSE, Wait, stuck
@@ -64,9 +65,7 @@ def hashing_step(case: Case) -> hashing.Step | None:
 
 
 def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec, length: int | None) -> dict[str, Any]:
-    spec = case.spec
-    asked = recipes.Asked(spec.task, spec.method, spec.input, spec.train, spec.from_.start, length)
-    filled = recipes.resolved(asked, rows, profile.limits.epochs)
+    filled = _filled(case.spec, rows, profile.limits.epochs, length)
     return {
         "recipe": filled.recipe,
         "method": filled.method,
@@ -75,6 +74,12 @@ def _from_recipe(case: Case, rows: int, profile: TrainingProfileSpec, length: in
         "by_recipe": filled.by_recipe,
         "micro_batch": _micro_batch(case, filled),
     }
+
+
+@memoized
+def _filled(spec: FineTuneJobSpec, rows: int, most_epochs: int | None, length: int | None) -> recipes.Resolved:
+    asked = recipes.Asked(spec.task, spec.method, spec.input, spec.train, spec.from_.start, length)
+    return recipes.resolved(asked, rows, most_epochs)
 
 
 def refreshed(case: Case, run: Run, *, waits: bool = False) -> Run:

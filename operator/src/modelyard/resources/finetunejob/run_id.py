@@ -11,6 +11,7 @@ from typing import Any
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.api.hyperparameters import Hyperparameters, ResolvedInput, ResolvedMethod
 from modelyard.api.recipes import method_of
 from modelyard.resources.hashes import RULES
 from modelyard.resources.memoized import memoized
@@ -18,20 +19,15 @@ from modelyard.resources.memoized import memoized
 LENGTH = 16
 
 
-@memoized
 def run_id(spec: FineTuneJobSpec, model: str, pinned: Pinned, version: int, once: str = "") -> str:
     """Equal for equal work: data and base enter by content, whatever their names, the rest as it is trained.
 
     Of a foreign trainer image, command and args enter, too. One that is named by a tag alone may be another tomorrow:
     `once` names this very object and edit, so that nobody else's result is taken for its own.
     """
-    rule, asked = RULES[version], _asked(spec, model)
-    del asked["dataset"]
-    trained = {"method": pinned.method.dump(), "input": pinned.input.dump(), "train": pinned.train.dump()}
-    work = {**rule.job.decisive(asked | trained), "recipe": pinned.recipe, **_trainer(pinned, once)}
-    return names.short_hash(
-        rule.write(work), pinned.dataset.digest, pinned.base.digest if pinned.base else "", length=LENGTH
-    )
+    trained = _trained(spec, model, pinned.method, pinned.input, pinned.train, version)
+    work = RULES[version].write({**trained, "recipe": pinned.recipe, **_trainer(pinned, once)})
+    return names.short_hash(work, pinned.dataset.digest, pinned.base.digest if pinned.base else "", length=LENGTH)
 
 
 @memoized
@@ -62,6 +58,22 @@ def is_model_name(name: str) -> bool:
     return re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name) is not None
 
 
+@memoized
+def _trained(
+    spec: FineTuneJobSpec,
+    model: str,
+    method: ResolvedMethod,
+    input_: ResolvedInput,
+    train: Hyperparameters,
+    version: int,
+) -> dict[str, Any]:
+    """What counts of the spec as it is trained."""
+    trained = {"method": method.dump(), "input": input_.dump(), "train": train.dump()}
+    asked = {name: value for name, value in _asked(spec, model).items() if name != "dataset"}
+    return RULES[version].job.decisive(asked | trained)
+
+
+@memoized
 def _asked(spec: FineTuneJobSpec, model: str) -> dict[str, Any]:
     """The spec with the model's name, and without differences that mean nothing."""
     return {
