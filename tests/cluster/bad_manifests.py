@@ -47,6 +47,16 @@ DATASET: list[Bad] = [
         {"task": "token-classification", "source": {"inline": [{"tokens": [], "tags": []}]}},
         "spec.source.inline[0].tokens",
     ),
+    (
+        "Dataset",
+        {"task": "multi-label-classification", "source": {"inline": [{"labels": ["a"]}]}},
+        "each row of multi-label-classification has text and labels, and nothing else",
+    ),
+    (
+        "Dataset",
+        {"source": {"inline": [{**INLINE["inline"][0], "labels": []}]}},
+        "each row of text-classification has text and label, and nothing else",
+    ),
     ("Dataset", {"source": {**INLINE, "inline": INLINE["inline"] * 201}}, "spec.source.inline: Too many"),
     ("Dataset", {"prepare": []}, "spec.prepare"),
     ("Dataset", {"prepare": [{"clean": {}}]}, "prepare: needs exactly one split step, as the last one"),

@@ -15,12 +15,13 @@ from examples.demo.shell import ROOT, cache_folder
 
 EXAMPLES = {
     "entities": "03-entities",
+    "tags": "09-tags",
     "titles": "04-translation",
     "digits": "05-digits",
     "digits-on-photos": "06-digits-on-photos",
 }
 """Floor -> the example whose rows and objects it takes."""
-FETCHED = ("entities", "titles")
+FETCHED = ("entities", "tags", "titles")
 """Of these the script needs apt or spaCy, which the trainer's image lacks; of the others packages are enough."""
 
 

@@ -22,6 +22,7 @@ from modelyard_trainer.stages import adapt, evaluate, fetch, load
 from modelyard_trainer.stopping import Stop
 from tests.trainer import words
 from tests.trainer.harness import BUCKET, TrainerHarness, environment
+from tests.trainer.labelled import labelled_rows
 from tests.trainer.pictures import classified, detected
 from tests.trainer.tagged import json_lines_of, tagged_rows
 from tests.trainer.translators import pairs
@@ -84,6 +85,7 @@ def loaded(harness: TrainerHarness, config: TrainConfig, folder: Path) -> TrainR
 
 ROADS = [
     ("text-classification", None, lambda: words.rows(300), {}),
+    ("multi-label-classification", None, lambda: labelled_rows(300), {}),
     ("token-classification", None, lambda: tagged_rows(200), {"train": {**QUICK, "epochs": 8, "learningRate": 1e-2}}),
     ("image-classification", "cnn", lambda: classified(120), {"input": {}}),
     ("image-classification", "resnet", lambda: classified(120), {"input": {}}),
@@ -175,7 +177,7 @@ def test_classes_that_it_never_saw_begin_as_a_linear_probe(
     assert harness.report(config).train["classes"]["kept"] == 0
 
 
-def test_a_tagger_goes_on_from_a_classifier_of_texts_and_back(
+def test_other_tasks_of_texts_go_on_from_a_classifier_and_back(
     harness: TrainerHarness, first: TrainConfig, tmp_path: Path
 ) -> None:
     """The encoder is the version's; a head of as many classes is another task's, and says nothing."""
@@ -193,6 +195,12 @@ def test_a_tagger_goes_on_from_a_classifier_of_texts_and_back(
     texts = prepared(harness, "on-back", "text-classification", words.rows(150), tmp_path)
     back = loaded(harness, harness.train_config("on-back", pin(harness, second), texts), tmp_path / "back")
     assert any("classifier" in name for name in back.fresh)
+    several = prepared(harness, "on-several", "multi-label-classification", labelled_rows(100), tmp_path)
+    changes = {"task": "multi-label-classification"}
+    other = harness.train_config("on-several", pin(harness, first), several, **changes)
+    labels = loaded(harness, other, tmp_path / "several")
+    assert any("classifier" in name for name in labels.fresh)
+    assert labels.model.config.problem_type == "multi_label_classification"
 
 
 def test_pictures_of_other_classes_are_read_as_the_version_reads(harness: TrainerHarness, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from modelyard_trainer.stages import load
 from modelyard_trainer.tasks import learner_of, rows_of
 from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.images import Lens
+from modelyard_trainer.tasks.multi_label_classification.codec import Labeller
 from modelyard_trainer.tasks.protocols import Codec, Fields, Reading
 from modelyard_trainer.tasks.text_classification.codec import TextClassifier
 from modelyard_trainer.tasks.texts import TextReader, load_tokenizer
@@ -32,6 +33,7 @@ from modelyard_trainer.tasks.token_classification.codec import Tagger
 from modelyard_trainer.tasks.translation import scratch
 from modelyard_trainer.tasks.translation.codec import Ends, Translator
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.labelled import labelled_rows
 from tests.trainer.pictures import classified
 from tests.trainer.tagged import tagged_rows
 from tests.trainer.tinybase import write_tokenizer
@@ -61,6 +63,11 @@ def classifier(folder: Path) -> tuple[Codec, list[Fields]]:
     return TextClassifier(text_reader(folder), sorted({row["label"] for row in found})), found
 
 
+def labeller(folder: Path) -> tuple[Codec, list[Fields]]:
+    found = [*({"labels": [], "text": text} for text in ODD), *({**row} for row in labelled_rows(150))]
+    return Labeller(text_reader(folder), ["bad", "good", "plain"]), found
+
+
 def tagger(folder: Path) -> tuple[Codec, list[Fields]]:
     odd = {"tags": ["O", "B-PER"], "tokens": ["[SEP]", "\u200b"]}
     return Tagger(text_reader(folder), ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]), [odd, *tagged_rows(150)]
@@ -77,6 +84,7 @@ def translator(folder: Path) -> tuple[Codec, list[Fields]]:
 
 MADE: dict[str, Callable[[Path], tuple[Codec, list[Fields]]]] = {
     "text-classification": classifier,
+    "multi-label-classification": labeller,
     "token-classification": tagger,
     "translation": translator,
 }

@@ -229,15 +229,24 @@ def all_in_memory(units: list[Unit], step: Split) -> dict[bytes, str]:
     for unit in units:
         for label in unit.labels:
             classes[label].append(unit.key)
-    for label in sorted(classes, key=lambda label: (len(classes[label]), label)):
-        keys = classes[label]
+    labels = {unit.key: unit.labels for unit in units}
+    by_size = sorted(classes, key=lambda label: (len(classes[label]), label))
+    for number, label in enumerate(by_size):
+        keys, smaller = classes[label], by_size[:number]
         least = {"train": 1, "test": int(len(keys) > 1), "validation": int(len(keys) > 2)}
         for to, share in (("train", 0.0), ("test", step.test), ("validation", step.validation)):
             for split in SPLITS:
                 there = [key for key in keys if placed[key] == split != to]
                 lacking = max(0, max(least[to], int(share * len(keys) / 2)) - sum(placed[key] == to for key in keys))
-                for key in there[: min(lacking, len(there) - (to != "train"))] if there else ():
-                    placed[key] = to
+                left = min(lacking, len(there) - (to != "train"))
+                for key in there:
+                    alone = [
+                        other
+                        for other in labels[key].intersection(smaller)
+                        if split == "train" and sum(placed[one] == "train" for one in classes[other]) == 1
+                    ]
+                    if left > 0 and not alone:
+                        placed[key], left = to, left - 1
     return placed
 
 
@@ -254,7 +263,10 @@ def test_small_classes_get_what_they_lack(
     units = [Unit(share, b"%d" % number, labels) for number, (share, labels) in enumerate(drawn)]
     places = Places(lambda: units, step)
     places.fill()
-    assert {unit.key: places.of(unit.key, unit.share) for unit in units} == all_in_memory(units, step)
+    placed = {unit.key: places.of(unit.key, unit.share) for unit in units}
+    assert placed == all_in_memory(units, step)
+    learnt = {label for unit in units if placed[unit.key] == "train" for label in unit.labels}
+    assert learnt == {label for unit in units for label in unit.labels}
 
 
 def test_units_of_large_classes_are_looked_at_once_and_held_never() -> None:

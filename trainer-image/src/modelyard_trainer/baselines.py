@@ -7,6 +7,9 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
 
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import learner_of
@@ -22,6 +25,10 @@ MOST_FEATURES = 200_000
 SOLVER_BYTES = 512 << 20
 SOLVER_COPIES = 25
 """Arrays of (classes, features) that L-BFGS holds: ten pairs of earlier steps, and five to work with."""
+STRENGTH, STEPS = 3.0, 200
+"""Of logistic regression: inverse of the penalty (`C` of scikit-learn), and iterations at most."""
+SURE = 20.0
+"""Logit of what is always so."""
 CHUNK = 1000
 """Test rows that are looked at together."""
 UNSPACED = (
@@ -48,26 +55,46 @@ def baselines(run: TrainRun) -> tuple[dict[str, float], dict[str, str]]:
 
 
 def word_counts(train: Sequence[Fields], test: Sequence[Fields]) -> list[Answer]:
-    """TF-IDF of words and pairs of words, then logistic regression; memory is bounded however many rows or classes.
-
-    Where words are not separated, groups of up to four characters stand for them.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    """TF-IDF of words, then logistic regression; memory is bounded however many rows or classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
+    vectors = _vectors(train, most_features(len({row["label"] for row in train})))
+    model = make_pipeline(vectors, LogisticRegression(C=STRENGTH, max_iter=STEPS))
+    model.fit([row["text"] for row in train], [row["label"] for row in train])
+    parts = (test[at : at + CHUNK] for at in range(0, len(test), CHUNK))
+    return [certain(str(label)) for part in parts for label in model.predict([row["text"] for row in part])]
+
+
+def label_scores(train: Sequence[Fields], truth: np.ndarray, rows: Sequence[Fields]) -> np.ndarray:
+    """Logits (rows, labels) of a logistic regression per label on the same counts; `truth` (train, labels) is 0 or 1.
+
+    A label that all training rows have, or none, is as sure as it can be.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    vectors = _vectors(train, most_features(1))
+    known = vectors.fit_transform([row["text"] for row in train])
+    asked = vectors.transform([row["text"] for row in rows])
+    found: np.ndarray = np.where(truth.all(axis=0), SURE, -SURE) * np.ones((len(rows), 1))
+    for label in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
+        model = LogisticRegression(C=STRENGTH, max_iter=STEPS).fit(known, truth[:, label])
+        found[:, label] = model.decision_function(asked)
+    return found
+
+
+def _vectors(train: Sequence[Fields], features: int) -> Any:
+    """TF-IDF of words and pairs of words; where words are not separated, of groups of up to four characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     group = 4 if _is_unspaced([row["text"] for row in train[:CHUNK]]) else 2
-    vectors = TfidfVectorizer(
+    return TfidfVectorizer(
         ngram_range=(1, group),
         sublinear_tf=True,
         tokenizer=_Pieces(MOST_PIECES // (group * len(train))),
         token_pattern=None,
-        max_features=most_features(len({row["label"] for row in train})),
+        max_features=features,
     )
-    model = make_pipeline(vectors, LogisticRegression(C=3.0, max_iter=200))
-    model.fit([row["text"] for row in train], [row["label"] for row in train])
-    parts = (test[at : at + CHUNK] for at in range(0, len(test), CHUNK))
-    return [certain(str(label)) for part in parts for label in model.predict([row["text"] for row in part])]
 
 
 def most_features(classes: int) -> int:

@@ -41,12 +41,20 @@ def start_head(run: TrainRun, model: Any, precision: AbstractContextManager[Any]
     train, read = run.rows["train"], run.read["train"]
     targets = np.array([learner.targets(codec, row, reading) for row, reading in zip(train, read, strict=True)])
     layer = _last_layer(model, len(codec.labels))
-    rows = chosen(targets, min(MOST_ROWS, MOST_NUMBERS // (layer.in_features * layer.out_features)))
+    most = min(MOST_ROWS, MOST_NUMBERS // (layer.in_features * layer.out_features))
+    rows = chosen(targets if targets.ndim == 1 else rarest(targets), most)
     features = _features(run, model, layer, [read[row] for row in rows], precision)
     if np.isfinite(features).all():
-        _put(layer, *fitted(features, targets[rows], len(codec.labels), layer.bias is not None))
+        _put(layer, *_fitted(features, targets[rows], len(codec.labels), layer.bias is not None))
         run.figures["linear_probe"] = {"rows": len(rows), "seconds": round(time.monotonic() - started, 1)}
         log.info("the head starts from a logistic regression on %d rows", len(rows))
+
+
+def _fitted(features: np.ndarray, targets: np.ndarray, classes: int, biased: bool) -> tuple[np.ndarray, np.ndarray]:
+    """By a number per row, its class; or by a number per row and class, whether it has it."""
+    if targets.ndim == 1:
+        return fitted(features, targets, classes, biased)
+    return fitted_each(features, targets, biased)
 
 
 def _features(
@@ -79,6 +87,14 @@ def chosen(targets: np.ndarray, most: int) -> np.ndarray:
     return first
 
 
+def rarest(truth: np.ndarray) -> np.ndarray:
+    """The class of each row that the fewest rows have; of a row without any, one more than there are."""
+    counts = truth.sum(axis=0)
+    found: np.ndarray = np.where(truth > 0, counts, np.inf).argmin(axis=1)
+    found[~truth.any(axis=1)] = truth.shape[1]
+    return found
+
+
 def fitted(features: np.ndarray, targets: np.ndarray, classes: int, biased: bool) -> tuple[np.ndarray, np.ndarray]:
     """Weights (classes, features) and biases (classes) for features as they are; a class without rows gets zeros."""
     from sklearn.exceptions import ConvergenceWarning
@@ -98,6 +114,29 @@ def fitted(features: np.ndarray, targets: np.ndarray, classes: int, biased: bool
     weights, biases = np.zeros((classes, features.shape[1])), np.zeros(classes)
     weights[model.classes_], biases[model.classes_] = slopes, offsets
     return weights, biases
+
+
+def fitted_each(features: np.ndarray, truth: np.ndarray, biased: bool) -> tuple[np.ndarray, np.ndarray]:
+    """As `fitted`, with a yes or no for each class by itself, all at once; truth (rows, classes) is 0 or 1."""
+    from scipy.optimize import minimize
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler(with_mean=biased).fit(features)
+    known = scaler.transform(features)
+    classes, width = truth.shape[1], known.shape[1]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        slopes, offsets = flat[: classes * width].reshape(classes, width), flat[classes * width :]
+        logits = known @ slopes.T + (offsets if biased else 0.0)
+        wrong = 1 / (1 + np.exp(-np.clip(logits, -500, 500))) - truth
+        total = STRENGTH * (np.logaddexp(0, logits) - truth * logits).sum() + (slopes**2).sum() / 2
+        return float(total), np.concatenate(
+            [(STRENGTH * wrong.T @ known + slopes).ravel(), STRENGTH * wrong.sum(axis=0) * biased]
+        )
+
+    found = minimize(loss, np.zeros(classes * (width + 1)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    slopes, offsets = found[: classes * width].reshape(classes, width) / scaler.scale_, found[classes * width :]
+    return slopes, offsets - slopes @ scaler.mean_ if biased else offsets
 
 
 def _last_layer(model: Any, classes: int) -> Any:

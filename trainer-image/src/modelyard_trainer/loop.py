@@ -10,13 +10,14 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers import Trainer
 
+from modelyard.api.modelversion import Metrics
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.best import SCORE
 from modelyard_trainer.errors import Interrupted
 from modelyard_trainer.predict import batches
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import learner_of
-from modelyard_trainer.tasks.protocols import Answer, Reading
+from modelyard_trainer.tasks.protocols import Answer, Codec, Fields, Output, Reading, Settling
 
 
 class Example(NamedTuple):
@@ -56,6 +57,33 @@ class Examples(Dataset):  # type: ignore[misc]
     def collate(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Tensors of a batch."""
         return self._learner.collate(self._codec, [one.reading for one in examples], [one.target for one in examples])
+
+
+class Judged:
+    """Answers to validation rows, as the outputs come."""
+
+    def __init__(self, codec: Codec, rows: Sequence[Fields]) -> None:
+        self._codec = codec
+        self._rows = rows
+        self._answers = list[Answer]([{}] * len(rows))
+        self._waiting: dict[int, tuple[Output, Reading]] = {}
+        """Outputs of a codec that has to see all of them before it answers."""
+
+    def add(self, numbers: Sequence[int] | np.ndarray, outputs: Sequence[Output], readings: Sequence[Reading]) -> None:
+        """Outputs of the rows of these numbers."""
+        for row, output, reading in zip(numbers, outputs, readings, strict=True):
+            if isinstance(self._codec, Settling):
+                self._waiting[row] = output, reading
+            else:
+                self._answers[row] = self._codec.decode(output, reading)
+
+    def measured(self) -> Metrics:
+        """Quality of the answers to all rows."""
+        if isinstance(self._codec, Settling):
+            found = [self._waiting[row] for row in range(len(self._rows))]
+            self._codec.settle([output for output, _ in found], self._rows)
+            self._answers = [self._codec.decode(output, reading) for output, reading in found]
+        return self._codec.measure(self._answers, self._rows)
 
 
 POOL = 50
@@ -165,18 +193,17 @@ class Loop(Trainer):  # type: ignore[misc]
         """Mean loss, the task's metrics, and the score that the best weights are chosen by."""
         codec, task = self._run.codec, TASKS[self._run.config.task]
         model = self.model.eval()
-        answers = list[Answer]([{}] * len(self._validation))
+        judged = Judged(codec, self._run.rows["validation"])
         loss, items = 0.0, 0
         for batch in batches(self._validation.sizes, self._size):
             examples = [self._validation[row] for row in batch]
             inputs, readings = self._prepare_inputs(self.data_collator(examples)), [one.reading for one in examples]
             with torch.inference_mode(), self.compute_loss_context_manager():
                 mean, outputs = self._learner.judged(model, inputs, codec, readings)
-            for row, output, reading in zip(batch, outputs, readings, strict=True):
-                answers[row] = codec.decode(output, reading)
+            judged.add(batch, outputs, readings)
             counted = self._learner.items(inputs)
             loss, items = loss + mean * counted, items + counted
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        values = codec.measure(answers, self._run.rows["validation"]).values
+        values = judged.measured().values
         score = task.metric(task.primary).score(values[task.primary])
         return {"loss": loss / max(items, 1), **values, SCORE: score}

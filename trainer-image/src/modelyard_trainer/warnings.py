@@ -9,6 +9,8 @@ from modelyard_trainer.run import TrainRun
 
 FEW = 0.01
 """Share of rows that may be cut without a word."""
+ALWAYS = {"majority": "commonest class", "commonest_labels": "commonest labels"}
+"""Baselines of those that know nothing of a row, and what they name."""
 NAMED = 10
 """Classes that a message names."""
 
@@ -27,11 +29,12 @@ def warnings_of(run: TrainRun) -> list[RunWarning]:
 def _nothing_learned(run: TrainRun) -> str:
     """One class for every test row, or no better than always naming the commonest class."""
     labels = {answer.get("label") for answer in run.answers}
-    majority, tested = run.baselines.get("majority"), on_set(run.metrics, TEST)
+    tested = on_set(run.metrics, TEST)
+    name = next((name for name in ALWAYS if name in run.baselines), None)
     if len(labels) == 1 and None not in labels:
         seen = f"the model gives all {len(run.answers)} test rows the class '{labels.pop()}'"
-    elif majority is not None and tested is not None and not _is_better(run, tested, majority):
-        seen = f"{tested.headline} is no better than always naming the commonest class ({majority:.3f})"
+    elif name and tested is not None and not _is_better(run, tested, known := run.baselines[name]):
+        seen = f"{tested.headline} is no better than always naming the {ALWAYS[name]} ({known:.3f})"
     else:
         return ""
     return (

@@ -91,7 +91,7 @@ def _inline(task: TaskKind) -> Rule:
     written = [column.name for column in task.columns if column.inline]
     if task.foreign or len(written) < len(task.columns):
         return _of(task, "!has(self.source.inline)", f"source: rows of {task.name} cannot be written inline: use s3")
-    wanted = [f"has(r.{name})" for name in written]
+    wanted = [f"has(r.{column.name})" for column in task.columns if column.needed]
     others = [f"!has(r.{name})" for name in INLINE_COLUMNS if name not in written]
     rule = f"!has(self.source.inline) || self.source.inline.all(r, {' && '.join(wanted + others)})"
     return _of(task, rule, f"source.inline: each row of {task.name} has {' and '.join(written)}, and nothing else")

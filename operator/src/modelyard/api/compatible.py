@@ -186,7 +186,7 @@ def _listed(rule: str) -> list[str]:
 
 def _plain(rule: str, came: Came) -> str:
     """The rule without its list of tasks or metrics, and without what it says of new fields."""
-    names, paths = ("|".join(map(re.escape, sorted(some))) or "(?!)" for some in came)
+    paths, names = ("|".join(map(re.escape, sorted(some))) or "(?!)" for some in came)
     about = rf"(?:has\(r\.(?:\w+\.)*(?:{names})\)|has\(self\.(?:{paths})\))"
     text = METRIC_LIST.sub("", TASK_LIST.sub("", rule))
     text = re.sub(rf" (?:&&|\|\|) \(has\(self(?:\.\w+)+\) && has\(self\.(?:{paths})\)\)", "", text)

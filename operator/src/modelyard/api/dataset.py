@@ -39,6 +39,11 @@ class Columns(ApiModel):
     tags: ColumnName | None = Field(
         default=None, description="Column with the words' tags (IOB2), in the same form as the words."
     )
+    labels: ColumnName | None = Field(
+        default=None,
+        description="Column with the classes: a list, JSON of a list, or a text with commas, semicolons or bars "
+        "between them; a row with nothing there has none.",
+    )
     image: ColumnName | None = Field(default=None, description="Column with the picture's file.")
     objects: ColumnName | None = Field(default=None, description="Column with boxes and their classes.")
     source: ColumnName | None = Field(default=None, description="Column with the text that is translated.")
@@ -106,6 +111,9 @@ class InlineRow(ApiModel):
     label: str | None = Field(default=None, min_length=1, max_length=256, description="Its class.")
     tokens: InlineWords | None = Field(default=None, description="The words.")
     tags: InlineWords | None = Field(default=None, description="A tag for each word (IOB2).")
+    labels: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
+        default=None, max_length=64, description="Its classes; none of them if it is empty or left out."
+    )
     source: str | None = Field(default=None, min_length=1, max_length=4096, description="The text that is translated.")
     target: str | None = Field(
         default=None, min_length=1, max_length=4096, description="The same text in the other language."

@@ -88,6 +88,8 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("translation", "transformer", "full"): {
         1: Recipe(learning_rate=1e-3, linear_probe=False, batch_size=64, max_length=64, steps=3000)
     },
+    **{("multi-label-classification", start, "full"): {1: Recipe(1e-4, steps=400)} for start in (BASE, VERSION)},
+    **{("multi-label-classification", start, "lora"): {1: Recipe(3e-3, steps=400)} for start in (BASE, VERSION)},
     ("custom", BASE, "full"): {1: UNKNOWN},
     ("custom", OWN, "full"): {1: UNKNOWN},
 }

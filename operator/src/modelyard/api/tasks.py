@@ -33,6 +33,8 @@ class ColumnKind:
     meaning: str
     inline: bool = True
     """Whether its values may be written in the object itself."""
+    needed: bool = True
+    """Whether a row with nothing in it is left out."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,25 @@ TASKS: dict[str, TaskKind] = {
             primary="macro_f1",
             support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
             kin=("token-classification",),
+        ),
+        TaskKind(
+            name="multi-label-classification",
+            meaning="Any number of classes for a text, none of them included.",
+            reads="text",
+            columns=(
+                ColumnKind("text", "the text"),
+                ColumnKind("labels", "its classes in a list, or with commas, semicolons or bars between", needed=False),
+            ),
+            metrics=(
+                MetricKind("micro_f1", "f1 of all classes of all rows together"),
+                MetricKind("macro_f1", "mean of f1 over the classes"),
+                MetricKind("subset_accuracy", "share of the rows with exactly their classes"),
+                *(one for one in OF_CLASSES if one.per_class),
+            ),
+            # Not the mean over the classes: of a rare one a few rows decide, and they would choose the epoch.
+            primary="micro_f1",
+            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            kin=("text-classification", "token-classification"),
         ),
         TaskKind(
             name="token-classification",

@@ -32,10 +32,12 @@ class Counts:
         return {label: {split: self.classes[split][label] for split in SPLITS} for label in labels}
 
 
-def check_rows(counts: Counts, removed: Counter[str], notes: Notes, source: str, classifier: bool = True) -> None:
+def check_rows(
+    counts: Counts, removed: Counter[str], notes: Notes, source: str, classifier: bool = True, labeller: bool = False
+) -> None:
     """BAD_DATA if the rows are of no use, a note for each class that is not judged.
 
-    A classifier needs two classes, other tasks may have one or none.
+    A classifier needs two classes, a labeller, whose rows have any number of them, one; other tasks may have none.
     """
     if not counts.rows.total():
         shown = ", ".join(f"{count} {reason}" for reason, count in sorted(removed.items()) if count) or "none read"
@@ -46,6 +48,8 @@ def check_rows(counts: Counts, removed: Counter[str], notes: Notes, source: str,
             f"all {counts.rows.total()} rows have the class '{next(iter(classes))}': a classifier needs at least two; "
             f"check {notes.field}"
         )
+    if labeller and not classes:
+        raise bad_data(f"none of {counts.rows.total()} rows has a class: check {notes.field}")
     check_number(classes, notes)
     for split in SPLITS:
         if not counts.rows[split]:
@@ -54,7 +58,7 @@ def check_rows(counts: Counts, removed: Counter[str], notes: Notes, source: str,
                 "split step in spec.prepare"
             )
     for label, found in classes.items():
-        if not found["train"]:
+        if not found["train"] and not labeller:
             raise bad_data(
                 f"class '{label}' has no training rows ({sum(found.values())} rows in all, each in a group with rows "
                 "that judge): add rows of this class, or set another seed of the split step in spec.prepare"
@@ -74,7 +78,10 @@ def check_number(classes: Sized, notes: Notes, most: int = MOST_CLASSES) -> None
 
 def _note_missing(label: str, counts: dict[str, int], notes: Notes) -> None:
     lacking = [split for split in SPLITS if not counts[split]]
-    if lacking:
+    if "train" in lacking:
+        rows = f"{sum(counts.values())} rows" if sum(counts.values()) > 1 else "1 row"
+        notes.add(f"class '{label}' has {rows}, none of them to learn from: never answered, it counts as missed")
+    elif lacking:
         has = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
         what = (
             "it is learnt, but no test row judges it" if "test" in lacking else "it is learnt and judged all the same"

@@ -93,7 +93,7 @@ class Places:
     def fill(self) -> None:
         """Give each class what it lacks, small ones first: test rows, validation rows, and rows to learn from."""
         members = self._members({label for label in self.counts if self._lacking(label)})
-        for label in sorted(self.counts, key=lambda label: (self.counts[label].total(), label)):
+        for label in sorted(self.counts, key=self._size):
             for split, least in self._least(label).items():
                 if self.counts[label][split] < least:
                     if label not in members:  # units that it shares with smaller classes were moved
@@ -127,15 +127,29 @@ class Places:
     def _move(self, members: list[Unit], label: str, to: str, least: int) -> None:
         """Bring a split up to `least` units of a class, from the training rows first.
 
-        The last one of a split stays in it, unless it is needed to learn from.
+        The last one of a split stays in it, unless it is needed to learn from; and none is taken that a smaller class,
+        which was filled before, has alone to learn from.
         """
         for split in SPLITS:
             there = [unit for unit in members if self.of(unit.key, unit.share) == split != to]
-            lacking = max(0, least - self.counts[label][to])
-            for unit in there[: min(lacking, len(there) - (to != "train"))] if there else ():
+            left = len(there) - (to != "train")
+            for unit in there:
+                if left <= 0 or self.counts[label][to] >= least:
+                    break
+                if split == "train" and not self._spared(unit, label):
+                    continue
+                left -= 1
                 self._moved[unit.key] = to
                 for other in unit.labels:
                     self.counts[other].update({split: -1, to: 1})
+
+    def _spared(self, unit: Unit, label: str) -> bool:
+        """Whether the smaller classes of a unit that is learnt from have more such units."""
+        return all(self.counts[other]["train"] > 1 for other in unit.labels if self._size(other) < self._size(label))
+
+    def _size(self, label: str) -> tuple[int, str]:
+        """By which classes are filled, small ones first."""
+        return self.counts[label].total(), label
 
 
 def in_order(bucket: Bucket, memory: int) -> Iterator[Record]:

@@ -13,6 +13,7 @@ from modelyard_trainer.predict import outputs_of, size_at_once
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.served import COMPARED_ROWS, check_merged
 from modelyard_trainer.tasks import learner_of
+from modelyard_trainer.tasks.protocols import Settling
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ def execute(run: TrainRun) -> None:
     trained = outputs_of(codec, torch_graphs(learner.parts(run.model)), read[:COMPARED_ROWS], most)
     plain = run.model if run.part else method_named(run.config.method.kind).finish(run.model)
     run.model = plain.float().eval()
+    if isinstance(codec, Settling):
+        graphs = torch_graphs(learner.parts(run.model))
+        codec.settle(outputs_of(codec, graphs, run.read["validation"], most), run.rows["validation"])
     run.outputs = outputs_of(codec, torch_graphs(learner.parts(run.model)), read, most)
     run.answers = [codec.decode(output, reading) for output, reading in zip(run.outputs, read, strict=True)]
     if not all(map(codec.finite, run.answers)):

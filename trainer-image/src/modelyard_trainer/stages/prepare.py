@@ -34,7 +34,8 @@ def execute(run: PrepareRun) -> None:
     config, kind, removed = run.config, rows_of(run.config.task), Counter[str]()
     wanted = _wanted(config)
     last = next(reversed(list(wanted.columns)), "")
-    notes = Notes(wanted.columns.get(last, ""), last, tuple(wanted.columns))
+    needed = tuple(column.name for column in TASKS[config.task].columns if column.needed)
+    notes = Notes(wanted.columns.get(last, ""), last, needed)
     steps = Steps(kind, config.steps, removed, notes, run.folder("scratch"))
     shutil.rmtree(run.folder("prepared"))
     prepare = [step.clean for step in config.steps if step.clean]
@@ -45,7 +46,7 @@ def execute(run: PrepareRun) -> None:
     digest = shards.close()
     notes.add_empty(removed["empty"])
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
-    check_rows(counts, removed, notes, source, classifier="label" in wanted.columns)
+    check_rows(counts, removed, notes, source, "label" in wanted.columns, "labels" in wanted.columns)
     info = DatasetInfo(
         task=config.task,
         digest=digest,

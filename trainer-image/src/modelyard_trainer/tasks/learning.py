@@ -25,12 +25,12 @@ def class_number(codec: RowClassifier, row: Fields, reading: Reading) -> int:
     return codec.number[row["label"]]
 
 
-def with_class_numbers(codec: Codec, readings: Sequence[Reading], targets: Sequence[int]) -> dict[str, Any]:
-    """Model inputs, and class numbers."""
+def with_class_numbers(codec: Codec, readings: Sequence[Reading], targets: Sequence[Any]) -> dict[str, Any]:
+    """Model inputs, and a class number, or a number per class, of each row."""
     import torch
 
     inputs = {name: torch.from_numpy(value) for name, value in codec.batch(readings).items()}
-    return {**inputs, "labels": torch.tensor(targets)}
+    return {**inputs, "labels": torch.from_numpy(np.asarray(targets))}
 
 
 def with_sequences(

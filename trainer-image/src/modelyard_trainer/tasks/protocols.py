@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -163,6 +163,14 @@ class Codec(Protocol):
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Leave the codec's files in a version's folder; the settings that `load` needs, JSON-ready."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A codec whose answers need more than the model: what is found on validation rows, and saved with the version."""
+
+    def settle(self, outputs: Sequence[Output], rows: Sequence[Fields]) -> None:
+        """Find it by a model's outputs for validation rows: after each epoch, last of all for the finished model."""
 
 
 @dataclass(frozen=True, slots=True)
