@@ -32,3 +32,9 @@ def completed(fields: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
         "train": found.train.dump(),
         "byRecipe": list(found.by_recipe),
     }
+
+
+def resolved_method(method: dict[str, Any]) -> Any:
+    """A method as a run of a text classifier gets it."""
+    asked = recipes.Asked("text-classification", Method.model_validate(method), Input(), Train())
+    return recipes.resolved(asked, ROWS).method

@@ -17,6 +17,7 @@ from modelyard_trainer import trial
 from modelyard_trainer.base_config import length_of, limit_of, read_config
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.methods import lora
+from modelyard_trainer.methods.protocols import Setting
 from modelyard_trainer.tasks.texts import load_tokenizer, pad
 from modelyard_trainer.vocabulary import pad_id_of
 from tests.hyperparameters import completed
@@ -141,7 +142,7 @@ def test_lora_finds_layers(bases: dict[str, Path], name: str, targets: str) -> N
     model, new = load_model(bases[name], LABELS, 1)
     fresh = sorted({weight.rpartition(".")[0] for weight in new})
     method = ResolvedLora(rank=8, alpha=16, dropout=0, targets=targets)
-    adapted = lora.adapt(model, method, fresh, "SEQ_CLS")
+    adapted = lora.adapt(model, method, Setting(fresh, "SEQ_CLS", 1))
     layers = {weight.split(".lora_A")[0] for weight, _ in adapted.named_parameters() if ".lora_A" in weight}
     assert len(layers) >= 1
     assert targets == "all-linear" or all("attn" in layer.lower() or "attention" in layer.lower() for layer in layers)

@@ -66,11 +66,23 @@ FINE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a rule about a field deep in a new one": lambda s: (
         p(s, "method")["properties"].update(name={"type": "object", "properties": {"x": {"type": "string"}}}),
         s.update({RULES: [{"rule": "!has(self.method) || !has(self.method.name) || self.task == 'a'"}]})),
+    "a rule that forbids new members of a union": lambda s: (
+        p(s, "method")["properties"].update(ia3={"type": "object"}, head={"type": "object"}),
+        s.update({RULES: [
+            {"rule": "self.task != 'a' || !has(self.method) || (!has(self.method.ia3) && !has(self.method.head))"}]})),
     "a rule for a new task": lambda s: (
         p(s, "task")["enum"].append("c"), s.update({RULES: [{"rule": "self.task != 'c' || self.count > 1"}]})),
     "a rule less": lambda s: p(s, "method").pop("x-kubernetes-validations"),
 }  # fmt: skip
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a rule that forbids a new member of a union and an old one": (
+        lambda s: (
+            p(s, "method")["properties"].update(ia3={"type": "object"}),
+            s.update({RULES: [
+                {"rule": "self.task != 'a' || !has(self.method) || (!has(self.method.ia3) && !has(self.method.full))"}
+            ]})),
+        "is new: begin it with a field",
+    ),
     "a field with a default": (
         lambda s: s["properties"].update(later={"type": "string", "default": "x"}),
         ".later comes with a default: say in the code what its absence means",

@@ -9,8 +9,8 @@ import pytest
 
 from modelyard.api import recipes
 from modelyard.api.hyperparameters import Hyperparameters, Input, Method, Train
-from modelyard.api.recipes import RECIPES, Asked, Resolved, resolved
-from modelyard.api.tasks import BASE
+from modelyard.api.recipes import LOW_RANK, RECIPES, Asked, Resolved, resolved
+from modelyard.api.tasks import BASE, METHODS, TASKS
 
 LORA = ("rank", "alpha", "dropout", "targets")
 FILLED = ("batchSize", "epochs", "learningRate", "linearProbe", "schedule", "warmup", "weightDecay")
@@ -29,10 +29,10 @@ def made(
 
 
 def test_nothing_is_left_open_and_what_was_filled_is_named() -> None:
-    for method in ("full", "lora"):
+    for method in TASKS["text-classification"].starting(BASE).methods:
         found = made(method={method: {}})
         assert set(found.train.dump()) == {*FILLED, "precision", "seed"}
-        lora = {f"method.lora.{name}" for name in LORA} if method == "lora" else set()
+        lora = {f"method.{method}.{name}" for name in LORA} if method in LOW_RANK else set()
         assert set(found.by_recipe) == {*lora, "input.text.maxLength", *(f"train.{name}" for name in FILLED)}
     assert set(made().method.dump()["lora"]) == set(LORA)
     assert made(method={"full": {}}).method.dump() == {"full": {}}
@@ -91,7 +91,9 @@ def test_the_newest_recipe_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_task_and_method_has_one() -> None:
-    assert {method for _, _, method in recipes.RECIPES} == set(Method.model_fields)
+    assert {method for _, _, method in recipes.RECIPES} == set(METHODS)
+    offered = {field.alias or name for name, field in Method.model_fields.items()}
+    assert offered == set(METHODS)
 
 
 def test_no_hyper_parameter_is_forgotten() -> None:

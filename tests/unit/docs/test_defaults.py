@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from modelyard.api.recipes import RECIPES, Recipe
+from modelyard.api.recipes import LOW_RANK, RECIPES, Recipe
 from modelyard.api.tasks import TASKS
 from tests.docs import ROOT
 
 
 def line(task: str, start: str, method: str, number: int, recipe: Recipe) -> str:
-    lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method == "lora" else ""
+    lora = f"rank {recipe.rank}, alpha {recipe.alpha * recipe.rank:g}, {recipe.targets}" if method in LOW_RANK else ""
     cells: list[object] = [task, start, method, number, f"{recipe.learning_rate:g}", recipe.schedule, recipe.warmup]
     cells += ["yes" if recipe.linear_probe else "no"]
     length = recipe.max_length if TASKS[task].reads == "text" else "-"

@@ -20,6 +20,7 @@ from modelyard_trainer.checkpoints import LOWERED, Keeper
 from modelyard_trainer.diverging import Diverged, divergence
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.history import History
+from modelyard_trainer.methods import method_named
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stopping import Stop
 
@@ -28,6 +29,8 @@ FORWARD = 0.5
 """A row's answer in fp32, as part of its time in training."""
 BASELINES, EXPORT = 3.0, 15.0
 """Seconds of evaluation and export beside the answers to the test rows."""
+METHOD = "method.safetensors"
+"""What a method keeps in a checkpoint beside the weights."""
 LOGGED = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -105,6 +108,32 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
             log.info("step %d of %d: %s", state.global_step, state.max_steps, values)
 
 
+class Adapting(TrainerCallback):  # type: ignore[misc]
+    """What the method does after each step."""
+
+    def __init__(self, run: TrainRun) -> None:
+        self._method = method_named(run.config.method.kind)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **others: Any) -> None:
+        """The step is not counted yet."""
+        self._method.after_step(model, state.global_step + 1)
+
+
+def restore_method(run: TrainRun, checkpoint: Path) -> None:
+    """Give the method what it kept beside the weights of a checkpoint."""
+    from safetensors.torch import load_file
+
+    if (checkpoint / METHOD).exists():
+        method_named(run.config.method.kind).restore(run.model, load_file(checkpoint / METHOD))
+
+
+def _keep_method(run: TrainRun, model: Any, checkpoint: Path) -> None:
+    from safetensors.torch import save_file
+
+    if kept := method_named(run.config.method.kind).kept(model):
+        save_file({name: value.detach().cpu().contiguous() for name, value in kept.items()}, checkpoint / METHOD)
+
+
 class Choosing(TrainerCallback):  # type: ignore[misc]
     """Evaluates at the end of each epoch, before that step's checkpoint; keeps the best weights; stops early."""
 
@@ -172,11 +201,12 @@ class Checkpointing(TrainerCallback):  # type: ignore[misc]
         if stop:
             control.should_training_stop = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any, **others: Any) -> None:
         """Upload what the Trainer wrote to the disk, and the best weights so far with it."""
         self._last = time.monotonic()
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self._best.join(folder)
+        _keep_method(self._run, model, folder)
         if self._run.lowered:
             (folder / LOWERED).write_text(json.dumps(self._run.lowered))
         self._keeper.submit(folder, state.global_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from modelyard.api.modelversion import Metrics
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.best import SCORE
 from modelyard_trainer.errors import Interrupted
+from modelyard_trainer.methods import method_named
 from modelyard_trainer.predict import batches
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import learner_of
@@ -135,6 +136,7 @@ class Loop(Trainer):  # type: ignore[misc]
 
     loss_is_scaled_for_ga = True
     control: Any
+    optimizer: Any
 
     def __init__(self, run: TrainRun, evaluation_size: int, **settings: Any) -> None:
         self._run = run
@@ -153,6 +155,27 @@ class Loop(Trainer):  # type: ignore[misc]
         pinned = self.args.dataloader_pin_memory
         loader = DataLoader(rows, batch_sampler=order, collate_fn=self.data_collator, pin_memory=pinned)
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The library's, or, where the method gives weights rates of their own, one with a group per rate."""
+        config = self._run.config
+        rates = method_named(config.method.kind).rates(self.model, config.method.block)
+        if rates and self.optimizer is None:
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind(self._groups(rates, settings["lr"]), **settings)
+        return super().create_optimizer(model)
+
+    def _groups(self, rates: Mapping[str, float], rate: float) -> list[dict[str, Any]]:
+        decaying = set(self.get_decay_parameter_names(self.model))
+        groups: dict[tuple[float, float], list[Any]] = {}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                decay = self.args.weight_decay if name in decaying else 0.0
+                groups.setdefault((rates.get(name, 1.0), decay), []).append(weight)
+        return [
+            {"params": weights, "lr": rate * factor, "weight_decay": decay}
+            for (factor, decay), weights in groups.items()
+        ]
 
     def _epoch(self) -> int:
         return int(self.state.epoch or 0)

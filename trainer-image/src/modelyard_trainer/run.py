@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,11 @@ class TrainRun(Run):
     """Largest difference of outputs from the trained model per exported format."""
     keeper: Keeper | None = None
     """May still be uploading the last checkpoint while later stages run."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return math.ceil(len(self.rows["train"]) / self.config.train.batch_size) * self.config.train.epochs
 
     @property
     def base_folder(self) -> Path:

@@ -120,7 +120,7 @@ def _rules(old: Schema, new: Schema, path: str) -> Iterator[str]:
     came = Came(_paths(new) - _paths(old), _fields(new) - _fields(old))
     for rule in (rule["rule"] for rule in new.get(RULES, ())):
         about_new = rule.startswith(tuple(f"self.task != '{word}' || " for word in words))
-        about_new = about_new or _guarded(rule, came) or _of_a_new_metric(rule, known)
+        about_new = about_new or _guarded(rule, came) or _forbids_what_came(rule, came) or _of_a_new_metric(rule, known)
         if rule not in known and not about_new and not any(_is_wider(before, rule, came) for before in known):
             yield f"{path}: the rule {rule} is new: {INSTEAD['rule']}"
 
@@ -136,6 +136,13 @@ def _guarded(rule: str, came: Came) -> bool:
     """Whether the rule is about a field, at any depth, that no object had before."""
     guards = GUARDS.match(rule)
     return guards is not None and not came.paths.isdisjoint(re.findall(r"self\.([\w.]+)", guards[0]))
+
+
+def _forbids_what_came(rule: str, came: Came) -> bool:
+    """Whether the rule holds for each object that has none of the fields which no object had before."""
+    terms = rule.rpartition(" || ")[2].strip("()").split(" && ")
+    forbidden = [re.fullmatch(r"!has\(self\.([\w.]+)", term.rstrip(")")) for term in terms]
+    return all(found is not None and found[1] in came.paths for found in forbidden)
 
 
 def _of_a_new_metric(rule: str, known: list[str]) -> bool:

@@ -72,6 +72,7 @@ DATASET = Table(
     },
     other=frozenset({"profile", "resources"}),
 )
+ADAPTERS = ("rank", "alpha", "dropout", "targets")
 FINETUNEJOB = Table(
     deciding={
         **_always(
@@ -91,8 +92,9 @@ FINETUNEJOB = Table(
             "objective.fineTune",
         ),
         **_always("dataset.ref", *(f"dataset.inline.{path}" for path in DATASET.deciding)),
-        **_always("method.full", "method.lora"),
-        **_always(*(f"method.lora.{name}" for name in ("rank", "alpha", "dropout", "targets"))),
+        **_always(*(f"method.{name}" for name in ("full", "lora", "head", "layerNorm", "ia3", "adaLora"))),
+        **_always(*(f"method.{how}.{name}" for how in ("lora", "adaLora") for name in ADAPTERS)),
+        **_always("method.lora.dora", "method.lora.rsLora", "method.full.frozenLayers", "method.full.layerDecay"),
         **_always("input.text.maxLength", "input.image.size", "input.image.augment"),
         **_always("train.epochs", "train.learningRate", "train.schedule", "train.warmup", "train.weightDecay"),
         **_always("train.linearProbe", "train.batchSize", "train.precision", "train.seed"),

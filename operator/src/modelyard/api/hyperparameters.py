@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,33 @@ BY_RECIPE = "left out, the recipe of the task and method fills it (docs/defaults
 
 
 class Full(ApiModel):
-    """All weights are trained."""
+    """All weights are trained, but for those of layers that are frozen."""
+
+    frozen_layers: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="So many of the lowest layers keep the base's weights, as do the embeddings. Left out: none.",
+    )
+    layer_decay: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Factor from each layer's rate to that of the layer below it: 0.9 changes low layers little. "
+        "Left out: one rate for all.",
+    )
+
+
+class Head(ApiModel):
+    """The last layer, which the base does not bring, is trained alone."""
+
+
+class LayerNorm(ApiModel):
+    """The layers' norms are trained (scale and shift of each), and the last layer."""
+
+
+class Ia3(ApiModel):
+    """A factor for each output of attention and of the layers after it is trained beside frozen weights."""
 
 
 class Lora(ApiModel):
@@ -26,14 +52,37 @@ class Lora(ApiModel):
     alpha: float | None = Field(default=None, gt=0, le=4096, description=f"Scale; {BY_RECIPE}.")
     dropout: float | None = Field(default=None, ge=0, lt=1, description=f"Dropout inside the adapters; {BY_RECIPE}.")
     targets: Targets | None = Field(default=None, description=f"Layers that are adapted; {BY_RECIPE}.")
+    dora: bool | None = Field(
+        default=None,
+        description="Each weight's length is trained apart from its direction (DoRA): slower, often better at a low "
+        "rank. Left out: no.",
+    )
+    rs_lora: bool | None = Field(
+        default=None,
+        description="The adapters are scaled by alpha / sqrt(rank) in place of alpha / rank: for high ranks. "
+        "Left out: no.",
+    )
+
+
+class AdaLora(ApiModel):
+    """Low-rank adapters whose ranks move in training to the layers where they bring most."""
+
+    rank: int | None = Field(default=None, ge=1, le=512, description=f"Rank that is left on average; {BY_RECIPE}.")
+    alpha: float | None = Field(default=None, gt=0, le=4096, description=f"Scale; {BY_RECIPE}.")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description=f"Dropout inside the adapters; {BY_RECIPE}.")
+    targets: Targets | None = Field(default=None, description=f"Layers that are adapted; {BY_RECIPE}.")
 
 
 class Method(OneOf):
-    """How weights are adapted: exactly one of full and lora."""
+    """How weights are adapted: exactly one member."""
 
     where = "method"
     full: Full | None = None
     lora: Lora | None = None
+    head: Head | None = None
+    layer_norm: LayerNorm | None = None
+    ia3: Ia3 | None = None
+    ada_lora: AdaLora | None = None
 
 
 class FineTune(ApiModel):
@@ -140,6 +189,17 @@ class ResolvedLora(StatusModel):
     alpha: float = Field(description="Scale.")
     dropout: float = Field(description="Dropout inside the adapters.")
     targets: Targets = Field(description="Layers that are adapted.")
+    dora: bool | None = Field(default=None, description="Whether length and direction are trained apart.")
+    rs_lora: bool | None = Field(default=None, description="Whether the scale is alpha / sqrt(rank).")
+
+
+class ResolvedAdaLora(StatusModel):
+    """AdaLoRA with everything that it takes."""
+
+    rank: int = Field(description="Rank that is left on average.")
+    alpha: float = Field(description="Scale.")
+    dropout: float = Field(description="Dropout inside the adapters.")
+    targets: Targets = Field(description="Layers that are adapted.")
 
 
 class ResolvedMethod(StatusModel):
@@ -147,11 +207,20 @@ class ResolvedMethod(StatusModel):
 
     full: Full | None = None
     lora: ResolvedLora | None = None
+    head: Head | None = None
+    layer_norm: LayerNorm | None = None
+    ia3: Ia3 | None = None
+    ada_lora: ResolvedAdaLora | None = None
 
     @property
     def kind(self) -> str:
-        """Full or lora; ValueError for a method that this version does not know."""
+        """API name of the method; ValueError for one that this version does not know."""
         return chosen(self)
+
+    @property
+    def block(self) -> Any:
+        """What the method takes."""
+        return next(block for name in type(self).model_fields if (block := getattr(self, name)) is not None)
 
 
 class ResolvedText(StatusModel):

@@ -19,7 +19,6 @@ from modelyard.api.hyperparameters import (
     Method,
     ResolvedImage,
     ResolvedInput,
-    ResolvedLora,
     ResolvedMethod,
     ResolvedText,
     Schedule,
@@ -64,6 +63,8 @@ PICTURES = Recipe(
     augment="move",
 )
 """What the recipes of tasks with pictures share."""
+LOW_RANK = ("lora", "adaLora")
+"""Methods whose rank, scale, dropout and layers the recipe fills."""
 UNKNOWN = Recipe(learning_rate=1e-3, linear_probe=False, steps=1)
 """For a trainer that nothing is known of: what it is told when the job says nothing, and may pass over."""
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
@@ -71,6 +72,21 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
     ("token-classification", BASE, "full"): {1: Recipe(learning_rate=3e-4, linear_probe=False, steps=400)},
     ("token-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3, linear_probe=False, steps=400)},
+    **{
+        (task, start, method): {1: recipe}
+        for task, steps, probe in (
+            ("text-classification", 200, True),
+            ("multi-label-classification", 400, True),
+            ("token-classification", 400, False),
+        )
+        for start in (BASE, VERSION)
+        for method, recipe in {
+            "head": Recipe(learning_rate=1e-2, linear_probe=probe, steps=steps),
+            "layerNorm": Recipe(learning_rate=3e-3, linear_probe=probe, steps=steps),
+            "ia3": Recipe(learning_rate=1e-2, linear_probe=probe, steps=steps),
+            "adaLora": Recipe(learning_rate=3e-3, linear_probe=probe, steps=steps),
+        }.items()
+    },
     ("image-classification", "cnn", "full"): {1: replace(PICTURES, steps=500)},
     ("image-classification", "resnet", "full"): {1: replace(PICTURES, steps=800, whole_batch=True)},
     ("image-classification", "vit", "full"): {1: replace(PICTURES, learning_rate=1e-3, steps=2000)},
@@ -147,12 +163,11 @@ def at_once(task: str, start: str, method: str, number: int) -> bool:
 
 
 def _method(asked: Method, recipe: Recipe) -> ResolvedMethod:
-    if asked.lora is None:
-        return ResolvedMethod(full=asked.full)
-    given = asked.lora.model_dump(exclude_none=True)
-    fields = {"rank": recipe.rank, "dropout": recipe.dropout, "targets": recipe.targets, **given}
-    fields.setdefault("alpha", recipe.alpha * fields["rank"])
-    return ResolvedMethod(lora=ResolvedLora(**fields))
+    given = asked.dump()
+    if asked.kind in LOW_RANK:
+        block = {"rank": recipe.rank, "dropout": recipe.dropout, "targets": recipe.targets, **given[asked.kind]}
+        given = {asked.kind: {"alpha": recipe.alpha * block["rank"], **block}}
+    return ResolvedMethod.model_validate(given)
 
 
 def _input(asked: Asked, recipe: Recipe) -> ResolvedInput:

@@ -96,6 +96,8 @@ class FormatKind:
     """Whether its answers are held against those of the trained model."""
 
 
+TEXT_METHODS = ("lora", "full", "head", "layerNorm", "ia3", "adaLora")
+"""Methods of tasks that put a last layer on a text model."""
 OF_CLASSES = (
     MetricKind("macro_f1", "mean of f1 over the classes"),
     MetricKind("accuracy", "share of the rows that are right"),
@@ -115,7 +117,7 @@ TASKS: dict[str, TaskKind] = {
             columns=(ColumnKind("text", "the text"), ColumnKind("label", "its class")),
             metrics=OF_CLASSES,
             primary="macro_f1",
-            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            support=tuple(Support(start, TEXT_METHODS, ("safetensors", "onnx")) for start in (BASE, VERSION)),
             kin=("token-classification",),
         ),
         TaskKind(
@@ -134,7 +136,7 @@ TASKS: dict[str, TaskKind] = {
             ),
             # Not the mean over the classes: of a rare one a few rows decide, and they would choose the epoch.
             primary="micro_f1",
-            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            support=tuple(Support(start, TEXT_METHODS, ("safetensors", "onnx")) for start in (BASE, VERSION)),
             kin=("text-classification", "token-classification"),
         ),
         TaskKind(
@@ -154,7 +156,7 @@ TASKS: dict[str, TaskKind] = {
                 MetricKind("f1", "harmonic mean of precision and recall", per_class=True),
             ),
             primary="micro_f1",
-            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            support=tuple(Support(start, TEXT_METHODS, ("safetensors", "onnx")) for start in (BASE, VERSION)),
             kin=("text-classification",),
         ),
         TaskKind(

@@ -60,7 +60,7 @@ def _lower(run: TrainRun, seen: str) -> None:
 
 
 def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
-    from modelyard_trainer.callbacks import Choosing
+    from modelyard_trainer.callbacks import Choosing, restore_method
 
     run.figures["resumed_from"] = found.step if found else 0
     run.progress.update(resumed_from=run.figures["resumed_from"])
@@ -70,6 +70,7 @@ def _train(run: TrainRun, keeper: Keeper, found: Found | None) -> None:
     try:
         if found:
             best.take_over(found.folder)
+            restore_method(run, found.folder)
         loop = _loop(run, _callbacks(run, keeper, best, history))
         choosing.attach(loop)
         if not found:
@@ -141,11 +142,11 @@ def _learning_rate(run: TrainRun) -> float:
 
 
 def _callbacks(run: TrainRun, keeper: Keeper, best: Best, history: History) -> list[Any]:
-    from modelyard_trainer.callbacks import Checkpointing, Guard, Reporting
+    from modelyard_trainer.callbacks import Adapting, Checkpointing, Guard, Reporting
 
     guessing = learner_of(run.config.task).guessing(run.codec)
     guard = Guard(_learning_rate(run), guessing, run.lowered is not None)
-    return [guard, Reporting(run, history), Checkpointing(run, keeper, best)]
+    return [guard, Adapting(run), Reporting(run, history), Checkpointing(run, keeper, best)]
 
 
 def _loop(run: TrainRun, callbacks: list[Any]) -> Any:
@@ -162,7 +163,7 @@ def _arguments(run: TrainRun) -> Any:
     from transformers import TrainingArguments
 
     train, at_once = run.config.train, run.config.micro_batch
-    steps = math.ceil(len(run.rows["train"]) / train.batch_size) * train.epochs
+    steps = run.steps
     return TrainingArguments(
         output_dir=str(run.folder("checkpoints")),
         num_train_epochs=train.epochs,
