@@ -41,3 +41,14 @@ def test_a_lane_without_a_cluster_blames_none_and_a_green_one_nobody() -> None:
     assert "no cluster" in red["tests/e2e/test_pods.py::test_b"]
     green = lanes.run_lane("unit", lambda _: (0, "3 passed in 1s"), full=False)
     assert green.red == {} and "whose" not in lanes.closing([green])
+
+
+def test_a_full_run_of_one_lane_leaves_the_lines_of_the_others() -> None:
+    def ran(name: str, code: int) -> lanes.Result:
+        return lanes.Result(name, code, 12.4, {"passed": 3, "failed": code})
+
+    first = lanes.full_page([ran("storage", 0), ran("unit", 0)], "", "monday")
+    both = lanes.full_page([ran("unit", 1), ran("trainer", 0)], first, "tuesday")
+    assert [line.split(" | ")[0] for line in both.splitlines()[6:]] == ["| unit", "| storage", "| trainer"]
+    assert "| unit | red | 3 passed, 1 failed | 12 | tuesday |" in both
+    assert "| storage | ok | 3 passed, 0 failed | 12 | monday |" in both and first.count("monday") == 2
