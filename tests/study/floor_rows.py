@@ -19,6 +19,7 @@ EXAMPLES = {
     "titles": "04-translation",
     "digits": "05-digits",
     "digits-on-photos": "06-digits-on-photos",
+    "chat": "11-chat",
 }
 """Floor -> the example whose rows and objects it takes."""
 FETCHED = ("entities", "tags", "titles")

@@ -58,6 +58,8 @@ def _task(task: TaskKind) -> str:
         return f"## {task.name}\n\n{task.meaning} {_FOREIGN}\n"
     columns = " and ".join(f"`{column.name}` ({column.meaning})" for column in task.columns)
     kin = f" It also goes on from versions for {' and '.join(task.kin)}." if task.kin else ""
+    others = " or ".join(" and ".join(f"`{name}`" for name in form) for form in task.forms)
+    columns += f"; where a Dataset names no column, the first form that a row has is read: {others}" if others else ""
     told = f"{task.meaning} Rows have {columns}. The primary metric is `{task.primary}`.{kin}"
     head = ("metric", "what it is", "judges", "better", "range")
     return f"## {task.name}\n\n{told}\n\n" + _table(head, map(_metric, task.metrics))

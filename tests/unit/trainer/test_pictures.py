@@ -36,7 +36,7 @@ def read(
         paths[key].write_bytes(data)
     removed, notes = Counter[str](), Notes("label", columns=("image", "label"))
     found = list(read_files(paths, format, cast(Any, Pictures), wanted, removed, notes))
-    notes.add_empty(removed["empty"])
+    notes.add_left_out(removed)
     return [(record.row["image"], record.row["label"], record.group) for record in found], notes.found
 
 

@@ -93,7 +93,7 @@ def test_the_first_rows_without_text_or_class_are_named(tmp_path: Path) -> None:
     path, removed, notes = tmp_path / "a.csv", Counter[str](), Notes("stars")
     path.write_bytes(b"body,stars\nx,1\n" + b",1\nx,\n" * 3)
     assert len(list(read_files({path.name: path}, "auto", KIND, WANTED, removed, notes))) == 1
-    notes.add_empty(removed["empty"])
+    notes.add_left_out(removed)
     (note,) = notes.shown()
     assert note == "6 rows have no text or no class and are left out: a.csv line 3, a.csv line 4, a.csv line 5, ..."
 

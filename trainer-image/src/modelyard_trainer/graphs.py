@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,20 @@ def _write(part: Part, path: Path) -> None:
         dynamo=True,
         input_names=list(part.example),
         output_names=list(part.outputs),
-        dynamic_shapes=tuple({axis: any_length for axis in part.free.get(name, ())} for name in part.example),
+        dynamic_shapes=_as_taken(
+            part, [{axis: any_length for axis in part.free.get(name, ())} for name in part.example]
+        ),
         external_data=size > EXTERNAL_FROM,
         verbose=False,
     )
+
+
+def _as_taken(part: Part, inputs: list[Any]) -> tuple[Any, ...]:
+    """One for each parameter of the module's forward: those that it takes together are a tuple of their own."""
+    taken = list(inspect.signature(part.module.forward).parameters.values())
+    if not taken or taken[-1].kind is not inspect.Parameter.VAR_POSITIONAL:
+        return tuple(inputs)
+    return (*inputs[: len(taken) - 1], tuple(inputs[len(taken) - 1 :]))
 
 
 def onnx_graphs(folder: Path) -> dict[str, Graph]:

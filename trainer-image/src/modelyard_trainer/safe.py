@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard import names
+from modelyard.api.base_folder import CHAT_TEMPLATE
 from modelyard.storage.errors import Corrupt
 from modelyard_trainer.errors import TrainerError, bad_base
 
@@ -40,6 +41,8 @@ def check_folder(folder: Path) -> list[str]:
             check_weights(path)
         elif path.suffix == ".json":
             removed += _check_json(path)
+        elif path.name == CHAT_TEMPLATE:
+            continue  # rendered in a sandbox, and only by a task that needs it
         else:
             raise unsafe(path.name, "only *.safetensors and *.json are loaded")
     return removed

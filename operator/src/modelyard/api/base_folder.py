@@ -12,11 +12,13 @@ SENTENCEPIECE = ("spm.model", "spiece.model", "tokenizer.model", "sentencepiece.
 WORD_LISTS = ("vocab.txt", "vocab.json", "merges.txt")
 NEEDED = ("config.json", "tokenizer.json")
 LOADED = (".safetensors", ".json")
+CHAT_TEMPLATE = "chat_template.jinja"
+"""How a base writes a conversation, where it is a file of its own."""
 
 
 def is_loaded(path: str) -> bool:
     """Whether a file of a base is ever fetched: weights and settings of the folder itself."""
-    return "/" not in path and path.endswith(LOADED) and not path.startswith(".")
+    return path == CHAT_TEMPLATE or ("/" not in path and path.endswith(LOADED) and not path.startswith("."))
 
 
 def fault_of(uri: str, paths: Sequence[str]) -> tuple[str, str] | None:

@@ -48,9 +48,16 @@ class Columns(ApiModel):
     objects: ColumnName | None = Field(default=None, description="Column with boxes and their classes.")
     source: ColumnName | None = Field(default=None, description="Column with the text that is translated.")
     target: ColumnName | None = Field(default=None, description="Column with the same text in the other language.")
+    messages: ColumnName | None = Field(
+        default=None,
+        description="Column with the conversation: a list of {role, content} or {from, value}, or JSON of it. Left "
+        "out, the columns of the source tell its form (docs/tasks.md).",
+    )
 
     def of(self, task: str) -> dict[str, str]:
-        """Column of the source per column of the task."""
+        """Column of the source per column of the task; none where each row tells its form by the columns it has."""
+        if TASKS[task].forms and not any(getattr(self, kind.name) for kind in TASKS[task].columns):
+            return {}
         return {kind.name: getattr(self, kind.name) or kind.name for kind in TASKS[task].columns}
 
 

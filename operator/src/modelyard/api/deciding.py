@@ -66,6 +66,7 @@ DATASET = Table(
         **_always(*(f"source.inline[].{name}" for name in COLUMNS)),
         **_always("source.format", *(f"source.columns.{name}" for name in COLUMNS)),
         **_always("source.columns.image", "source.columns.objects"),
+        **_always("source.columns.messages"),
         **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
         **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].split"),
         **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy"))),

@@ -65,6 +65,9 @@ PICTURES = Recipe(
 """What the recipes of tasks with pictures share."""
 LOW_RANK = ("lora", "adaLora")
 """Methods whose rank, scale, dropout and layers the recipe fills."""
+CHAT = Recipe(learning_rate=1e-3, schedule="cosine", linear_probe=False, batch_size=16, max_length=512, most_epochs=5)
+"""What the recipes of conversations share: a language model knows the language already, and many epochs over few
+answers only teach it these by heart."""
 UNKNOWN = Recipe(learning_rate=1e-3, linear_probe=False, steps=1)
 """For a trainer that nothing is known of: what it is told when the job says nothing, and may pass over."""
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
@@ -106,6 +109,10 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     },
     **{("multi-label-classification", start, "full"): {1: Recipe(1e-4, steps=400)} for start in (BASE, VERSION)},
     **{("multi-label-classification", start, "lora"): {1: Recipe(3e-3, steps=400)} for start in (BASE, VERSION)},
+    ("text-generation", BASE, "lora"): {1: replace(CHAT, learning_rate=1e-3)},
+    ("text-generation", BASE, "full"): {1: replace(CHAT, learning_rate=1e-4)},
+    ("text-generation", VERSION, "lora"): {1: replace(CHAT, learning_rate=1e-3)},
+    ("text-generation", VERSION, "full"): {1: replace(CHAT, learning_rate=1e-4)},
     ("custom", BASE, "full"): {1: UNKNOWN},
     ("custom", OWN, "full"): {1: UNKNOWN},
 }

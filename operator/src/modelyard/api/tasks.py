@@ -68,6 +68,11 @@ class TaskKind:
     support: tuple[Support, ...]
     foreign: bool = False
     """Whether only somebody else's program trains it: columns, metrics and formats are what that program says."""
+    forms: tuple[tuple[str, ...], ...] = ()
+    """Columns of the source that may stand in place of `columns` where a Dataset names none: the first form whose
+    columns a row has is taken."""
+    answers_untrained: bool = False
+    """Whether a base answers before it is trained: then it is a baseline."""
     kin: tuple[str, ...] = ()
     """Other tasks whose versions it can go on from: of the network it takes all but the last layer."""
 
@@ -202,6 +207,38 @@ TASKS: dict[str, TaskKind] = {
                 Support("transformer", ("full",), ("safetensors", "onnx")),
                 Support(VERSION, ("full", "lora"), ("safetensors", "onnx")),
             ),
+        ),
+        TaskKind(
+            name="text-generation",
+            meaning="The answer to a conversation, or how a text goes on, generated token by token.",
+            reads="text",
+            columns=(
+                ColumnKind(
+                    "messages", "a conversation: a list of {role, content}; its answers are learned", inline=False
+                ),
+            ),
+            metrics=(
+                MetricKind(
+                    "perplexity",
+                    "how many tokens are as likely as the right one: e to the mean loss of the answers' tokens",
+                    higher_is_better=False,
+                    least=1.0,
+                    most=None,
+                ),
+                MetricKind(
+                    "token_accuracy", "share of the answers' tokens that are the likeliest after the right ones"
+                ),
+            ),
+            primary="perplexity",
+            support=tuple(Support(start, ("lora", "full"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            forms=(
+                ("messages",),
+                ("conversations",),
+                ("prompt", "completion"),
+                ("instruction", "output"),
+                ("text",),
+            ),
+            answers_untrained=True,
         ),
         TaskKind(
             name="custom",

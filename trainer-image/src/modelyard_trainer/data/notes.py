@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MOST, PLACES = 10, 3
+EMPTY = "empty"
+WHY = {
+    "unanswered": ("has no answer", "have no answer"),
+    "misordered": (
+        "has roles other than user and assistant in turn, after system if there is one,",
+        "have roles other than user and assistant in turn, after system if there is one,",
+    ),
+}
+"""Reasons that are the row's own, beside being empty: of one row, and of several."""
 
 
 @dataclass
@@ -17,8 +27,8 @@ class Notes:
     columns: tuple[str, ...] = ("text", "label")
     """The task's columns; a row that has nothing in one of them is left out."""
     found: list[str] = dataclasses.field(default_factory=list)
-    empty: list[str] = dataclasses.field(default_factory=list)
-    """Where the first rows that lack something are."""
+    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """Where the first rows of each reason are."""
 
     @property
     def field(self) -> str:
@@ -29,18 +39,25 @@ class Notes:
         """Notice something."""
         self.found.append(note)
 
-    def saw_empty(self, file: str, line: int) -> None:
-        """A row has nothing in a column that the task needs."""
-        if len(self.empty) < PLACES:
-            self.empty.append(f"{file} line {line}")
+    def saw(self, reason: str, file: str, line: int) -> None:
+        """A row is left out."""
+        places = self.left_out.setdefault(reason, [])
+        if len(places) < PLACES:
+            places.append(f"{file} line {line}")
 
-    def add_empty(self, rows: int) -> None:
-        """Say how many rows lack something, and where to look."""
-        if self.empty:
-            lack = " or ".join(f"no {'class' if column == 'label' else column}" for column in self.columns) or "nothing"
-            what = f"rows have {lack} and are" if rows > 1 else f"row has {lack} and is"
-            more = ", ..." if rows > len(self.empty) else ""
-            self.add(f"{rows} {what} left out: {', '.join(self.empty)}{more}")
+    def add_left_out(self, removed: Mapping[str, int]) -> None:
+        """Say how many rows are left out for each reason, and where to look."""
+        for reason, places in sorted(self.left_out.items()):
+            rows = removed[reason]
+            what = f"{rows} rows {self._why(reason, True)} and are" if rows > 1 else f"1 row {self._why(reason)} and is"
+            more = ", ..." if rows > len(places) else ""
+            self.add(f"{what} left out: {', '.join(places)}{more}")
+
+    def _why(self, reason: str, several: bool = False) -> str:
+        if reason != EMPTY:
+            return WHY[reason][several]
+        lack = " or ".join(f"no {'class' if column == 'label' else column}" for column in self.columns) or "nothing"
+        return f"{'have' if several else 'has'} {lack}"
 
     def shown(self) -> list[str]:
         """The first few, and how many more there are."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modelyard_trainer.data import pictures, text_files
-from modelyard_trainer.data.notes import Notes
+from modelyard_trainer.data.notes import EMPTY, Notes
 from modelyard_trainer.data.parquet import MAGIC, read_parquet
 from modelyard_trainer.data.rows import Record
 from modelyard_trainer.data.text_files import Records, Twice
@@ -58,9 +58,9 @@ class Wanted:
 def read_files(
     files: Mapping[str, Path], format: str, kind: RowKind, wanted: Wanted, removed: Counter[str], notes: Notes
 ) -> Iterator[Record]:
-    """Rows of all files, by their keys below the source; rows that lack something are counted as removed['empty'].
+    """Rows of all files, by their keys below the source; rows that are left out are counted by reason, most as 'empty'.
 
-    The first rows that lack something are noted.
+    The first ones of each reason are noted.
     """
     if format == "imagefolder" or (format == "auto" and wanted.picture and any(map(pictures.is_picture, files))):
         tables = {key: _records(path, "auto", wanted) for key, path in files.items() if pictures.is_table(key)}
@@ -82,13 +82,13 @@ def _rows(
     for name, number, record in records:
         try:
             row = kind.fields(record, wanted.columns)
-            if row is not None:
+            if isinstance(row, dict):
                 yield Record(row, plain(group, record.get(group)) if group else "")
                 continue
         except ValueError as fault:
             raise bad_data(f"{name} line {number}: {fault}") from fault
-        removed["empty"] += 1
-        notes.saw_empty(name, number)
+        removed[row or EMPTY] += 1
+        notes.saw(row or EMPTY, name, number)
 
 
 def _records(path: Path, format: str, wanted: Wanted) -> Records:

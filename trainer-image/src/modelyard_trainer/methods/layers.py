@@ -18,18 +18,27 @@ def below(name: str, modules: list[str]) -> bool:
 
 def whole_modules(model: Any, fresh: list[str]) -> list[str]:
     """The classifier, and modules of the encoder that start untrained."""
-    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    words = word_layer(model)
+    heads = [name for name, part in model.named_children() if name != model.base_model_prefix and part is not words]
     trained = [name for name in heads if any(True for _ in model.get_submodule(name).parameters())]
     return trained + [name for name in fresh if not below(name, trained)]
 
 
+def word_layer(model: Any) -> Any | None:
+    """The last layer of a decoder alone that gives words: its base brings it, tied to its embeddings as a rule."""
+    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model, "get_output_embeddings"):
+        return None
+    return model.get_output_embeddings()
+
+
 def linear_layers(model: Any, whole: list[str]) -> dict[str, Any]:
-    """Layers that multiply with a matrix, by name, but for those that are trained fully."""
+    """Layers that multiply with a matrix, by name, but for those that are trained fully and one that gives words."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
     found = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)}
-    return {name: module for name, module in found.items() if not below(name, whole)}
+    words = word_layer(model)
+    return {name: module for name, module in found.items() if module is not words and not below(name, whole)}
 
 
 def transposed(layers: dict[str, Any]) -> bool:

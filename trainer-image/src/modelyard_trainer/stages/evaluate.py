@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from modelyard.api.run import ExitCode
+from modelyard.api.tasks import TASKS
+from modelyard_trainer import untrained
 from modelyard_trainer.baselines import baselines
 from modelyard_trainer.errors import TrainerError
 from modelyard_trainer.graphs import torch_graphs
@@ -38,6 +40,8 @@ def execute(run: TrainRun) -> None:
     run.figures["merge_difference"] = check_merged(codec, trained, run.outputs)
     run.metrics = [codec.measure(run.answers, run.rows["test"])]
     run.baselines, missing = baselines(run)
+    if TASKS[run.config.task].answers_untrained and not run.part:
+        untrained.compare(run)
     if missing:
         run.figures["missing_baselines"] = missing
     run.figures["evaluated"] = "merged torch model in fp32 on the test rows"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelyard.api.run import DatasetInfo, PrepareConfig
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.data.checks import Counts, check_rows
-from modelyard_trainer.data.notes import Notes
+from modelyard_trainer.data.notes import EMPTY, Notes
 from modelyard_trainer.data.rows import SPLITS, Record
 from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.data.source import Wanted, read_files
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 REASONS = ("conflicting", "duplicate", "empty", "leaked", "short")
+"""Why rows are removed, whatever the task; another reason stands in the count where there is such a row."""
 
 
 def execute(run: PrepareRun) -> None:
@@ -44,7 +45,7 @@ def execute(run: PrepareRun) -> None:
         counts.add(split, kind.classes(row))
         shards.add(split, row)
     digest = shards.close()
-    notes.add_empty(removed["empty"])
+    notes.add_left_out(removed)
     source = config.source.s3.uri if config.source.s3 else "spec.source.inline"
     check_rows(counts, removed, notes, source, "label" in wanted.columns, "labels" in wanted.columns)
     info = DatasetInfo(
@@ -52,7 +53,7 @@ def execute(run: PrepareRun) -> None:
         digest=digest,
         rows={split: counts.rows[split] for split in SPLITS},
         classes=counts.by_class(),
-        removed={reason: removed[reason] for reason in REASONS},
+        removed={reason: removed[reason] for reason in sorted({*REASONS, *removed})},
         notes=notes.shown(),
         prepare=prepare,
     )
@@ -73,8 +74,8 @@ def _records(run: PrepareRun, kind: RowKind, wanted: Wanted, removed: Counter[st
         return
     for number, inline in enumerate(source.inline, 1):
         row = kind.fields(inline.dump(), {name: name for name in wanted.columns})
-        if row is None:
-            removed["empty"] += 1
-            notes.saw_empty("spec.source.inline", number)
-        else:
+        if isinstance(row, dict):
             yield Record(row)
+        else:
+            removed[row or EMPTY] += 1
+            notes.saw(row or EMPTY, "spec.source.inline", number)

@@ -72,10 +72,10 @@ class RowKind(Protocol):
     def schema(self) -> pa.Schema:
         """Types of a prepared row's fields, in the order in which a digest reads them."""
 
-    def fields(self, record: Mapping[str, Any], columns: Mapping[str, str]) -> Fields | None:
+    def fields(self, record: Mapping[str, Any], columns: Mapping[str, str]) -> Fields | str | None:
         """A row of the cells of a source; None if what it needs is empty; ValueError says which column is wrong.
 
-        `columns`: the source's column per column of the task.
+        `columns`: the source's column per column of the task. A word is another reason to leave the row out.
         """
 
     def cleaned(self, row: Fields, step: Clean) -> Fields | str:

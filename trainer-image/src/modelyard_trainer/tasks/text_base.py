@@ -31,10 +31,15 @@ def fit_reader(run: TrainRun, config: Any) -> TextReader:
     check_size(tokenizer, config.vocab_size)
     pad_id = pad_id_of(tokenizer, config, run.base, config.vocab_size)
     tokenizer.no_padding()
-    beside = {name: json.loads(path.read_text()) for name in BESIDE if (path := run.base / name).exists()}
-    if BESIDE[0] in beside:
-        beside[BESIDE[0]]["model_max_length"] = max_length
-    return TextReader(tokenizer, pad_id, max_length, run.prepare, beside)
+    found = beside(run.base)
+    if BESIDE[0] in found:
+        found[BESIDE[0]]["model_max_length"] = max_length
+    return TextReader(tokenizer, pad_id, max_length, run.prepare, found)
+
+
+def beside(base: Path) -> dict[str, Any]:
+    """Contents of a base's files that other libraries read beside tokenizer.json, by name."""
+    return {name: json.loads(path.read_text()) for name in BESIDE if (path := base / name).exists()}
 
 
 def load_pretrained(auto: Any, folder: Path, pad_id: int, **settings: Any) -> tuple[Any, list[str]]:

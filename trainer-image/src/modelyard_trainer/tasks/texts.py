@@ -112,9 +112,7 @@ class TextReader:
 
     def as_sent(self, text: str) -> str:
         """The text in a form that preparation undoes: full-width or decomposed letters, spaces around it."""
-        forms = (f"\u3000{text.translate(WIDE)}\n", f" {unicodedata.normalize('NFD', text)}\n", f" {text}\n")
-        wanted = prepared(text, self.prepare)
-        return next((form for form in forms if prepared(form, self.prepare) == wanted), text)
+        return as_sent(text, self.prepare)
 
     def extremes(self, readings: Sequence[Reading]) -> list[Reading]:
         """A row as long as the run allows, made of a real one's tokens between its ends, and a short one."""
@@ -125,6 +123,13 @@ class TextReader:
         length = max(3, min(self.max_length, LONGEST_TRIED))
         inside: np.ndarray = np.resize(row[1:-1], length - 2)
         return [as_reading(np.concatenate([row[:1], inside, row[-1:]])), known[0]]
+
+
+def as_sent(text: str, prepare: Sequence[Clean]) -> str:
+    """The text in a form that preparation undoes: full-width or decomposed letters, spaces around it."""
+    forms = (f"\u3000{text.translate(WIDE)}\n", f" {unicodedata.normalize('NFD', text)}\n", f" {text}\n")
+    wanted = prepared(text, prepare)
+    return next((form for form in forms if prepared(form, prepare) == wanted), text)
 
 
 def as_reading(ids: Sequence[int] | np.ndarray, cut: bool = False) -> Reading:

@@ -1,0 +1,1 @@
+"""Text generation: conversations, and texts that go on."""
