@@ -13,7 +13,10 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from modelyard.api.modelversion import TEST, Metrics
 from modelyard.api.run import ModelInfo, Written
+from modelyard.api.tasks import TASKS
 from modelyard.storage.publish import describe
+from modelyard_server.load import load
+from modelyard_server.predictor import Predictor
 from tests.server.conftest import Server
 from tests.server.onnxfile import follower, passing
 from tests.server.test_grpc import grpc_stub
@@ -22,7 +25,7 @@ WORDS = ["[UNK]", "[PAD]", "</s>", "<s>", "eins", "zwei", "drei"]
 NEXT = {"<s>": "eins", "eins": "zwei", "zwei": "drei", "drei": "</s>"}
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, task: str = "translation") -> Path:
     """A version that answers everything by counting to three: the token that follows depends on the last one alone."""
     weights: np.ndarray = np.zeros((len(WORDS), len(WORDS)), dtype=np.float32)
     for word, after in NEXT.items():
@@ -36,13 +39,13 @@ def write(folder: Path) -> Path:
     tokenizer.enable_padding(pad_id=1, pad_token="[PAD]")
     tokenizer.save(str(folder / "tokenizer.json"))
     info = ModelInfo(
-        task="translation",
+        task=task,
         run="run-1",
         model="reviews",
         labels=[],
         codec={"maxLength": 16, "prepare": [], "ends": {"start": 3, "last": [2], "most": 8, "first": None}},
         artifacts=[Written(format_="onnx", precision="fp32")],
-        metrics=[Metrics(set_=TEST, primary="chrf", values={"chrf": 50.0})],
+        metrics=[Metrics(set_=TEST, primary=TASKS[task].primary, values={TASKS[task].primary: 0.5})],
         dataset="sha256:0",
         base="sha256:0",
         image="trainer",
@@ -81,3 +84,9 @@ def test_grpc(server: Server) -> None:
     with grpc_stub(server) as stub:
         answer = InferResponse.from_grpc(stub.ModelInfer(request, timeout=10))
     assert answer.outputs[0].as_numpy().tolist() == [b"eins zwei drei"]
+
+
+def test_a_summarizer_is_served_alike(tmp_path: Path) -> None:
+    served = Predictor(load(write(tmp_path, "summarization")))
+    served.check()
+    assert [row["text"] for row in served.predict([{"text": "drei zwei"}, "drei"])] == ["eins zwei drei"] * 2

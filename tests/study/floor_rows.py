@@ -15,6 +15,7 @@ from examples.demo.shell import ROOT, cache_folder
 
 EXAMPLES = {
     "entities": "03-entities",
+    "summaries": "10-summaries",
     "tags": "09-tags",
     "titles": "04-translation",
     "digits": "05-digits",
@@ -22,7 +23,7 @@ EXAMPLES = {
     "chat": "11-chat",
 }
 """Floor -> the example whose rows and objects it takes."""
-FETCHED = ("entities", "tags", "titles")
+FETCHED = ("entities", "summaries", "tags", "titles")
 """Of these the script needs apt or spaCy, which the trainer's image lacks; of the others packages are enough."""
 
 

@@ -91,6 +91,13 @@ ROADS = [
     ("image-classification", "resnet", lambda: classified(120), {"input": {}}),
     ("object-detection", "dense", lambda: detected(90), {"input": {}}),
     pytest.param(
+        "summarization",
+        "transformer",
+        lambda: [{"text": row["source"], "summary": row["target"]} for row in pairs(150)],
+        {"train": {"epochs": 10, "learningRate": 2e-3, "batchSize": 8, "precision": "fp32"}},
+        marks=pytest.mark.full,
+    ),
+    pytest.param(
         "translation",
         "transformer",
         lambda: pairs(150),

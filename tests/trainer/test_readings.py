@@ -23,15 +23,17 @@ from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.stages import load
 from modelyard_trainer.tasks import learner_of, rows_of
+from modelyard_trainer.tasks import seq2seq_scratch as scratch
 from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.images import Lens
 from modelyard_trainer.tasks.multi_label_classification.codec import Labeller
 from modelyard_trainer.tasks.protocols import Codec, Fields, Reading
+from modelyard_trainer.tasks.seq2seq_codec import Ends, Rewriter
+from modelyard_trainer.tasks.summarization.codec import Summarizer
 from modelyard_trainer.tasks.text_classification.codec import TextClassifier
 from modelyard_trainer.tasks.texts import TextReader, load_tokenizer
 from modelyard_trainer.tasks.token_classification.codec import Tagger
-from modelyard_trainer.tasks.translation import scratch
-from modelyard_trainer.tasks.translation.codec import Ends, Translator
+from modelyard_trainer.tasks.translation.codec import Translator
 from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.labelled import labelled_rows
 from tests.trainer.pictures import classified
@@ -73,20 +75,22 @@ def tagger(folder: Path) -> tuple[Codec, list[Fields]]:
     return Tagger(text_reader(folder), ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]), [odd, *tagged_rows(150)]
 
 
-def translator(folder: Path) -> tuple[Codec, list[Fields]]:
-    found = [{"source": text, "target": text} for text in ODD] + pairs(150)
+def writer(folder: Path, made: type[Rewriter]) -> tuple[Codec, list[Fields]]:
+    found = [(text, text) for text in ODD] + [(row["source"], row["target"]) for row in pairs(150)]
     folder.mkdir(exist_ok=True)
-    scratch.tokenizer(row["source"] for row in found).save(str(folder / "tokenizer.json"))
+    scratch.tokenizer(text for text, _ in found).save(str(folder / "tokenizer.json"))
     tokenizer = load_tokenizer(folder, 24)
     pad, end = tokenizer.token_to_id(scratch.PAD), tokenizer.token_to_id(scratch.END)
-    return Translator(TextReader(tokenizer, pad, 24, []), Ends(pad, [end], 12), 0.3), found
+    codec = made(TextReader(tokenizer, pad, 24, []), Ends(pad, [end], 12), made.copies)
+    return codec, [{made.source: text, made.target: other} for text, other in found]
 
 
 MADE: dict[str, Callable[[Path], tuple[Codec, list[Fields]]]] = {
     "text-classification": classifier,
     "multi-label-classification": labeller,
     "token-classification": tagger,
-    "translation": translator,
+    "translation": lambda folder: writer(folder, Translator),
+    "summarization": lambda folder: writer(folder, Summarizer),
 }
 
 

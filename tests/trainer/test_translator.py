@@ -15,10 +15,12 @@ import pytest
 from modelyard.api.dataset import Clean
 from modelyard_trainer.graphs import onnx_graphs, torch_graphs, write_onnx
 from modelyard_trainer.run import TrainRun
+from modelyard_trainer.tasks import seq2seq_scratch as scratch
 from modelyard_trainer.tasks.protocols import Graph
+from modelyard_trainer.tasks.seq2seq_codec import Ends, Generated
 from modelyard_trainer.tasks.texts import TextReader, load_tokenizer
-from modelyard_trainer.tasks.translation import learner, rows, scratch
-from modelyard_trainer.tasks.translation.codec import Ends, Generated, Translator, load
+from modelyard_trainer.tasks.translation import learner, rows
+from modelyard_trainer.tasks.translation.codec import Translator, load
 from tests.trainer.translators import KINDS, pairs, write
 
 COLUMNS = {"source": "en", "target": "de"}

@@ -15,6 +15,7 @@ from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks import learner_of
 from modelyard_trainer.tasks.classes import certain
 from modelyard_trainer.tasks.protocols import Answer, Fields
+from modelyard_trainer.tasks.texts import UNSPACED
 
 log = logging.getLogger(__name__)
 MOST_ROWS = 50_000
@@ -31,11 +32,6 @@ SURE = 20.0
 """Logit of what is always so."""
 CHUNK = 1000
 """Test rows that are looked at together."""
-UNSPACED = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
-    "\u2e80-\u2fdf\u3001-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
-"""Scripts that put no spaces between words: Han, kana, and those of south-east Asia."""
 PIECE = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]{{1,64}}")
 """A word, or a single character of a script without spaces; groups of these are what counts there."""
 

@@ -44,6 +44,7 @@ class Columns(ApiModel):
         description="Column with the classes: a list, JSON of a list, or a text with commas, semicolons or bars "
         "between them; a row with nothing there has none.",
     )
+    summary: ColumnName | None = Field(default=None, description="Column with the text's summary.")
     image: ColumnName | None = Field(default=None, description="Column with the picture's file.")
     objects: ColumnName | None = Field(default=None, description="Column with boxes and their classes.")
     source: ColumnName | None = Field(default=None, description="Column with the text that is translated.")
@@ -125,6 +126,7 @@ class InlineRow(ApiModel):
     target: str | None = Field(
         default=None, min_length=1, max_length=4096, description="The same text in the other language."
     )
+    summary: str | None = Field(default=None, min_length=1, max_length=4096, description="The text's summary.")
 
 
 class Source(ApiModel):

@@ -57,7 +57,7 @@ def _always(*paths: str) -> dict[str, Any]:
     return dict.fromkeys(paths, ALWAYS)
 
 
-COLUMNS = ("text", "label", "labels", "tokens", "tags", "source", "target")
+COLUMNS = ("text", "label", "labels", "tokens", "tags", "source", "target", "summary")
 DATASET = Table(
     deciding={
         **_always("task", "revision"),

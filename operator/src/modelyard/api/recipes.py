@@ -70,6 +70,8 @@ CHAT = Recipe(learning_rate=1e-3, schedule="cosine", linear_probe=False, batch_s
 answers only teach it these by heart."""
 UNKNOWN = Recipe(learning_rate=1e-3, linear_probe=False, steps=1)
 """For a trainer that nothing is known of: what it is told when the job says nothing, and may pass over."""
+SUMMARY = Recipe(learning_rate=3e-4, linear_probe=False, max_length=256, steps=1000)
+"""What the recipes of summaries share."""
 RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-classification", BASE, "full"): {1: Recipe(learning_rate=1e-4)},
     ("text-classification", BASE, "lora"): {1: Recipe(learning_rate=3e-3)},
@@ -113,6 +115,11 @@ RECIPES: dict[tuple[str, str, str], dict[int, Recipe]] = {
     ("text-generation", BASE, "full"): {1: replace(CHAT, learning_rate=1e-4)},
     ("text-generation", VERSION, "lora"): {1: replace(CHAT, learning_rate=1e-3)},
     ("text-generation", VERSION, "full"): {1: replace(CHAT, learning_rate=1e-4)},
+    **{("summarization", start, "full"): {1: SUMMARY} for start in (BASE, VERSION)},
+    **{("summarization", start, "lora"): {1: replace(SUMMARY, learning_rate=1e-3)} for start in (BASE, VERSION)},
+    ("summarization", "transformer", "full"): {
+        1: replace(SUMMARY, learning_rate=1e-3, batch_size=64, max_length=128, steps=3000)
+    },
     ("custom", BASE, "full"): {1: UNKNOWN},
     ("custom", OWN, "full"): {1: UNKNOWN},
 }

@@ -112,6 +112,12 @@ OF_CLASSES = (
 )
 """Metrics of tasks that give each row one class."""
 IMAGE = ColumnKind("image", "the picture's file: PNG, JPEG, WEBP, GIF or BMP", inline=False)
+WRITERS = (
+    Support(BASE, ("full", "lora"), ("safetensors", "onnx")),
+    Support("transformer", ("full",), ("safetensors", "onnx")),
+    Support(VERSION, ("full", "lora"), ("safetensors", "onnx")),
+)
+"""Starts of tasks whose models have an encoder and a decoder."""
 TASKS: dict[str, TaskKind] = {
     task.name: task
     for task in (
@@ -202,11 +208,20 @@ TASKS: dict[str, TaskKind] = {
                 MetricKind("bleu", "BLEU of sacrebleu (13a): groups of words that are the same", most=100.0),
             ),
             primary="chrf",
-            support=(
-                Support(BASE, ("full", "lora"), ("safetensors", "onnx")),
-                Support("transformer", ("full",), ("safetensors", "onnx")),
-                Support(VERSION, ("full", "lora"), ("safetensors", "onnx")),
+            support=WRITERS,
+        ),
+        TaskKind(
+            name="summarization",
+            meaning="A short text for a long one, generated token by token.",
+            reads="text",
+            columns=(ColumnKind("text", "the text"), ColumnKind("summary", "its summary")),
+            metrics=(
+                MetricKind("rouge1", "mean f1 of the words that are the same"),
+                MetricKind("rouge2", "mean f1 of the pairs of words that are the same"),
+                MetricKind("rougeL", "mean f1 of the longest sequence of words that both have in this order"),
             ),
+            primary="rougeL",
+            support=WRITERS,
         ),
         TaskKind(
             name="text-generation",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from modelyard_trainer.tasks import texts
-from modelyard_trainer.tasks.protocols import Arrays, Instance, Reading
+from modelyard_trainer.tasks.protocols import Arrays, Fields, Instance, Packed, Reading
 from modelyard_trainer.tasks.texts import TextReader
 
 
@@ -20,8 +20,15 @@ class TextCodec:
     def __init__(self, reader: TextReader) -> None:
         self.reader = reader
         self.parse = texts.parse
-        self.read, self.packed, self.unpacked = reader.read, reader.packed, reader.unpacked
-        self.extremes = reader.extremes
+        self.read, self.extremes = reader.read, reader.extremes
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """Token ids."""
+        return self.reader.packed(reading, row)
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """From token ids alone."""
+        return self.reader.unpacked(packed, instance)
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """Token ids and mask."""

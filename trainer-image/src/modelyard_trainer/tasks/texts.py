@@ -26,6 +26,11 @@ WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
 LONGEST_TRIED = 1024
 """Tokens of the long row that a model is tried on; more would cost memory that training on a GPU does not need here."""
 SAMPLE_CHARACTERS = 1000
+UNSPACED = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
+    "\u2e80-\u2fdf\u3001-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Scripts that put no spaces between words: Han, kana, and those of south-east Asia."""
 
 
 def parse(value: Any) -> str:

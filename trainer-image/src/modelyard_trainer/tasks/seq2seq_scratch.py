@@ -1,39 +1,37 @@
-"""A small translator that begins with random weights, and a tokenizer learned from the training rows."""
+"""A small encoder with a decoder that begins with random weights, and a tokenizer learned from the training rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard_trainer.base_config import length_of
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.tasks.protocols import Fields
+from modelyard_trainer.tasks.seq2seq_codec import Ends, Rewriter
 from modelyard_trainer.tasks.texts import TOKENIZER, TextReader, load_tokenizer
-from modelyard_trainer.tasks.translation.codec import Ends, Translator
 
+R = TypeVar("R", bound=Rewriter)
 PAD, END = "<pad>", "</s>"
 VOCABULARY = 4000
-"""Tokens, which text and translation share."""
-COPIED = 0.3
-"""Copied rows teach a small model to let names stand (Currey et al., "Copied Monolingual Data Improves Low-Resource
-Neural Machine Translation", WMT 2017)."""
+"""Tokens, which both texts share."""
 CHUNK = 4096
-"""Rows that are in memory at once while the longest translation is looked for."""
+"""Rows that are in memory at once while the longest text that is written is looked for."""
 ROOM = 1.25
-"""Tokens that an answer may have at most, as a share of the longest translation of the training rows."""
+"""Tokens that an answer may have at most, as a share of the longest text that training rows write."""
 
 
-def fit(run: TrainRun) -> Translator:
+def fit(run: TrainRun, made: type[R]) -> R:
     """The codec; the same rows give the same tokenizer."""
     folder = run.folder("tokenizer")
     rows = run.rows["train"]
-    tokenizer(text for row in rows for text in (row["source"], row["target"])).save(str(folder / TOKENIZER))
+    tokenizer(text for row in rows for text in (row[made.source], row[made.target])).save(str(folder / TOKENIZER))
     max_length = length_of(run.config.input, run.config.by_recipe, None)
     found = load_tokenizer(folder, max_length)
     pad, end = found.token_to_id(PAD), found.token_to_id(END)
     reader = TextReader(found, pad, max_length, run.prepare)
-    return bounded(Translator(reader, Ends(pad, [end], max_length), COPIED), rows)
+    return bounded(made(reader, Ends(pad, [end], max_length), made.copies), rows)
 
 
 def tokenizer(texts: Iterable[str]) -> Any:
@@ -55,7 +53,7 @@ def tokenizer(texts: Iterable[str]) -> Any:
     return made
 
 
-def model(run: TrainRun, codec: Translator) -> Any:
+def model(run: TrainRun, codec: Rewriter) -> Any:
     """Three layers each in encoder and decoder, of Marian's kind."""
     from transformers import MarianConfig, MarianMTModel
 
@@ -81,9 +79,9 @@ def model(run: TrainRun, codec: Translator) -> Any:
     return MarianMTModel(config)
 
 
-def bounded(codec: Translator, rows: Sequence[Fields], least: int = 0) -> Translator:
-    """With answers not much longer than the translations of the training rows, or as long as the version before."""
+def bounded(codec: R, rows: Sequence[Fields], least: int = 0) -> R:
+    """With answers not much longer than those of the training rows, or as long as the version before."""
     chunks = (rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK))
-    longest = max(len(ids) for chunk in chunks for ids, _ in codec.reader.ids([row["target"] for row in chunk]))
+    longest = max(len(ids) for chunk in chunks for ids, _ in codec.reader.ids([row[codec.target] for row in chunk]))
     most = min(codec.reader.max_length, max(least, int(ROOM * longest) + 1))
-    return Translator(codec.reader, replace(codec.ends, most=most), codec.copied)
+    return type(codec)(codec.reader, replace(codec.ends, most=most), codec.copied)
