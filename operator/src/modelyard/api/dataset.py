@@ -161,7 +161,18 @@ class Clean(ApiModel):
 class Dedupe(ApiModel):
     """Keep one of equal texts; texts that appear with different classes are dropped altogether."""
 
-    method: Literal["exact"] = Field(default="exact", description="exact: equal after cleaning, case ignored.")
+    method: Literal["exact", "near"] = Field(
+        default="exact",
+        description="exact: equal after cleaning, case ignored. near: of texts that are nearly equal and have the same "
+        "class, too, the first is kept, so that no split holds what another was trained on but for a word.",
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=1,
+        description="Of near: share of their groups of five letters that two texts have in common at least (Jaccard). "
+        "Left out: 0.8.",
+    )
 
 
 class Split(ApiModel):

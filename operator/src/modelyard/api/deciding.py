@@ -68,7 +68,7 @@ DATASET = Table(
         **_always("source.columns.image", "source.columns.objects"),
         **_always("source.columns.messages"),
         **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
-        **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].split"),
+        **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].dedupe.threshold", "prepare[].split"),
         **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy"))),
     },
     other=frozenset({"profile", "resources"}),

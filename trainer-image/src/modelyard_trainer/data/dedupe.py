@@ -25,7 +25,7 @@ class _Kept:
     def add(self, record: Record, kind: RowKind) -> None:
         """One more row of the text."""
         self.rows += 1
-        if self.conflicting or _answer(kind, self.first.row) != _answer(kind, record.row):
+        if self.conflicting or answer(kind, self.first.row) != answer(kind, record.row):
             self.conflicting = True
         elif record != self.first:
             self.first = min(self.first, record, key=_order)
@@ -51,7 +51,7 @@ def dedupe(spill: Spill, kind: RowKind, spelt: Mapping[str, str], removed: Count
                 yield kept.first
 
 
-def _answer(kind: RowKind, row: Fields) -> bytes:
+def answer(kind: RowKind, row: Fields) -> bytes:
     """What the row says is right, where a task has classes; other tasks may have several right answers."""
     if not kind.classes(row):
         return b""

@@ -13,6 +13,7 @@ from modelyard_trainer.data.checks import check_number
 from modelyard_trainer.data.clean import clean
 from modelyard_trainer.data.dedupe import dedupe
 from modelyard_trainer.data.labels import one_spelling
+from modelyard_trainer.data.near import without_near
 from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Record
 from modelyard_trainer.data.spill import Spill
@@ -22,6 +23,8 @@ from modelyard_trainer.errors import bad_config
 if TYPE_CHECKING:
     from modelyard_trainer.tasks.protocols import Fields, RowKind
 
+NEAR = 0.8
+"""Share of groups of letters that near copies have in common, where the step names none."""
 SPELLINGS = 100_000
 """Classes that are counted at most before their spelling is looked at."""
 
@@ -33,7 +36,7 @@ class Steps:
         self, kind: RowKind, steps: list[Step], removed: Counter[str], notes: Notes, scratch: Path, memory: int = 0
     ) -> None:
         self._kind, self._steps, self._removed, self._notes = kind, steps, removed, notes
-        self._scratch, self._memory, self._spills = scratch, memory or spills.MEMORY, 0
+        self._scratch, self._memory, self._folders = scratch, memory or spills.MEMORY, 0
         self._last = split_step(steps)
 
     def apply(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
@@ -49,6 +52,9 @@ class Steps:
                 spill, found = self._gathered(records, count=spelt is None)
                 spelt = one_spelling(found, self._notes) if spelt is None else {}
                 records = dedupe(spill, self._kind, spelt, self._removed)
+                if step.dedupe and step.dedupe.method == "near":
+                    alike = step.dedupe.threshold or NEAR
+                    records = without_near(records, self._kind, alike, self._folder(), self._removed)
         if spelt is None:
             spill, found = self._gathered(records, count=True)
             records = relabelled(spill, self._kind, one_spelling(found, self._notes))
@@ -87,8 +93,11 @@ class Steps:
         yield from without_leaks(by_text, self._removed)
 
     def _spill(self) -> Spill:
-        self._spills += 1
-        return Spill(self._scratch / str(self._spills), self._memory)
+        return Spill(self._folder(), self._memory)
+
+    def _folder(self) -> Path:
+        self._folders += 1
+        return self._scratch / str(self._folders)
 
 
 def split_step(steps: list[Step]) -> Split:

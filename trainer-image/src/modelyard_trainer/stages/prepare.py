@@ -16,6 +16,7 @@ from modelyard_trainer.data.rows import SPLITS, Record
 from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.data.source import Wanted, read_files
 from modelyard_trainer.data.steps import Steps, group_field, split_step
+from modelyard_trainer.errors import bad_config
 from modelyard_trainer.run import PrepareRun, Publication
 from modelyard_trainer.tasks import rows_of
 
@@ -36,6 +37,7 @@ def execute(run: PrepareRun) -> None:
     wanted = _wanted(config)
     last = next(reversed(list(wanted.columns)), "")
     needed = tuple(column.name for column in TASKS[config.task].columns if column.needed)
+    _check_near(config)
     notes = Notes(wanted.columns.get(last, ""), last, needed)
     steps = Steps(kind, config.steps, removed, notes, run.folder("scratch"))
     shutil.rmtree(run.folder("prepared"))
@@ -65,6 +67,15 @@ def _wanted(config: PrepareConfig) -> Wanted:
     task, group = TASKS[config.task], split_step(config.steps).group_by
     picture = "image" if task.reads == "image" else ""
     return Wanted(config.source.columns.of(config.task), group, group_field(config.steps), picture)
+
+
+def _check_near(config: PrepareConfig) -> None:
+    for number, step in enumerate(config.steps):
+        if step.dedupe and step.dedupe.method == "near" and TASKS[config.task].reads != "text":
+            raise bad_config(
+                f"spec.prepare[{number}].dedupe.method near compares texts, and rows of {config.task} have none: "
+                "set it to exact"
+            )
 
 
 def _records(run: PrepareRun, kind: RowKind, wanted: Wanted, removed: Counter[str], notes: Notes) -> Iterator[Record]:
