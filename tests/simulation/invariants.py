@@ -112,6 +112,7 @@ class Invariants:
         self._operator_keeps_off(write)
         if write.key[0] == "ModelVersion" and write.after is None and write.before is not None:
             self._in_use(write.before)
+            self._takes_its_files_along(write.before)
 
     def _operator_keeps_off_strangers(self, before: Manifest) -> None:
         if names.LABEL_KIND not in before["metadata"].get("labels", {}):
@@ -126,6 +127,18 @@ class Invariants:
             serves = number_in(deployment) == spec["number"]
             if same and serves and deployment["spec"]["model"]["name"] == spec["model"]:
                 self._story.breaks(f"{before['metadata']['name']} goes, {deployment['metadata']['name']} serves it")
+
+    def _takes_its_files_along(self, before: Manifest) -> None:
+        """Nothing of a version that was to go with its artifacts is left, unless its run publishes once more."""
+        spec, meta = before["spec"], before["metadata"]
+        model, run = spec["model"], spec["lineage"]["trained"]["run"]
+        prefix = layout.version_prefix(layout.run_prefix(meta["namespace"], model, run))
+        again = any(
+            found.get("id") == run and found["state"] not in TERMINAL
+            for found in map(_run_of, self._api.all("FineTuneJob"))
+        )
+        if spec["deletionPolicy"] == "delete" and not again and self._store.list(BUCKET, prefix):
+            self._story.breaks(f"{meta['name']} goes, its artifacts stay")
 
     def _one_live_job(self, job: Manifest) -> None:
         run = job["metadata"].get("labels", {}).get(names.LABEL_RUN)
@@ -242,6 +255,10 @@ class Invariants:
         unspent = [n for n in numbers if self._store.stat(BUCKET, layout.spent_key(namespace, model, n)) is None]
         if len(unspent) > 1:
             self._story.breaks(f"run {run} of {model} has numbers {sorted(unspent)}")
+
+
+def _run_of(job: Manifest) -> dict[str, Any]:
+    return job.get("status", {}).get("run") or {}
 
 
 def _word(obj: Manifest) -> str:

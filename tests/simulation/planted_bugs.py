@@ -118,12 +118,18 @@ def versions_in_use_are_deleted(patch: Patch) -> None:
 
 
 def artifacts_stay_behind(patch: Patch) -> None:
-    patch.setattr(deletion, "waits", lambda obj, spec, observed: None)
-    patch.setattr(deletion, "_removal_due", lambda obj, spec, observed: False)
+    real = deletion.waits
+
+    def unless_used(*case: Any) -> Verdict | None:
+        verdict = real(*case)
+        return None if verdict is None or verdict.reason == names.DELETING else verdict
+
+    patch.setattr(deletion, "waits", unless_used)
+    patch.setattr(deletion, "removal", lambda obj, spec, observed: ())
 
 
 def lost_files_are_not_missed(patch: Patch) -> None:
-    patch.setattr(verification, "_corrupt", lambda spec, files: Verdict(True, names.VERSION_VERIFIED, ""))
+    patch.setattr(verification, "LOST", ())
 
 
 def an_ended_run_begins_anew(patch: Patch) -> None:

@@ -20,23 +20,13 @@ MOST = 600
 """Scenarios that are tried where the pinned one does not notice the bug any more: then pin another seed."""
 
 
-ANY_PROMISE = r"^(?!.*raised: Traceback)(?!\w+(Error|Exception)\b)"
-"""Whatever is no exception: that a patched function breaks another one proves nothing."""
-
-
 @dataclass(frozen=True)
 class Bug:
     """What plants it, the promise that it breaks (a regular expression), and a scenario in which it does."""
 
     plant: Callable[[Patch], None]
-    breaks: str = ANY_PROMISE
-    seed: int | None = None
-    """None: looked for in `make test-full` only."""
-
-
-def marks(bug: Bug) -> list[pytest.MarkDecorator]:
-    """Pinned ones run always, the others only in the full lanes."""
-    return [pytest.mark.full] if bug.seed is None else []
+    breaks: str
+    seed: int
 
 
 BUGS = (
@@ -48,7 +38,7 @@ BUGS = (
     Bug(bugs.gates_do_not_count, r"which never passed its gate", 76),
     Bug(bugs.any_answer_is_good, r"which never answered as itself", 13),
     Bug(bugs.traffic_goes_to_the_candidate, r"which never answered as itself", 3),
-    Bug(bugs.the_switch_is_not_awaited, r"to which the stable Service points", 52),
+    Bug(bugs.the_switch_is_not_awaited, r"to which the stable Service points", 13),
     Bug(bugs.a_new_address_is_believed, r"its address has never answered", 6),
     Bug(bugs.the_old_server_goes_first, r"to which the stable Service points", 6),
     Bug(bugs.versions_in_use_are_deleted, r"goes, \S+ serves it", 152),
@@ -66,9 +56,9 @@ BUGS = (
     Bug(bugs.strangers_are_taken_over, r"which is somebody else's", 27),
     Bug(bugs.the_highest_version_is_never_left, r"serves \d+, should serve", 152),
     Bug(bugs.the_lease_is_ignored, r"has led for", 1),
-    Bug(bugs.traffic_leaves_for_whatever_drains, r"reconciles of .* within a minute|which nobody saw answer"),
-    Bug(bugs.artifacts_stay_behind),
-    Bug(bugs.lost_files_are_not_missed),
+    Bug(bugs.traffic_leaves_for_whatever_drains, r"leaves version \S+, which is seen to answer", 89),
+    Bug(bugs.artifacts_stay_behind, r"goes, its artifacts stay", 115),
+    Bug(bugs.lost_files_are_not_missed, r"says Verified, but intact is False", 89),
     Bug(bugs.an_ended_run_begins_anew, r"was Failed and is", 21),
     Bug(bugs.older_news_replace_newer, r"a settled cluster took \d+ more writes", 61),
     Bug(bugs.kserves_return_is_not_noticed, r"is not Ready: .*KServeMissing", 233),
@@ -86,12 +76,12 @@ SELDOM_MET: dict[Callable[[Patch], None], Callable[[], None]] = {
 """Bugs that scenarios hardly ever meet, and the unit test that each of them fails."""
 
 
-@pytest.mark.parametrize("bug", [pytest.param(bug, id=bug.plant.__name__, marks=marks(bug)) for bug in BUGS])
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.plant.__name__)
 def test_a_planted_bug_breaks_its_promise(bug: Bug, monkeypatch: Patch) -> None:
     bug.plant(monkeypatch)
     met: list[str] = []
-    for seed in (bug.seed or 0, *range(MOST)):
-        broken = play(seed, lines=1).broken
+    for seed in (bug.seed, *range(MOST)):
+        broken = play(seed, lines=1).broken[:1]
         if any(re.search(bug.breaks, promise, re.DOTALL) for promise in broken):
             print(f"{bug.plant.__name__}: scenario {seed}: {broken[0][:150]}")
             return

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from modelyard import names
-from modelyard.api.modeldeployment import SERVING, version_in
+from modelyard.api.modeldeployment import CANDIDATE, SERVING, version_in
 from modelyard.decision import Manifest
 from modelyard.engine.cache import Key
 from tests.simulation.fake_api import FakeApi, Write
@@ -68,6 +68,11 @@ class Traffic:
         now = self._answering(self._operators[who], key)
         return version in self._seen[who].get(key, set()) | now
 
+    def _sees(self, who: str, namespace: str, deployment: str, version: str) -> bool:
+        """When its reconcile began, and still."""
+        key = ("ModelDeployment", namespace, deployment)
+        return version in self._seen[who].get(key, set()) & self._answering(self._operators[who], key)
+
     def _points(self, write: Write) -> None:
         """A stable Service bears the name of its ModelDeployment."""
         old, new = (_selected(obj) for obj in (write.before, write.after))
@@ -81,6 +86,16 @@ class Traffic:
         away = old not in (None, new) and self._answers(namespace, deployment, old)
         if ours and away and not self._saw(write.who, namespace, deployment, new):
             self._story.breaks(f"{deployment} leaves version {old}, which answers, for {new}, which nobody saw answer")
+        if ours and away and self._sees(write.who, namespace, deployment, str(old)):
+            self._leaves_for_a_candidate(namespace, deployment, str(old), str(new))
+
+    def _leaves_for_a_candidate(self, namespace: str, deployment: str, old: str, new: str) -> None:
+        """Only what does not answer is left for whatever does; else for what the spec asks for, once it was tried."""
+        found = self._api.look("ModelDeployment", namespace, deployment)
+        told = (found or {}).get("status", {}).get("versions", ())
+        state = next((entry["state"] for entry in told if entry.get("server") == new), "")
+        if found is not None and state not in (CANDIDATE, SERVING):
+            self._story.breaks(f"{deployment} leaves version {old}, which is seen to answer, for {new}: {state}")
 
     def _stable(self, namespace: str, deployment: str) -> Manifest | None:
         """The stable Service, unless it is left of a ModelDeployment that is gone and was made anew under the name."""
