@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from modelyard.engine.effects import StoreEffects
 from modelyard.engine.facts.store import StoreFacts
+from modelyard.rule_lists import LISTS
 from tests.simulation.fake_store import BUCKET, FakeStore
 from tests.simulation.fate import POD_ENDS, SERVER_WAYS
 from tests.simulation.kinds import ALL_TROUBLES
@@ -74,6 +75,8 @@ def family(name: str) -> str:
 
 RARE = {"delete_version"}
 """Facts and effects that are asked too seldom to be late and wrong in every thousand scenarios."""
+SELDOM: set[str] = set()
+"""Rules that only unit tests meet."""
 TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "refused", "crash"}
 
 
@@ -91,5 +94,11 @@ def expected() -> set[str]:
         *(f"{way}/{fact}" for way in ("late-fact", "wrong-fact") for fact in (*asked, "progress")),
         "late-fact/queue_word",
         *(f"unanswered-fact/{fact}" for fact in asked),
+        *(
+            f"rule/{kind}/{rule.__name__}"
+            for kind, rules in LISTS.items()
+            for rule in rules
+            if rule.__name__ not in SELDOM
+        ),
         *(f"reason/{kind}/{word}" for kind, words in REASONS.items() for word in words.split()),
     }

@@ -46,16 +46,21 @@ class Invariants:
         """Run -> attempt and epochs that it was made for."""
         self._pinned: set[tuple[str, str, str]] = set()
         """(namespace, ModelDeployment, version) that a human asked for by name: then no gate counts."""
-        self._traffic = Traffic(api, servers, story)
+        self._traffic, self._keeping = Traffic(api, servers, story), Keeping(api, story)
         api.auditors.append(self._audit)
         api.auditors.append(self._traffic.audit)
-        api.auditors.append(Keeping(api, story).audit)
+        api.auditors.append(self._keeping.audit)
 
     def follow(self, operator: Operator) -> None:
         """Watch what an operator sends while another one leads."""
         operator.client.on_send = lambda key: self._sends(operator, key)
         operator.questions.on_effect = lambda name, args: self._takes_effect(operator, name, args)
         self._traffic.follow(operator)
+        operator.on_reconcile = lambda key: self._looks(operator, key)
+
+    def _looks(self, operator: Operator, key: Key) -> None:
+        self._traffic.look(operator, key)
+        self._keeping.look(operator, key)
 
     def _sends(self, operator: Operator, key: Key) -> None:
         holder, since = self._api.leader

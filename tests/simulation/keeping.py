@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from modelyard import names
 from modelyard.decision import Manifest
+from modelyard.engine.cache import Key
+from modelyard.resources.conditions import condition
 from tests.simulation.clock import now
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.story import Story
 
+if TYPE_CHECKING:
+    from tests.simulation.operators import Operator
+
 JUST_MADE = timedelta(seconds=2)
-"""A Job that was made from what an operator saw late is made again as soon as it sees more: it has no place to lose."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an operator knew of an owner's wishes when it began a reconcile of it."""
+
+    asked: tuple[int, ...]
+    """Generations of the owner and of all profiles."""
+    held: frozenset[str]
+    """Datasets that wait for a human."""
 
 
 class Keeping:
@@ -19,15 +35,25 @@ class Keeping:
 
     def __init__(self, api: FakeApi, story: Story) -> None:
         self._api, self._story = api, story
-        self._made_for: dict[str, tuple[int, ...]] = {}
-        """Job (uid) -> generations of its owner and of all profiles when it was made."""
+        self._made_for: dict[str, Seen | None] = {}
+        """Job (uid) -> what was seen by who made it."""
+        self._seen: dict[tuple[str, Key], Seen] = {}
+        """Operator and owner -> what it saw last."""
+
+    def look(self, operator: Operator, key: Key) -> None:
+        """Whenever an operator begins a reconcile."""
+        cache = operator.engine.context.cache
+        if key[0] in ("FineTuneJob", "Dataset") and (owner := cache.get(*key)) is not None:
+            profiles = sorted(obj["metadata"]["generation"] for obj in cache.all("TrainingProfile"))
+            held = frozenset(obj["metadata"]["name"] for obj in cache.all("Dataset") if condition(obj, names.STALLED))
+            self._seen[operator.name, key] = Seen((owner["metadata"]["generation"], *profiles), held)
 
     def audit(self, write: Write) -> None:
         """Every write of an operator."""
         if not write.who.startswith("operator"):
             return
         if write.key[0] == "Job" and write.before is None and write.after is not None:
-            self._made_for[write.after["metadata"]["uid"]] = self._asked(write.after)
+            self._made_for[write.after["metadata"]["uid"]] = self._seen.get((write.who, _owner_key(write.after)))
         if write.key[0] == "Job" and write.verb == "delete" and write.before is not None:
             self._makes_again(write.who, write.before)
         if write.key[0] in ("Deployment", "InferenceService") and write.before is not None and write.after is not None:
@@ -38,12 +64,12 @@ class Keeping:
         waits = not any(status.get(field) for field in ("ready", "failed", "succeeded", "conditions"))
         pods = [pod for pod in self._api.all("Pod") if _owner(pod) == meta["uid"]]
         began = any(pod.get("status", {}).get("phase") not in (None, "Pending") for pod in pods)
-        owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
+        owner = self._api.look(*_owner_key(job))
         if owner is None or owner["metadata"]["uid"] != _owner(job) or "deletionTimestamp" in owner["metadata"]:
             return
-        waits = waits and not _is_needless(job, owner) and now() - moment(meta["creationTimestamp"]) > JUST_MADE
+        waits = waits and not _is_needless(job, owner)
         waits = waits and not began and not any(map(_lacks_image, pods)) and not owner["spec"].get("suspend")
-        if waits and self._made_for.get(meta["uid"]) == self._asked(job):
+        if waits and not self._sees_more(who, job):
             self._story.breaks(f"{who} takes Job {meta['name']} out of its queue, and nobody asked for it")
 
     def _changes(self, who: str, before: Manifest, after: Manifest) -> None:
@@ -54,16 +80,25 @@ class Keeping:
         if selected == meta["labels"].get(names.LABEL_SERVER) and _template(before) != _template(after):
             self._story.breaks(f"{who} starts the pods of {meta['name']} anew, which has the traffic")
 
-    def _asked(self, job: Manifest) -> tuple[int, ...]:
-        meta = job["metadata"]
-        owner = self._api.look(_kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER])
-        profiles = sorted(obj["metadata"]["generation"] for obj in self._api.all("TrainingProfile"))
-        return (0 if owner is None else owner["metadata"]["generation"], *profiles)
+    def _sees_more(self, who: str, job: Manifest) -> bool:
+        """Somebody asked for something else than who made it knew of; or a Dataset is held that was not a moment ago.
+
+        No base is read while a human is waited for, and a Job that has just been made has no place to lose.
+        """
+        made, seen = self._made_for.get(job["metadata"]["uid"]), self._seen.get((who, _owner_key(job)))
+        if made is None or seen is None or made.asked != seen.asked:
+            return True
+        return made.held != seen.held and now() - moment(job["metadata"]["creationTimestamp"]) <= JUST_MADE
 
 
 def moment(stamp: str) -> datetime:
     """A time of an object."""
     return datetime.fromisoformat(stamp)
+
+
+def _owner_key(job: Manifest) -> Key:
+    meta = job["metadata"]
+    return _kind(job), meta["namespace"], meta["annotations"][names.ANNOTATION_OWNER]
 
 
 def _is_needless(job: Manifest, owner: Manifest) -> bool:

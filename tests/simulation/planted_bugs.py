@@ -14,15 +14,26 @@ import pytest
 from modelyard import names
 from modelyard.api import layout
 from modelyard.api.deciding import FINETUNEJOB
+from modelyard.decision import Decision
 from modelyard.engine import apply, cache, effects, lease, loop, resync
 from modelyard.engine.facts import store as store_facts
 from modelyard.engine.kserve import KServe
 from modelyard.engine.queue import WorkQueue
 from modelyard.resources import conditions, hashes, jobs, run_job
-from modelyard.resources.conditions import Verdict
 from modelyard.resources.finetunejob import pins, run_id, training_job
-from modelyard.resources.modeldeployment import candidate, refresh, rollout, servers, situation
-from modelyard.resources.modelversion import deletion, verification
+from modelyard.resources.modeldeployment import (
+    address,
+    candidate,
+    health,
+    refresh,
+    rollout,
+    servers,
+    situation,
+    stable_service,
+)
+from modelyard.resources.modelversion import deletion, rules, verification
+from modelyard.rule_lists import LISTS
+from tests.simulation import clock
 
 Patch = pytest.MonkeyPatch
 
@@ -118,14 +129,14 @@ def versions_in_use_are_deleted(patch: Patch) -> None:
 
 
 def artifacts_stay_behind(patch: Patch) -> None:
-    real = deletion.waits
+    def goes(p: rules.Picture) -> Decision | None:
+        return Decision(finalizers=()) if deletion.being_deleted(p.obj) else None
 
-    def unless_used(*case: Any) -> Verdict | None:
-        verdict = real(*case)
-        return None if verdict is None or verdict.reason == names.DELETING else verdict
+    replace_rule(patch, "ModelVersion", rules.is_being_removed, goes)
 
-    patch.setattr(deletion, "waits", unless_used)
-    patch.setattr(deletion, "removal", lambda obj, spec, observed: ())
+
+def replace_rule(patch: Patch, kind: str, old: Callable[[Any], Any], new: Callable[[Any], Any]) -> None:
+    patch.setitem(LISTS, kind, [new if rule is old else rule for rule in LISTS[kind]])
 
 
 def lost_files_are_not_missed(patch: Patch) -> None:
@@ -280,3 +291,58 @@ def a_refresh_needs_no_trial(patch: Patch) -> None:
         return replace(found, traffic=found.candidate.server) if again and found.candidate else found
 
     change_rollouts(patch, at_once)
+
+
+def a_refuted_version_never_ends_its_trial(patch: Patch) -> None:
+    """It answers, at a new Service, too, and is not believed."""
+    real = address.unanswered
+
+    def doubtful(s: Any, now: Any) -> str:
+        version = s.versions.get(s.serving.number) if s.serving else None
+        return real(s, now) or ("not believed" if version is not None and not version.ready else "")
+
+    patch.setattr(rollout, "unanswered", doubtful)
+
+
+def a_lost_service_selects_nobody(patch: Patch) -> None:
+    """The stable Service of a version that is down is made again with the selector of none."""
+    real = stable_service.stable_service
+
+    def astray(s: Any, serving: Any) -> Any:
+        service = real(s, serving)
+        if s.selected is None and s.serving is not None and not health.answering(s, serving):
+            service["spec"]["selector"][names.LABEL_SERVER] = "none"
+        return service
+
+    patch.setattr(servers, "stable_service", astray)
+
+
+def a_deployment_made_anew_lets_its_server_go(patch: Patch) -> None:
+    """As the old server that goes first, but only where an object of the name was there before."""
+    real, first, last = servers._serving, dict[str, str](), [0.0]
+
+    def forgetful(s: Any, number: Any, *, follow_spec: bool) -> Any:
+        if clock.seconds() < last[0]:  # another scenario
+            first.clear()
+        uid, last[0] = s.obj["metadata"]["uid"], clock.seconds()
+        return real(s, number, follow_spec=follow_spec) if first.setdefault(s.name, uid) == uid else iter(())
+
+    patch.setattr(servers, "_serving", forgetful)
+
+
+def new_jobs_are_made_twice(patch: Patch) -> None:
+    """A Job that has just been made is taken for one of an older profile, once."""
+    real, known = run_job.is_stale, set[str]()
+
+    def at_first(live: Any, *more: Any, **how: Any) -> bool:
+        name = live["metadata"]["name"] if live else ""
+        new = live is not None and live["kind"] == "Job" and name not in known
+        known.add(name)
+        return new or real(live, *more, **how)
+
+    patch.setattr(run_job, "is_stale", at_first)
+
+
+def pinned_deployments_stay_behind(patch: Patch) -> None:
+    real = refresh.wanted
+    patch.setattr(refresh, "wanted", lambda s: s.spec.model.version is None and real(s))

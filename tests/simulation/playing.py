@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.simulation import clock
 from tests.simulation.scenario import Scenario
+from tests.simulation.sightings import rules_noted
 from tests.simulation.story import Story
 
 CHUNK = 25
@@ -38,14 +39,17 @@ def play(seed: int, lines: int = 60, only: Iterable[str] | None = None) -> Playe
     """Play one scenario; with `only` these fault points come true and no others."""
     logging.disable(logging.CRITICAL)
     story = Story(lines)
-    scenario = Scenario(seed, story, only)
+    scenario, seen = Scenario(seed, story, only), set[str]()
     try:
-        clock.run(scenario.play())
+        with rules_noted(seen):
+            clock.run(scenario.play())
     except Exception as fault:
         story.broken.append(f"{type(fault).__name__}: {fault} {traceback.format_exc()[-700:]}")
     told = str(story) if story.broken else ""
-    seen = frozenset(scenario.sightings.seen) if hasattr(scenario, "sightings") else frozenset()
-    return Played(seed, scenario.kind.name, tuple(story.broken), told, tuple(scenario.fault_points.struck), seen)
+    if hasattr(scenario, "sightings"):
+        seen |= scenario.sightings.seen
+    struck = tuple(scenario.fault_points.struck)
+    return Played(seed, scenario.kind.name, tuple(story.broken), told, struck, frozenset(seen))
 
 
 def play_all(seeds: Iterable[int], processes: int | None = None) -> list[Played]:

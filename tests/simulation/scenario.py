@@ -45,6 +45,16 @@ class Scenario:
         self._count = 0
 
     async def play(self) -> None:
+        """All of it, or until a promise is broken."""
+        life, loop = asyncio.current_task(), asyncio.get_running_loop()
+        self.story.on_break = lambda: life and loop.call_soon(life.cancel)
+        try:
+            await self._live()
+        except asyncio.CancelledError:
+            if not self.story.broken:
+                raise
+
+    async def _live(self) -> None:
         """Birth, faults, peace, and what is left."""
         self._set_up()
         self.start_operator()
@@ -56,8 +66,7 @@ class Scenario:
         if self.user.harmed or self.was_misled():
             await self.pass_time(VERIFIED_AGAIN)
             await self._settle()
-        if not self.story.broken:
-            await self._check_the_end()
+        await self._check_the_end()
 
     def was_misled(self) -> bool:
         """True when an answer of the store to an operator was ever wrong."""
@@ -78,9 +87,9 @@ class Scenario:
             operator.kill()
 
     async def pass_time(self, seconds: float) -> None:
-        """Sleep, but not over a broken promise; a process that ended by itself is started again."""
+        """Sleep; a process that ended by itself is started again."""
         left = seconds
-        while left > 0 and not self.story.broken:
+        while left > 0:
             await asyncio.sleep(min(left, 10.0))
             left -= 10.0
             self._replace_ended()
@@ -129,8 +138,6 @@ class Scenario:
         self.user.begin(self.kind.more)
         for _ in range(self.rng.randrange(*self.kind.actions)):
             await self.pass_time(self.rng.expovariate(1 / 20.0))
-            if self.story.broken:
-                return
             self.user.act()
         await self.pass_time(self.rng.uniform(5.0, 60.0))
 
@@ -156,8 +163,6 @@ class Scenario:
         while written != self.api.writes.total():
             written = self.api.writes.total()
             await self.pass_time(QUIET)
-            if self.story.broken:
-                return
             if clock.seconds() > until:
                 self.story.breaks(f"not settled after {SETTLE_LIMIT:g} s: {oracle.summary(self.api)}")
 

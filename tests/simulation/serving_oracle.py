@@ -36,24 +36,36 @@ def _wrong(scenario: Scenario, obj: Manifest) -> Iterator[str]:
 
 def _servers(scenario: Scenario, obj: Manifest) -> Iterator[str]:
     """The stable Service points to what the status says, and no other server is left."""
-    name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
-    stable = scenario.api.look("Service", namespace, name)
-    selected = stable["spec"]["selector"][names.LABEL_SERVER] if stable else None
+    selected = _selected(scenario, obj)
     said = version_in(obj["status"], SERVING).get("server")
     if selected != said and not _cannot_come_back(scenario, obj):
         yield f"status says {said}, the Service selects {selected}"
-    owned = [d for d in scenario.api.all("Deployment") if d["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
-    servers = sorted(d["metadata"]["labels"][names.LABEL_SERVER] for d in owned)
+    servers = sorted(d["metadata"]["labels"][names.LABEL_SERVER] for d in _servers_of(scenario, obj))
     if set(servers) - {said, version_in(obj["status"], CANDIDATE).get("server")}:
         yield f"servers {servers} are left, {said} serves"
 
 
 def _cannot_come_back(scenario: Scenario, obj: Manifest) -> bool:
     """What had the traffic was corrupted and lost its stable Service: it has it again, and can never answer."""
-    known = version_in(obj["status"], CANDIDATE)
-    name = _version_name(obj, known) if known else ""
-    version = scenario.api.look("ModelVersion", obj["metadata"]["namespace"], name)
-    return known.get("weight") == 100 and version is not None and not _is_ready(version)
+    known, namespace = version_in(obj["status"], CANDIDATE), obj["metadata"]["namespace"]
+    if not known or _selected(scenario, obj) != known["server"]:
+        return False
+    version = scenario.api.look("ModelVersion", namespace, _version_name(obj, known))
+    servers = [d for d in _servers_of(scenario, obj) if d["metadata"]["labels"][names.LABEL_SERVER] == known["server"]]
+    answers = any(server.get("status", {}).get("availableReplicas", 0) for server in servers)
+    return version is not None and not _is_ready(version) and not answers
+
+
+def _selected(scenario: Scenario, obj: Manifest) -> str | None:
+    """The server to which the stable Service points."""
+    stable = scenario.api.look("Service", obj["metadata"]["namespace"], obj["metadata"]["name"])
+    return str(stable["spec"]["selector"][names.LABEL_SERVER]) if stable else None
+
+
+def _servers_of(scenario: Scenario, obj: Manifest) -> list[Manifest]:
+    """Its Deployments, KServe's among them."""
+    name, found = obj["metadata"]["name"], scenario.api.all("Deployment")
+    return [deployment for deployment in found if deployment["metadata"]["labels"][names.LABEL_DEPLOYMENT] == name]
 
 
 def _refresh(scenario: Scenario, obj: Manifest) -> Iterator[str]:

@@ -1,8 +1,14 @@
-"""What was reached in a scenario: the words of Ready and the kinds of children, from every write."""
+"""What was reached in a scenario: words of Ready and kinds of children, from every write, and rules that answered."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from modelyard import names
+from modelyard.rule_lists import LISTS
 from tests.simulation.fake_api import FakeApi, Write
 from tests.simulation.schema import OURS
 
@@ -22,3 +28,26 @@ class Sightings:
             for condition in write.after["status"].get("conditions", ()):
                 if condition["type"] == names.READY:
                     self.seen.add(f"reason/{kind}/{condition['reason']}")
+
+
+@contextmanager
+def rules_noted(seen: set[str]) -> Iterator[None]:
+    """Meanwhile every rule that answers is noted down as rule/kind/name."""
+    modules = {kind: vars(sys.modules[f"modelyard.resources.{kind.lower()}.decide"]) for kind in LISTS}
+    for kind, rules in LISTS.items():
+        modules[kind]["RULES"] = tuple(_noting(seen, kind, rule) for rule in rules)
+    try:
+        yield
+    finally:
+        for kind, rules in LISTS.items():
+            modules[kind]["RULES"] = rules
+
+
+def _noting(seen: set[str], kind: str, rule: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def ask(picture: Any) -> Any:
+        answer = rule(picture)
+        if answer is not None:
+            seen.add(f"rule/{kind}/{rule.__name__}")
+        return answer
+
+    return ask

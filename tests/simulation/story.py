@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from tests.simulation import clock
 
@@ -13,14 +14,18 @@ class Story:
     def __init__(self, lines: int = 60) -> None:
         self._lines: deque[tuple[float, str, tuple[object, ...]]] = deque(maxlen=lines)
         self.broken: list[str] = []
+        self.on_break: Callable[[], object] = lambda: None
+        """Called when the first promise is broken."""
 
     def tell(self, text: str, *details: object) -> None:
         """Remember one line; formatted only if somebody reads it."""
         self._lines.append((clock.seconds(), text, details))
 
     def breaks(self, promise: str) -> None:
-        """A promise is broken: the scenario ends at its next step (the engine must not swallow this)."""
+        """A promise is broken: the scenario ends (an exception would be swallowed by the engine)."""
         self.tell("BROKEN: %s", promise)
+        if not self.broken:
+            self.on_break()
         self.broken.append(promise)
 
     def __str__(self) -> str:

@@ -33,9 +33,8 @@ class Traffic:
         self._operators: dict[str, Operator] = {}
 
     def follow(self, operator: Operator) -> None:
-        """Remember what it sees whenever it begins a reconcile of a ModelDeployment."""
+        """From now on it writes, too."""
         self._operators[operator.name] = operator
-        operator.on_reconcile = lambda key: self._look(operator, key)
 
     def audit(self, write: Write) -> None:
         """Every write of an operator."""
@@ -47,7 +46,8 @@ class Traffic:
         if kind == "ModelDeployment" and write.verb == "status" and write.after is not None:
             self._says(write.after)
 
-    def _look(self, operator: Operator, key: Key) -> None:
+    def look(self, operator: Operator, key: Key) -> None:
+        """Whenever an operator begins a reconcile: remember which servers it sees answer."""
         if key[0] == "ModelDeployment":
             self._seen[operator.name][key] = self._answering(operator, key)
 

@@ -2,6 +2,9 @@
 
 from modelyard.decision import Reconciler
 from modelyard.resources.dataset.decide import decide, needs
+from modelyard.resources.dataset.rules import RULES
+
+__all__ = ["RECONCILER", "RULES"]
 
 RECONCILER = Reconciler(
     "Dataset", "datasets", namespaced=True, needs=needs, decide=decide, children=("ConfigMap", "Job")

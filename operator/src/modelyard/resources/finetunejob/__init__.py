@@ -2,6 +2,9 @@
 
 from modelyard.decision import Reconciler
 from modelyard.resources.finetunejob.decide import decide, needs
+from modelyard.resources.finetunejob.rules import RULES
+
+__all__ = ["RECONCILER", "RULES"]
 
 RECONCILER = Reconciler(
     "FineTuneJob",

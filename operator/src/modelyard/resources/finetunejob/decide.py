@@ -7,33 +7,24 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelyard import names
-from modelyard.api.finetunejob import FineTuneJobSpec, Pinned, Run
+from modelyard.api.finetunejob import FineTuneJobSpec, Run
 from modelyard.decision import Decision, Manifest, Need, Observed
 from modelyard.resources import jobs, profiles
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.finetunejob import (
-    ending,
-    hashing,
-    leftovers,
-    parent,
-    shared_run,
-    status,
-    training_job,
-    version,
-)
+from modelyard.resources.finetunejob import hashing, leftovers, parent, shared_run, status, training_job, version
 from modelyard.resources.finetunejob.base import is_foreign, listed, listing_fact, record_fact, recorded
-from modelyard.resources.finetunejob.case import Answer, Case
+from modelyard.resources.finetunejob.case import Case
 from modelyard.resources.finetunejob.data import dataset_ref
-from modelyard.resources.finetunejob.pins import current_run, hashing_step, new_run
+from modelyard.resources.finetunejob.pins import current_run, new_run
 from modelyard.resources.finetunejob.progress import progress_fact
+from modelyard.resources.finetunejob.rules import RULES, Picture
 from modelyard.resources.finetunejob.run_id import is_model_name
-from modelyard.resources.finetunejob.training_job import Situation
 from modelyard.resources.parse import spec_of, unknown_fields
-from modelyard.resources.pods import Fault
 from modelyard.resources.queueing import queue_needs
 from modelyard.resources.refusals import refusal_needs
+from modelyard.resources.rules import first
 from modelyard.resources.scheduling import capacity_needs
-from modelyard.resources.waiting import SOON, Wait, moving, unanswered
+from modelyard.resources.waiting import Wait
 
 
 def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
@@ -61,7 +52,7 @@ def needs(obj: Manifest, observed: Observed) -> Iterable[Need]:
 
 
 def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
-    """One reconcile: a run's end is final, and only a changed spec starts another run."""
+    """One reconcile: a spec that is understood goes by the rules; a run that it asks for no more is forgotten."""
     case = _case(obj, observed)
     if isinstance(case, Verdict):
         return status.invalid(obj, case, observed, now)
@@ -69,12 +60,7 @@ def decide(obj: Manifest, observed: Observed, now: datetime) -> Decision:
     run = current_run(case)
     if run is None and (unknown := unknown_fields(FineTuneJobSpec, obj)):
         return status.invalid(obj, unknown, observed, now)
-    if run is None:
-        answer = _start(_forgetting(case))
-    elif run.state == "Running":
-        answer = _go_on(case, run)
-    else:
-        answer = _ended(case, leftovers.swept(case, run))
+    answer = first(RULES, _begun_anew(case) if run is None else Picture(case, run))
     effects = (*answer.effects, *leftovers.due(case, answer.run))
     return status.decision(case, replace(answer, effects=effects), now)
 
@@ -93,83 +79,11 @@ def _case(obj: Manifest, observed: Observed) -> Case | Verdict:
     return Verdict(False, names.NAME_TOO_LONG, text, stalled=True)
 
 
-def _forgetting(case: Case) -> Case:
-    """The case without what an earlier run left in the status; conditions keep their times."""
+def _begun_anew(case: Case) -> Picture:
+    """A new run as soon as everything is there, without what an earlier one left but the conditions' times."""
     kept = {k: v for k, v in case.obj.get("status", {}).items() if k in ("conditions", "observedGeneration", "base")}
-    return replace(case, obj={**case.obj, "status": kept})
-
-
-def _start(case: Case) -> Answer:
-    """No run yet: pin one as soon as everything is there, and go on with it in the same reconcile."""
-    run = new_run(case)
-    if not isinstance(run, Wait):
-        return _go_on(case, run)
-    if case.spec.suspend:
-        text = f"suspended by spec.suspend before the run started ({run.verdict.message})"
-        suspended = Verdict(False, names.SUSPENDED, text, idle=True)
-        return Answer(None, suspended, "Suspended", wake_after=run.wake_after, backoff=run.backoff)
-    return _hash_base(case, run)
-
-
-def _hash_base(case: Case, wait: Wait) -> Answer:
-    """What a run waits for; a base that nobody has read yet is read meanwhile.
-
-    Where a human is waited for, no reading begins; one that has begun goes on, whatever is not known just now.
-    """
-    step = hashing_step(case) or hashing.undisturbed(case)
-    if wait.verdict.stalled and step.begins:
-        step = hashing.undisturbed(case)
-    ours = wait.verdict.reason == names.HASHING_BASE or (step.wait.verdict.stalled and not wait.verdict.stalled)
-    told = step.wait if ours else wait
-    pauses = [pause for pause in (wait.wake_after, step.wait.wake_after) if pause is not None]
-    return Answer(None, told.verdict, "Pending", step.children, min(pauses, default=None), told.backoff, base=step.base)
-
-
-def _ended(case: Case, run: Run) -> Answer:
-    """Its end stands; the store is asked again until what killed pods left is gone."""
-    if run.state == "Succeeded":
-        name = case.status.version or ""
-        answer = ending.succeeded(case, run, name, ending.version_of(case, name), case.status.resumes)
-    else:
-        answer = ending.failed(case, run)
-    return replace(answer, wake_after=leftovers.pause(case, run))
-
-
-def _go_on(case: Case, run: Run) -> Answer:
-    """A Job at work is watched; otherwise the store decides what the run has come to."""
-    now = training_job.situation(case, run)
-    if run.pinned is None:
-        return ending.fail(case, now, Fault(names.INTERNAL, "status.run.pinned is gone", final=True))
-    if now.at_work:
-        return training_job.watch(case, now, run.pinned)
-    answer = case.observed.fact(version.manifest_fact(case, run))
-    if answer is None:
-        return ending.waiting(case, now, now.run, moving(names.PUBLISHING, "reading the artifact store", SOON))
-    if answer.failed:
-        return ending.waiting(case, now, now.run, unanswered(answer, "artifact store"))
-    if answer.value is not None:
-        return ending.publish(case, now)
-    return _without_result(case, now, run.pinned)
-
-
-def _without_result(case: Case, now: Situation, pinned: Pinned) -> Answer:
-    """Nothing is published: train, wait for who does, or fail honestly."""
-    if now.foreign is not None:
-        return _foreign(case, now, now.foreign)
-    if now.fault is not None:
-        return ending.fail(case, now, now.fault)
-    if now.job is None:
-        return training_job.make(case, now, pinned)
-    if jobs.is_complete(now.job) or jobs.succeeded_beside_a_sidecar(now.pods):
-        text = f"the run ended with success, but nothing is published under {case.version_prefix(now.run)}"
-        return ending.recheck_failure(case, now, Fault(names.TRAINER_FAILED, text, final=True))
-    return ending.fail(case, now, jobs.why_failed(now.job, now.pods, case.hints))
-
-
-def _foreign(case: Case, now: Situation, job: Manifest) -> Answer:
-    """Another object makes this run: its failure is ours too, and its result would have been found."""
-    fault = shared_run.failure(case, now.run, job)
-    return training_job.shared(case, now, job) if fault is None else ending.fail(case, now, fault)
+    case = replace(case, obj={**case.obj, "status": kept})
+    return Picture(case, new_run(case))
 
 
 def _needs_of_base(case: Case) -> Iterable[Need]:

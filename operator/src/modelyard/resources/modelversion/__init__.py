@@ -2,5 +2,8 @@
 
 from modelyard.decision import Reconciler
 from modelyard.resources.modelversion.decide import decide, needs
+from modelyard.resources.modelversion.rules import RULES
+
+__all__ = ["RECONCILER", "RULES"]
 
 RECONCILER = Reconciler("ModelVersion", "modelversions", namespaced=True, needs=needs, decide=decide)

@@ -10,8 +10,7 @@ from modelyard.api.modeldeployment import FAILED, SERVING, ModelDeploymentSpec, 
 from modelyard.api.modelversion import ModelVersionSpec
 from modelyard.decision import Effect, Manifest, Observed, Select
 from modelyard.resources.conditions import Verdict
-from modelyard.resources.modelversion.place import misplaced, own_prefix
-from modelyard.resources.modelversion.verification import answered, claimant_fact, claims
+from modelyard.resources.modelversion.place import own_prefix
 from modelyard.resources.parse import spec_of, status_of
 
 
@@ -56,49 +55,10 @@ def finalizers(spec: ModelVersionSpec) -> tuple[str, ...]:
     return (names.FINALIZER_ARTIFACTS,) if spec.deletion_policy == "delete" else ()
 
 
-def removal(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> tuple[Effect, ...]:
-    """The effect, if it is due."""
-    return (_removal(obj["metadata"]["namespace"], spec),) if _removal_due(obj, spec, observed) else ()
-
-
-def _removal(namespace: str, spec: ModelVersionSpec) -> Effect:
+def removal(namespace: str, spec: ModelVersionSpec) -> Effect:
     """Spend the number and delete the artifacts."""
     prefix, number = own_prefix(namespace, spec), str(spec.number)
     return Effect.of("delete_version", prefix=prefix, namespace=namespace, model=spec.model, number=number)
-
-
-def _removal_due(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> bool:
-    """True when the artifacts are known to be this version's own, unused, and meant to go."""
-    namespace = obj["metadata"]["namespace"]
-    asked = (deployments_select(namespace, spec), jobs_select(namespace, spec))
-    claim = observed.fact(claimant_fact(namespace, spec))
-    return (
-        being_deleted(obj)
-        and holds_artifacts(obj)
-        and spec.deletion_policy == "delete"
-        and not misplaced(namespace, observed.platform.store_bucket, spec)
-        and claims(claim, spec)
-        and all(map(observed.known, asked))
-        and not users(namespace, spec, observed)
-    )
-
-
-def waits(obj: Manifest, spec: ModelVersionSpec, observed: Observed) -> Verdict | None:
-    """What the deletion waits for; None when the finalizer may go."""
-    namespace = obj["metadata"]["namespace"]
-    if spec.deletion_policy == "retain" or misplaced(namespace, observed.platform.store_bucket, spec):
-        return None
-    using = users(namespace, spec, observed)
-    if using:
-        return _in_use(spec, using)
-    claim = observed.fact(claimant_fact(namespace, spec))
-    if answered(claim) and not claims(claim, spec):
-        return None
-    removed = observed.effects.get(_removal(namespace, spec))
-    if answered(removed) and _removal_due(obj, spec, observed):
-        return None
-    fault = next((f"; {a.message}" for a in (claim, removed) if a is not None and a.failed), "")
-    return Verdict(False, names.DELETING, f"deleting the artifacts at {spec.uri}{fault}")
 
 
 REMEDIES = {
@@ -107,7 +67,8 @@ REMEDIES = {
 }
 
 
-def _in_use(spec: ModelVersionSpec, using: dict[str, list[str]]) -> Verdict:
+def in_use(spec: ModelVersionSpec, using: dict[str, list[str]]) -> Verdict:
+    """For whom the deletion waits, and what ends that."""
     kind, listed = next(iter(using.items()))
     named, verb = ", ".join(listed), "uses" if kind == "ModelDeployment" else "goes on from"
     text = f"deletion waits: {kind} {named} {verb} version {spec.number}; {REMEDIES[kind]}"

@@ -7,13 +7,13 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.modelversion import ModelVersionSpec, ModelVersionStatus
-from modelyard.decision import Answer, Fact, Manifest, Observed
+from modelyard.decision import Answer, Fact, Manifest
 from modelyard.resources.conditions import Verdict, condition
-from modelyard.resources.modelversion.place import misplaced, own_prefix
-from modelyard.resources.modelversion.sizes import humanised
+from modelyard.resources.modelversion.place import own_prefix
 from modelyard.resources.parse import status_of
 from modelyard.resources.pods import Fault
 from modelyard.resources.recheck import LASTING, recheck
+from modelyard.resources.waiting import Wait
 
 VERIFIED_AGE = 600.0
 CLAIM_AGE = 60.0
@@ -36,38 +36,17 @@ def is_suspect(obj: Manifest) -> bool:
     return status_of(ModelVersionStatus, obj).suspect_since is not None
 
 
-def verify(obj: Manifest, spec: ModelVersionSpec, observed: Observed, now: datetime) -> tuple[Verdict, str | None]:
-    """The verdict of this reconcile, and since when the store says otherwise.
-
-    The last verdict stands while the store cannot answer, and until it has said twice what refutes the version: a
-    store that fails over may say once that something is gone, and traffic would leave the version for it.
-    """
-    namespace = obj["metadata"]["namespace"]
-    wrong_place = misplaced(namespace, observed.platform.store_bucket, spec)
-    if wrong_place:
-        return Verdict(False, names.INVALID_SPEC, wrong_place, stalled=True), None
-    claim = observed.fact(claimant_fact(namespace, spec, is_suspect(obj)))
-    files = observed.fact(verified_fact(namespace, spec))
-    refuted, last = _refuted(spec, claim, files), _last(obj)
-    if refuted is not None:
-        return (refuted, None) if last is not None and not last.ready else _rechecked(obj, refuted, now)
-    if answered(claim) and answered(files):
-        return Verdict(True, names.VERSION_VERIFIED, f"{humanised(spec.size)} match {spec.digest[:19]}"), None
-    return last or _unverified(claim, files), None
-
-
-def _refuted(spec: ModelVersionSpec, claim: Answer | None, files: Answer | None) -> Verdict | None:
+def refuted(spec: ModelVersionSpec, claim: Answer | None, files: Answer | None) -> Verdict | None:
+    """What the store says against the version; None if nothing."""
     if answered(claim) and not claims(claim, spec):
         return _not_claimed(spec, str(claim.value if claim else ""))
     return _corrupt(spec, files) if files is not None and files.reason in LOST else None
 
 
-def _rechecked(obj: Manifest, refuted: Verdict, now: datetime) -> tuple[Verdict, str | None]:
-    fault = Fault(refuted.reason, refuted.message, final=True)
-    since, wait = recheck(status_of(ModelVersionStatus, obj).suspect_since, fault, now)
-    if wait is None:
-        return refuted, None
-    return _last(obj) or Verdict(False, names.PENDING, wait.verdict.message), since
+def doubted(obj: Manifest, verdict: Verdict, now: datetime) -> tuple[str | None, Wait | None]:
+    """Since when the store says so, and the wait until it is believed; without a wait it is."""
+    fault = Fault(verdict.reason, verdict.message, final=True)
+    return recheck(status_of(ModelVersionStatus, obj).suspect_since, fault, now)
 
 
 def answered(answer: Answer | None) -> bool:
@@ -87,15 +66,17 @@ def verified_condition(verdict: Verdict) -> dict[str, Any]:
     return {"type": names.VERIFIED, "status": word, "reason": verdict.reason, "message": verdict.message}
 
 
-def _last(obj: Manifest) -> Verdict | None:
-    last = condition(obj, names.VERIFIED)
-    if last is None or last["status"] == "Unknown":
+def last(obj: Manifest) -> Verdict | None:
+    """The verdict that the status says; None while it was never verified nor refuted."""
+    said = condition(obj, names.VERIFIED)
+    if said is None or said["status"] == "Unknown":
         return None
-    ready = last["status"] == "True"
-    return Verdict(ready, last["reason"], last["message"], stalled=not ready)
+    ready = said["status"] == "True"
+    return Verdict(ready, said["reason"], said["message"], stalled=not ready)
 
 
-def _unverified(*answers: Answer | None) -> Verdict:
+def unverified(*answers: Answer | None) -> Verdict:
+    """Why nothing is known about the version yet."""
     failed = next((answer for answer in answers if answer is not None and answer.failed), None)
     if failed is None:
         return Verdict(False, names.PENDING, "waiting for the store's answer about claim and artifacts")
