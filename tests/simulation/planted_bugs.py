@@ -23,7 +23,6 @@ from modelyard.resources import conditions, hashes, jobs, run_job
 from modelyard.resources.finetunejob import pins, run_id, training_job
 from modelyard.resources.modeldeployment import (
     address,
-    candidate,
     health,
     refresh,
     rollout,
@@ -31,6 +30,7 @@ from modelyard.resources.modeldeployment import (
     situation,
     stable_service,
 )
+from modelyard.resources.modeldeployment import rules as trial
 from modelyard.resources.modelversion import deletion, rules, verification
 from modelyard.rule_lists import LISTS
 from tests.simulation import clock
@@ -79,7 +79,7 @@ def gates_do_not_count(patch: Patch) -> None:
 
 
 def any_answer_is_good(patch: Patch) -> None:
-    patch.setattr(candidate, "_wrong", lambda version, answer: None)
+    patch.setattr(trial, "fault_in", lambda version, answer: "")
 
 
 def traffic_goes_to_the_candidate(patch: Patch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from modelyard import names
@@ -33,14 +34,22 @@ class Sightings:
 @contextmanager
 def rules_noted(seen: set[str]) -> Iterator[None]:
     """Meanwhile every rule that answers is noted down as rule/kind/name."""
-    modules = {kind: vars(sys.modules[f"modelyard.resources.{kind.lower()}.decide"]) for kind in LISTS}
-    for kind, rules in LISTS.items():
-        modules[kind]["RULES"] = tuple(_noting(seen, kind, rule) for rule in rules)
+    walkers = [(kind, vars(module)) for kind in LISTS for module in walkers_of(kind)]
+    for kind, names_in in walkers:
+        names_in["RULES"] = tuple(_noting(seen, kind, rule) for rule in LISTS[kind])
     try:
         yield
     finally:
-        for kind, rules in LISTS.items():
-            modules[kind]["RULES"] = rules
+        for kind, names_in in walkers:
+            names_in["RULES"] = sys.modules[f"modelyard.resources.{kind.lower()}"].RULES
+
+
+def walkers_of(kind: str) -> list[ModuleType]:
+    """The modules that go by a kind's list: all that import it but the package itself."""
+    package = f"modelyard.resources.{kind.lower()}"
+    rules = vars(sys.modules[package])["RULES"]
+    inside = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
+    return [m for m in inside if vars(m).get("RULES") is rules and m.__name__ != f"{package}.rules"]
 
 
 def _noting(seen: set[str], kind: str, rule: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelyard.resources import dataset, finetunejob, modelversion
+from modelyard.resources import dataset, finetunejob, modeldeployment, modelversion
 
 LISTS: dict[str, Sequence[Callable[[Any], Any]]] = {
     "Dataset": dataset.RULES,
     "FineTuneJob": finetunejob.RULES,
     "ModelVersion": modelversion.RULES,
+    "ModelDeployment": modeldeployment.RULES,
 }
 _INTRODUCTION = """# Rules
 
@@ -19,9 +20,8 @@ _INTRODUCTION = """# Rules
 What a reconciler decides by: it asks its rules from the top, and the first that applies answers. Each is the function
 of that name in `rules.py` of the kind's folder under `operator/src/modelyard/resources`. Before the first rule, a spec
 that is not understood changes conditions and nothing else. Profiles have no rules: one is ready once its spec is
-understood.
-How traffic moves between the versions of a ModelDeployment follows from levels, not from a list: see
-[what becomes of what](states.md).
+understood. The rules of a ModelDeployment are about the candidate that is on trial; what has the traffic follows from
+what is seen of it and not from a list: see [what becomes of what](states.md).
 """
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from modelyard.lifecycle import RECONCILERS
 from modelyard.rule_lists import LISTS, sentence_of
+from tests.simulation.sightings import walkers_of
+
+
+def test_every_kind_but_the_profiles_has_a_list() -> None:
+    assert {reconciler.kind for reconciler in RECONCILERS} - {"TrainingProfile", "ServingProfile"} == {*LISTS}
 
 
 @pytest.mark.parametrize("kind", LISTS)
@@ -20,8 +26,7 @@ def test_a_list_has_every_rule_of_its_file_in_the_order_in_which_they_are_read(k
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_reconciler_walks_the_list_that_the_page_shows(kind: str) -> None:
-    module = sys.modules[f"modelyard.resources.{kind.lower()}.decide"]
-    assert vars(module)["RULES"] is LISTS[kind]
+    assert [module.RULES for module in walkers_of(kind)] == [LISTS[kind]]
 
 
 @pytest.mark.parametrize("rule", [rule for rules in LISTS.values() for rule in rules], ids=lambda rule: rule.__name__)

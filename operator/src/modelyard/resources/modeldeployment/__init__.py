@@ -2,9 +2,10 @@
 
 from modelyard.decision import Reconciler
 from modelyard.resources.modeldeployment.decide import decide, needs
+from modelyard.resources.modeldeployment.rules import RULES
 from modelyard.resources.modeldeployment.serving_runtime import offered, used
 
-__all__ = ["RECONCILER", "offered", "used"]
+__all__ = ["RECONCILER", "RULES", "offered", "used"]
 
 RECONCILER = Reconciler(
     "ModelDeployment",

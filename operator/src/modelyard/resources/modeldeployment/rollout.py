@@ -22,11 +22,13 @@ from modelyard.resources.clock import begun, elapsed, stamp
 from modelyard.resources.modeldeployment import refresh
 from modelyard.resources.modeldeployment.address import unanswered
 from modelyard.resources.modeldeployment.backend import fresh_template
-from modelyard.resources.modeldeployment.candidate import Judgement, judge_candidate
+from modelyard.resources.modeldeployment.candidate import Judgement
 from modelyard.resources.modeldeployment.health import answering, is_down
+from modelyard.resources.modeldeployment.rules import RULES, Picture
 from modelyard.resources.modeldeployment.server import template_hash
 from modelyard.resources.modeldeployment.situation import Served, Server, Situation
 from modelyard.resources.modeldeployment.target import Target
+from modelyard.resources.rules import first
 
 DRAIN = 30.0
 """Seconds for which a version is kept after traffic was seen to have left it, so that no request under way is lost."""
@@ -153,7 +155,7 @@ def drain_left(rollout: Rollout, now: datetime) -> float | None:
 
 def _try(s: Situation, served: Served, draining: tuple[tuple[Server, str], ...], now: datetime) -> Rollout:
     server, (since, suspect_since) = served.server, _since(s, served.server, now)
-    trial = judge_candidate(s, served, since, suspect_since, now)
+    trial = first(RULES, Picture(s, served, since, suspect_since, now))
     others = tuple(entry for entry in draining if entry[0] != server)
     passed, failed = trial.state == "passed", trial.state == "failed"
     ended = Failure(server, s.generation, template_hash(fresh_template(s, served)), trial.reason, trial.message)
