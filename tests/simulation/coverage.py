@@ -79,6 +79,11 @@ RULES = {f"{kind}/{rule.__name__}" for kind, rules in LISTS.items() for rule in 
 SELDOM = {
     "FineTuneJob/has_lost_its_pins",
     "FineTuneJob/store_is_not_read",
+    "ModelDeployment/has_no_sample",
+    "ModelDeployment/is_asked",
+    "ModelDeployment/is_brought_to_its_node",
+    "ModelDeployment/is_busy",
+    "ModelDeployment/is_out_of_reach",
     "ModelVersion/has_let_go",
     "ModelVersion/leaves_its_artifacts",
     "ModelVersion/is_of_another_run",
