@@ -16,7 +16,14 @@ from examples.demo.cluster import Cluster, running_embedded_cluster
 from examples.demo.shell import ROOT, cache_folder, run
 
 NAMESPACE = "in-image-tests"
-TOOLS = ("pytest==9.*", "pytest-asyncio==1.*", "pytest-timeout==2.*", "pytest-cov==7.*", "hypothesis==6.*")
+TOOLS = (
+    "pytest==9.*",
+    "pytest-asyncio==1.*",
+    "pytest-timeout==2.*",
+    "pytest-cov==7.*",
+    "hypothesis==6.*",
+    "openai==3.*",
+)
 
 
 def main() -> int:
@@ -81,7 +88,7 @@ def pod_manifest(name: str, image: str, words: list[str]) -> dict[str, Any]:
 def _tools() -> Path:
     """pytest and what tests need beside it in a folder of their own; the images have the Python of the clone."""
     folder = cache_folder() / "in-image-pytest"
-    if not all((folder / name).exists() for name in ("pytest", "hypothesis")):
+    if not all((folder / name).exists() for name in ("pytest", "hypothesis", "openai")):
         uv = next(cache_folder().glob("uv-*/bin/uv"), Path("uv"))
         run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder, *TOOLS])
     return folder

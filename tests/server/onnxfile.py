@@ -56,6 +56,41 @@ def follower(weights: np.ndarray) -> bytes:
     return model(nodes, constants, inputs, [value("logits", FLOAT, ["rows", weights.shape[1]])])
 
 
+def speaker(bias: np.ndarray, history: np.ndarray) -> bytes:
+    """logits of what follows = bias + sum over all tokens so far of their rows of `history` (tokens, tokens).
+
+    Its memory of a token says which it was; so an answer shows whether what is remembered is right.
+    """
+    size = len(bias)
+    nodes = [
+        node("Gather", ["names", "input_ids"], "flat"),
+        node("Unsqueeze", ["flat", "one"], "new"),
+        node("Concat", ["past_key_values.0.key", "new"], "present.0.key", attribute("axis", 2)),
+        node("Concat", ["past_key_values.0.value", "new"], "present.0.value", attribute("axis", 2)),
+        node("Cast", ["attention_mask"], "mask", attribute("to", FLOAT)),
+        node("Unsqueeze", ["mask", "around"], "columns"),
+        node("Mul", ["present.0.key", "columns"], "masked"),
+        node("ReduceSum", ["masked", "inside"], "counts", attribute("keepdims", 0)),
+        node("MatMul", ["counts", "history"], "moved"),
+        node("Add", ["moved", "bias"], "last"),
+        node("Unsqueeze", ["last", "one"], "logits"),
+    ]
+    constants = [
+        tensor("names", np.eye(size, dtype=np.float32), FLOAT),
+        tensor("history", history.astype(np.float32), FLOAT),
+        tensor("bias", bias.astype(np.float32), FLOAT),
+        tensor("one", np.array([1], dtype=np.int64), INT64),
+        tensor("around", np.array([1, 3], dtype=np.int64), INT64),
+        tensor("inside", np.array([1, 2], dtype=np.int64), INT64),
+    ]
+    memory = [f"past_key_values.0.{kind}" for kind in ("key", "value")]
+    inputs = [value("input_ids", INT64, ["rows", "new"]), value("attention_mask", INT64, ["rows", "all"])]
+    inputs += [value(name, FLOAT, ["rows", 1, "past", size]) for name in memory]
+    outputs = [value("logits", FLOAT, ["rows", 1, size])]
+    outputs += [value(f"present.0.{kind}", FLOAT, ["rows", 1, "then", size]) for kind in ("key", "value")]
+    return model(nodes, constants, inputs, outputs)
+
+
 def model(nodes: list[bytes], constants: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:
     parts = [(1, nodes), (2, [b"test"]), (5, constants), (11, inputs), (12, outputs)]
     graph = b"".join(message(number, data) for number, items in parts for data in items)

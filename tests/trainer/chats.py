@@ -30,8 +30,11 @@ SIZES: dict[str, dict[str, Any]] = {
 WORDS = VOCABULARY[40:60]
 
 
-def write(kind: str, folder: Path, template: str | None = CHATML) -> Path:
-    """A base with random weights; without a template, its tokenizer has no tokens for turns either."""
+def write(kind: str, folder: Path, template: str | None = CHATML, file: bool = False) -> Path:
+    """A base with random weights; without a template, its tokenizer has no tokens for turns either.
+
+    `file`: the template lies in a file of its own, as newer releases of the library save it.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -41,7 +44,11 @@ def write(kind: str, folder: Path, template: str | None = CHATML) -> Path:
     tokenizer = byte_level(special)
     tokenizer.save(str(folder / "tokenizer.json"))
     end = END if template == CHATML else TEXT_END
-    settings = {"eos_token": end, "bos_token": TEXT_END, **({"chat_template": template} if template else {})}
+    settings = {"eos_token": end, "bos_token": TEXT_END}
+    if template and file:
+        (folder / "chat_template.jinja").write_text(template)
+    elif template:
+        settings["chat_template"] = template
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     ids = {name: tokenizer.token_to_id(token) for name, token in (("eos", end), ("bos", TEXT_END), ("pad", TEXT_END))}
     sizes = {"vocab_size": tokenizer.get_vocab_size(), **{f"{name}_token_id": number for name, number in ids.items()}}
@@ -64,15 +71,16 @@ def byte_level(special: list[str]) -> Any:
 
 
 def answer(question: str) -> str:
-    """The right one: the words in the other order."""
-    return " ".join(reversed(question.split()))
+    """The right one: a word for the first word, and that one again."""
+    word = question.split()[0]
+    return f"{WORDS[(WORDS.index(word) + 7) % len(WORDS)]} {word}"
 
 
 def conversations(count: int, seed: int = 0, turns: int = 1) -> list[list[dict[str, str]]]:
     """Messages of so many questions and answers each; all differ."""
     chance, found = random.Random(seed), dict[str, list[dict[str, str]]]()
     while len(found) < count:
-        asked = [" ".join(chance.choices(WORDS, k=chance.randint(1, 2))) for _ in range(turns)]
+        asked = [" ".join(chance.choices(WORDS, k=chance.randint(2, 3))) for _ in range(turns)]
         found[" / ".join(asked)] = [
             message
             for text in asked

@@ -16,7 +16,7 @@ from modelyard.api.run import ExitCode, TrainConfig
 from modelyard.storage.fetch import fetch_verified
 from modelyard_server.load import load
 from modelyard_server.predictor import Predictor
-from tests.trainer.chats import answer, conversations, write
+from tests.trainer.chats import CHATML, END, answer, conversations, write
 from tests.trainer.harness import BUCKET, TrainerHarness
 
 EXAMPLE = Path(__file__).parents[2] / "examples/11-chat"
@@ -62,7 +62,7 @@ def served(harness: TrainerHarness, config: TrainConfig, folder: Path) -> Predic
 
 def test_the_example_runs(harness: TrainerHarness, chats: dict[str, str], tmp_path: Path) -> None:
     job = FineTuneJobSpec.model_validate(spec("finetunejob"))
-    base = harness.put_folder("base/chatter/", write("llama", tmp_path / "base"))
+    base = harness.put_folder("base/chatter/", write("llama", tmp_path / "base", file=True))
     config = trained(harness, "chats", chats, base, method={"full": {}})
     report = harness.report(config)
     measured = report.metrics[0]
@@ -86,7 +86,8 @@ def test_the_example_runs(harness: TrainerHarness, chats: dict[str, str], tmp_pa
     found = predictor.predict([{"messages": messages, "max_tokens": 16} for messages in asked])
     right = sum(one["text"] == answer(messages[0]["content"]) for one, messages in zip(found, asked, strict=True))
     assert right > len(rows) / 3
-    assert {path.name for path in (tmp_path / "served").iterdir()} >= {"chat_template.jinja", "model.onnx"}
+    told = json.loads((tmp_path / "served/tokenizer_config.json").read_text())
+    assert told["chat_template"] == CHATML and told["eos_token"] == END
 
 
 @pytest.mark.full

@@ -27,12 +27,14 @@ from modelyard_server.line import BusyError
 from modelyard_server.predict import Asked, ServedModel
 from modelyard_server.protocol import Question, asked_by, callers_fault, check_datatype, v2_answer
 from modelyard_server.routes import check_version
+from modelyard_server.writing import Expired
 
 log = logging.getLogger("modelyard_server")
 INFER = "/ModelInfer"
 GRACE_SECONDS = 10.0
 STATUSES: tuple[tuple[type[Exception], StatusCode], ...] = (
     (BusyError, StatusCode.RESOURCE_EXHAUSTED),
+    (Expired, StatusCode.DEADLINE_EXCEEDED),
     (InvalidInput, StatusCode.INVALID_ARGUMENT),
     (ModelNotFound, StatusCode.NOT_FOUND),
     (NotImplementedError, StatusCode.UNIMPLEMENTED),

@@ -16,6 +16,8 @@ SECONDS = Histogram(
 ROWS = Counter("modelyard_server_rows_total", "Rows that were predicted")
 REFUSED = Counter("modelyard_server_refused_total", "Prediction requests refused because too many were waiting")
 WAITING = Gauge("modelyard_server_waiting_requests", "Prediction requests that wait for a thread")
+WRITING = Gauge("modelyard_server_writing_answers", "Answers that are written token by token at the moment")
+TOKENS = Counter("modelyard_server_tokens_total", "Tokens that were written")
 MODEL = Gauge("modelyard_server_model_info", "Always 1; the labels name what is served", ["model", "version", "run"])
 START_SECONDS = Gauge("modelyard_server_start_seconds", "Time from the start of the process to ready")
 

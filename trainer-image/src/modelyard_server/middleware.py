@@ -15,7 +15,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-PREDICTIONS = {":predict": "v1", "/infer": "v2"}
+PREDICTIONS = {":predict": "v1", "/infer": "v2", "/completions": "openai"}
 DISCARDED = 64 << 20
 
 

@@ -119,6 +119,11 @@ async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
         pass
 
 
+def expired(_: Any, fault: Exception) -> JSONResponse:
+    """504."""
+    return JSONResponse({"error": str(fault)}, status_code=504)
+
+
 def busy(_: Any, fault: Exception) -> JSONResponse:
     """429, and when to come again."""
     if not isinstance(fault, BusyError):

@@ -27,10 +27,12 @@ from modelyard_server import grpc_server, metrics
 from modelyard_server.line import BusyError, Line
 from modelyard_server.load import Loaded
 from modelyard_server.middleware import Gate
+from modelyard_server.openai import OpenAI
 from modelyard_server.predict import ServedModel
 from modelyard_server.predictor import Predictor
 from modelyard_server.protocol import callers_fault, said
-from modelyard_server.routes import Routes, busy
+from modelyard_server.routes import Routes, busy, expired
+from modelyard_server.writing import Expired, Writer, WritingCodec, WritingPredictor
 from modelyard_trainer.machine import cpu_limit, seconds_running
 
 log = logging.getLogger("modelyard_server")
@@ -50,6 +52,10 @@ class Settings:
     max_rows: int = 256
     max_body: int = 8 << 20
     max_waiting: int = 100
+    max_writing: int = 8
+    """Answers that are written token by token at once."""
+    most_seconds: float = 300.0
+    """From the request for such an answer to its last token."""
     drain_seconds: float = 5.0
 
 
@@ -104,9 +110,13 @@ class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
 
 def run(settings: Settings, loaded: Loaded) -> None:
     """Serve until SIGTERM; ValueError if the version cannot answer its own sample."""
-    predictor = Predictor(loaded)
+    codec, writer, predictor = loaded.codec, None, Predictor(loaded)
+    if isinstance(codec, WritingCodec):
+        writer = Writer(loaded, codec, settings.max_writing, settings.max_waiting, settings.most_seconds)
+        predictor = WritingPredictor(loaded, codec, writer)
     predictor.check()
-    line = Line(cpu_limit(), settings.max_waiting, BODIES * settings.max_body)
+    threads = settings.max_writing if writer else cpu_limit()  # those that wait for a writer compute nothing
+    line = Line(threads, settings.max_waiting, BODIES * settings.max_body)
     model = ServedModel(settings.model, settings.version, predictor, settings.max_rows, line)
     server = ModelServer(
         http_port=settings.http_port,
@@ -120,6 +130,8 @@ def run(settings: Settings, loaded: Loaded) -> None:
     _quiet()
     _dress(settings, server, loaded)
     Routes(server.dataplane, model).add_to(app)
+    if writer:
+        OpenAI(settings.model, settings.version, codec, writer).add_to(app)
     server.start([model])
 
 
@@ -129,6 +141,7 @@ def _dress(settings: Settings, server: ModelServer, loaded: Loaded) -> None:
     app.add_middleware(Gate, max_body=settings.max_body, version=settings.version, leaving=lambda: plane.draining)
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(BusyError, busy)
+    app.add_exception_handler(Expired, expired)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.router.lifespan_context = _lifespan(settings, server)
 
@@ -192,6 +205,8 @@ def settings_from_environment(http_port: int, grpc_port: int) -> Settings:
         grpc_port=grpc_port,
         max_rows=int(os.environ.get("MODELYARD_MAX_ROWS") or Settings.max_rows),
         max_body=int(os.environ.get("MODELYARD_MAX_BODY_BYTES") or Settings.max_body),
+        max_writing=int(os.environ.get("MODELYARD_MAX_WRITING") or Settings.max_writing),
+        most_seconds=float(os.environ.get("MODELYARD_MOST_SECONDS") or Settings.most_seconds),
         max_waiting=int(os.environ.get("MODELYARD_MAX_WAITING") or Settings.max_waiting),
         drain_seconds=float(os.environ.get("MODELYARD_DRAIN_SECONDS") or Settings.drain_seconds),
     )

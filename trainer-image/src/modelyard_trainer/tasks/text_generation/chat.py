@@ -6,7 +6,7 @@ Rendered as the transformers library does, in jinja2's sandbox: a template is da
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -63,15 +63,18 @@ class Chat:
         except Exception as fault:
             raise TemplateFault(f"the chat template cannot be read ({type(fault).__name__}: {fault})") from fault
 
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Leave the template as a file; the settings that `load` needs."""
-        (folder / FILE).write_text(self.template, encoding="utf-8")
+    def save(self, folder: Path, beside: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave the template in tokenizer_config.json, where other libraries look for it; the settings for `load`."""
+        content = {**self.special, **beside, "chat_template": self.template}
+        (folder / SETTINGS).write_text(json.dumps(content, indent=1), encoding="utf-8")
         return {"name": self.name, "special": self.special, "day": self.day.isoformat()}
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> Chat:
         """From a version's folder and what `save` gave."""
-        template = (folder / FILE).read_text(encoding="utf-8")
+        template = _template(folder)
+        if template is None:
+            raise ValueError(f"{SETTINGS} has no chat_template")
         return cls(template, settings["special"], settings["name"], date.fromisoformat(settings["day"]))
 
 

@@ -17,14 +17,16 @@ import numpy as np
 from modelyard.api.modelversion import TEST, Metrics
 from modelyard.api.tasks import TASKS
 from modelyard_trainer.tasks import texts
+from modelyard_trainer.tasks.decoding import NUMBERS, Memory, Running, Scored, scored
+from modelyard_trainer.tasks.drafts import Draft, Generated, Wish, wish_of, written
 from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Graph, Instance, Packed, Reading, Tensor
-from modelyard_trainer.tasks.text_generation.decoding import NUMBERS, Memory, Running, Scored, scored
-from modelyard_trainer.tasks.text_generation.drafts import Draft, Generated, Wish, wish_of
 from modelyard_trainer.tasks.text_generation.reader import ChatReader
 from modelyard_trainer.tasks.text_generation.rows import ASSISTANT, MESSAGES, TEXT, Messages, in_order, turns
 
 KIND = TASKS["text-generation"]
 PROMPT = "prompt"
+LEARNED = "learned"
+"""Which tokens of a row are learned, among its inputs; of a row that has its answer alone."""
 MOST_TOKENS, SAMPLE_TOKENS, ODD_TOKENS = 256, 16, 4
 """Tokens of an answer: where a request does not say, of a version's sample, and of odd requests at export."""
 SCORED = "scored"
@@ -97,16 +99,18 @@ class Generator:
 
     def answer(self, graphs: Mapping[str, Graph], readings: Sequence[Reading]) -> list[Scored | Generated]:
         """Scores of rows that have their answer, and answers to the others."""
-        judged = [at for at, reading in enumerate(readings) if "learned" in reading.inputs]
-        asked = [at for at, reading in enumerate(readings) if "learned" not in reading.inputs]
+        drafts = {at: draft for at, reading in enumerate(readings) if (draft := self.draft(reading))}
+        judged = [at for at in range(len(readings)) if at not in drafts]
         found: dict[int, Scored | Generated] = {}
         for part in self._parts([readings[at].size for at in judged]):
             rows = [judged[at] for at in part]
-            inputs, learned = [readings[at] for at in rows], [readings[at].inputs["learned"] for at in rows]
+            inputs, learned = [readings[at] for at in rows], [readings[at].inputs[LEARNED] for at in rows]
             outputs = scored(graphs["model"], self.memory, self.batch(inputs), learned, self.size)
             found |= dict(zip(rows, outputs, strict=True))
-        if asked:
-            found |= dict(zip(asked, self._written(graphs["model"], [readings[at] for at in asked]), strict=True))
+        if drafts:
+            prompts = [readings[at].inputs["input_ids"].tolist() for at in drafts]
+            running = Running(graphs["model"], self.memory, self.pad)
+            found |= dict(zip(drafts, written(running, prompts, list(drafts.values())), strict=True))
         return [found[at] for at in range(len(readings))]
 
     @property
@@ -114,8 +118,10 @@ class Generator:
         """Tokens of the vocabulary."""
         return int(self.reader.tokenizer.get_vocab_size())
 
-    def draft(self, reading: Reading) -> Draft:
-        """An answer that has no token yet."""
+    def draft(self, reading: Reading) -> Draft | None:
+        """An answer that has no token yet; None for a conversation that has its answer."""
+        if LEARNED in reading.inputs:
+            return None
         return Draft(reading.kept, self.reader.tokenizer, self.reader.ends, self.pad)
 
     def decode(self, output: Scored | Generated, reading: Reading) -> Answer:
@@ -190,7 +196,7 @@ class Generator:
         ids: np.ndarray = np.resize(known[-1].inputs["input_ids"], length).astype(np.int32)
         learned: np.ndarray = np.ones(length, dtype=np.int32)
         learned[0] = 0
-        return [Reading({"input_ids": ids, "learned": learned}, length), known[0]]
+        return [Reading({"input_ids": ids, LEARNED: learned}, length), known[0]]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """The tokenizer's file and the template; how conversations are read and what the decoder remembers."""
@@ -202,7 +208,7 @@ class Generator:
             tokens = self.reader.whole(asked.messages)
             inputs = {
                 name: np.asarray(value, np.int32)
-                for name, value in (("input_ids", tokens.ids), ("learned", tokens.learned))
+                for name, value in (("input_ids", tokens.ids), (LEARNED, tokens.learned))
             }
             return Reading(inputs, len(tokens.ids), tokens.cut)
         ids = self.reader.plain(asked.prompt) if asked.prompt is not None else self.reader.prompt(asked.messages)
@@ -214,19 +220,6 @@ class Generator:
         """Rows that are judged at once: so many that a pass over some tokens has not too many logits."""
         most = max(1, NUMBERS // (16 * self.size))
         return [list(range(at, min(at + most, len(sizes)))) for at in range(0, len(sizes), most)]
-
-    def _written(self, graph: Graph, readings: Sequence[Reading]) -> list[Generated]:
-        """Answers that are written together, a token each at a step."""
-        running, drafts = Running(graph, self.memory, self.pad), [self.draft(reading) for reading in readings]
-        logits, going = running.add([reading.inputs["input_ids"].tolist() for reading in readings]), list(drafts)
-        while going:
-            tokens = [draft.take(one) for draft, one in zip(going, logits, strict=True)]
-            rows = [row for row, draft in enumerate(going) if not draft.reason]
-            running.keep(rows)
-            going = [going[row] for row in rows]
-            if going:
-                logits = running.step([tokens[row] for row in rows])
-        return [draft.done() for draft in drafts]
 
 
 def load(folder: Path, settings: dict[str, Any], labels: list[str]) -> Generator:

@@ -15,11 +15,11 @@ import numpy as np
 from modelyard_trainer.base_config import length_of, limit_of
 from modelyard_trainer.errors import bad_base
 from modelyard_trainer.run import TrainRun
-from modelyard_trainer.tasks import learning, text_base
+from modelyard_trainer.tasks import decoding, learning, text_base
+from modelyard_trainer.tasks.decoding import NUMBERS, PAST, PRESENT, Memory, Scored
 from modelyard_trainer.tasks.protocols import Answer, Arrays, Fields, Part, Reading
-from modelyard_trainer.tasks.text_generation import chat, decoding
+from modelyard_trainer.tasks.text_generation import chat
 from modelyard_trainer.tasks.text_generation.codec import SCORED, Generator
-from modelyard_trainer.tasks.text_generation.decoding import NUMBERS, PAST, PRESENT, Memory, Scored
 from modelyard_trainer.tasks.text_generation.reader import ChatReader, Limits, opened, with_end_of
 from modelyard_trainer.tasks.text_generation.rows import instance
 from modelyard_trainer.vocabulary import check_size, pad_id_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.api.dataset import Clean
 from modelyard_trainer.data.clean import prepared
-from modelyard_trainer.tasks.text_generation.chat import STARTS, Chat, broken_up
+from modelyard_trainer.tasks.text_generation.chat import SETTINGS, STARTS, Chat, broken_up
 from modelyard_trainer.tasks.text_generation.rows import ASSISTANT, TEXT, Messages
 from modelyard_trainer.tasks.texts import TOKENIZER
 
@@ -78,7 +78,7 @@ class ChatReader:
             "context": self.limits.context,
             "prepare": [step.dump() for step in self.prepare],
             "ends": self.ends,
-            "chat": self.chat.save(folder),
+            "chat": self.chat.save(folder, self._beside.get(SETTINGS, {})),
         }
 
     def prompt(self, messages: Messages) -> list[int]:

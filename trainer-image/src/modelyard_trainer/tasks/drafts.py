@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard_trainer.tasks.text_generation.decoding import log_shares
+from modelyard_trainer.tasks.decoding import Running, log_shares
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -149,3 +150,16 @@ class Draft:
 def _overlap(text: str, stop: str) -> int:
     """Characters at the end of the text with which a stop word begins."""
     return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def written(running: Running, prompts: Sequence[Sequence[int]], drafts: Sequence[Draft]) -> list[Generated]:
+    """Answers to prompts that are written together, a token each at a step."""
+    logits, going = running.add(prompts), list(drafts)
+    while going:
+        tokens = [draft.take(one) for draft, one in zip(going, logits, strict=True)]
+        rows = [row for row, draft in enumerate(going) if not draft.reason]
+        running.keep(rows)
+        going = [going[row] for row in rows]
+        if going:
+            logits = running.step([tokens[row] for row in rows])
+    return [draft.done() for draft in drafts]
