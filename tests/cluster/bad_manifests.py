@@ -69,6 +69,9 @@ DATASET: list[Bad] = [
     ("Dataset", {"prepare": [{"clean": {"normalize": "NFC"}}, SPLIT]}, "spec.prepare[0].clean.normalize"),
     ("Dataset", {"prepare": [{"split": {"test": 0.5, "validation": 0.5}}]}, "test + validation must be below 0.9"),
     ("Dataset", {"prepare": [{"split": {"test": 0}}]}, "spec.prepare[0].split.test"),
+    ("Dataset", {"prepare": [{"split": {"time": "date", "groupBy": "author"}}]}, "split: give one of groupBy"),
+    ("Dataset", {"prepare": [{"split": {"time": "date", "column": "split"}}]}, "split: give one of groupBy"),
+    ("Dataset", {"prepare": [{"dedupe": {"method": "near", "threshold": 0.3}}, SPLIT]}, "prepare[0].dedupe.threshold"),
     ("Dataset", {"prepare": [{"split": {"test": "10%"}}]}, "spec.prepare[0].split.test"),
     (
         "Dataset",

@@ -393,3 +393,56 @@ def test_good_rows_are_counted() -> None:
         "a": {"train": 2, "validation": 1, "test": 1},
         "b": {"train": 1, "validation": 1, "test": 1},
     }
+
+
+def told(rows: list[tuple[str, str]], **split: Any) -> tuple[dict[str, list[str]], Counter[str]]:
+    """Texts by the split that they come into; rows are a text and what the column of the split holds."""
+    removed = Counter[str]()
+    records = [Record({"text": text, "label": "ab"[number % 2]}, cell) for number, (text, cell) in enumerate(rows)]
+    found = prepared(records, [Step(split=Split(**split))], removed)
+    return {name: sorted(fields["text"] for fields in some) for name, some in found.items()}, removed
+
+
+def test_a_column_says_the_split() -> None:
+    words = ["train", " Training ", "valid", "val", "DEV", "validation", "test"]
+    found, _ = told([(f"{number}", word) for number, word in enumerate(words)], column="split")
+    assert found == {"train": ["0", "1"], "validation": ["2", "3", "4", "5"], "test": ["6"]}
+    with pytest.raises(TrainerError, match=r"spec.prepare\[0\].split.column \('split'\): 'holdout' is no split"):
+        told([("a", "train"), ("b", "holdout")], column="split")
+
+
+def test_a_text_in_two_told_splits_judges_and_is_not_learned() -> None:
+    found, removed = told([("a", "train"), ("A ", "test"), ("b", "train"), ("c", "validation")], column="split")
+    assert found == {"train": ["b"], "validation": ["c"], "test": ["A "]}
+    assert removed["leaked"] == 1
+
+
+@pytest.mark.parametrize("form", ["{}", "2026-01-{:02}", "2026-01-{:02}T10:00:00Z", "1.{:02}e9"])
+def test_the_newest_rows_judge(form: str) -> None:
+    days = list(range(10, 30))
+    random.Random(2).shuffle(days)
+    found, _ = told([(f"{day}", form.format(day)) for day in days], time="date", test=0.2, validation=0.1)
+    ordered = [str(day) for day in range(10, 30)]
+    assert found == {"train": ordered[:14], "validation": ordered[14:16], "test": ordered[16:]}
+
+
+def test_rows_of_one_time_stay_together() -> None:
+    times = [*"11112222", "3", "4", "4", "4"]
+    found, _ = told([(f"{number}", time) for number, time in enumerate(times)], time="date")
+    assert found == {"train": list("01234567"), "validation": ["8"], "test": ["10", "11", "9"]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["1", "2", "yesterday"], "'yesterday' is no time: write ISO dates"),
+        (["1", "2", ""], "'' is no time"),
+        (["1", "2", "nan"], "'nan' is no time"),
+        (["1", "1", "2"], "3 rows have 2 different times, too few"),
+        (["5"], "1 rows have 1 different times"),
+    ],
+)
+def test_times_that_split_nothing(cells: list[str], said: str) -> None:
+    with pytest.raises(TrainerError, match=said) as fault:
+        told([(f"{number}", cell) for number, cell in enumerate(cells)], time="date")
+    assert "spec.prepare[0].split.time ('date')" in str(fault.value)

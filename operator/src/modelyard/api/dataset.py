@@ -183,7 +183,12 @@ class Split(ApiModel):
             (
                 "(has(self.test) ? self.test : 0.1) + (has(self.validation) ? self.validation : 0.1) < 0.9",
                 "split: test + validation must be below 0.9",
-            )
+            ),
+            (
+                "!has(self.column) || !has(self.groupBy) && !has(self.time)",
+                "split: give one of groupBy, column and time at most",
+            ),
+            ("!has(self.time) || !has(self.groupBy)", "split: give one of groupBy, column and time at most"),
         )
     )
     test: float = Field(default=0.1, gt=0, lt=0.9, description="Share of the test rows, of each class.")
@@ -194,6 +199,22 @@ class Split(ApiModel):
         max_length=253,
         description="Column whose equal values stay together in one split (s3 sources).",
     )
+    column: ColumnName | None = Field(
+        default=None,
+        description="Column that says each row's split: train, validation (valid, val, dev) or test (s3 sources). Left "
+        "out: a hash decides.",
+    )
+    time: ColumnName | None = Field(
+        default=None,
+        description="Column with each row's time, an ISO date or a number (s3 sources): the newest rows test, those "
+        "before them validate, so that a model is judged by what came after what it learned from.",
+    )
+
+    @property
+    def asked(self) -> tuple[str, str] | None:
+        """Field that names a column of the source beside the task's, and the column; None if there is none."""
+        named = {"groupBy": self.group_by, "column": self.column, "time": self.time}
+        return next(((field, column) for field, column in named.items() if column), None)
 
 
 class Step(ApiModel):

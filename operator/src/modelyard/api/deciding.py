@@ -69,7 +69,7 @@ DATASET = Table(
         **_always("source.columns.messages"),
         **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
         **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].dedupe.threshold", "prepare[].split"),
-        **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy"))),
+        **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy", "column", "time"))),
     },
     other=frozenset({"profile", "resources"}),
 )

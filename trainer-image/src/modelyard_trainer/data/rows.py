@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
     row: Fields
     group: str = ""
-    """Rows of one group stay together in the split."""
+    """What the row holds in the column that decides its split: rows of one group stay together, or split, or time."""
     key: bytes = b""
     """sha256 of what the row asks the model; empty while no step has needed it."""
     share: float = 0.0

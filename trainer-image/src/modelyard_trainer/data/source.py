@@ -39,20 +39,21 @@ class Wanted:
 
     columns: Mapping[str, str]
     """The source's column per column of the task; none for a task whose rows have all columns of the source."""
-    group: str | None = None
-    group_field: str = "spec.prepare.split.groupBy"
+    splitting: str | None = None
+    """The column that decides the split of a row."""
+    splitting_field: str = "spec.prepare.split.groupBy"
     picture: str = ""
     """The task's column of pictures, if it has one."""
 
     @property
     def cells(self) -> set[str]:
         """The source's columns that are read."""
-        return {*self.columns.values(), *([self.group] if self.group else [])}
+        return {*self.columns.values(), *([self.splitting] if self.splitting else [])}
 
     def fields(self) -> dict[str, str]:
         """Field of the spec -> column."""
         fields = {f"spec.source.columns.{name}": column for name, column in self.columns.items()}
-        return {**fields, self.group_field: self.group} if self.group else fields
+        return {**fields, self.splitting_field: self.splitting} if self.splitting else fields
 
 
 def read_files(
@@ -78,12 +79,12 @@ def _rows(
     removed: Counter[str],
     notes: Notes,
 ) -> Iterator[Record]:
-    group = wanted.group
+    splitting = wanted.splitting
     for name, number, record in records:
         try:
             row = kind.fields(record, wanted.columns)
             if isinstance(row, dict):
-                yield Record(row, plain(group, record.get(group)) if group else "")
+                yield Record(row, plain(splitting, record.get(splitting)) if splitting else "")
                 continue
         except ValueError as fault:
             raise bad_data(f"{name} line {number}: {fault}") from fault

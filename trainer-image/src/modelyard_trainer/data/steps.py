@@ -18,6 +18,7 @@ from modelyard_trainer.data.notes import Notes
 from modelyard_trainer.data.rows import Record
 from modelyard_trainer.data.spill import Spill
 from modelyard_trainer.data.split import Places, grouped, in_order, keyed, relabelled, units, without_leaks
+from modelyard_trainer.data.told import Times, named_split
 from modelyard_trainer.errors import bad_config
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ class Steps:
         return spill, found
 
     def _split(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
-        """By the key of their units, which decides the splits, and for groups then by what they ask."""
+        """By the key of their units, which decides the splits, and for groups then by what they ask.
+
+        Or by what a column of the source says.
+        """
+        if self._last.column or self._last.time:
+            yield from self._told(records)
+            return
         spill = self._spill()
         for record in records:
             record = keyed(record, self._kind, self._last)
@@ -92,6 +99,21 @@ class Steps:
                 by_text.add(record.key, record._replace(split=places.of(*grouped(record, self._last))))
         yield from without_leaks(by_text, self._removed)
 
+    def _told(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
+        """By the split, or the time, that stands in a column of the rows."""
+        field = f"{column_field(self._steps)} ('{self._last.column or self._last.time}')"
+        spill, times, by_text = self._spill(), Times(self._last, field), self._spill()
+        for record in records:
+            record = keyed(record, self._kind, self._last)
+            if self._last.column:
+                by_text.add(record.key, record._replace(split=named_split(record.group, field)))
+            else:
+                spill.add(record.key, record._replace(share=times.add(record.group)))
+        for bucket in spill.buckets(last=True):
+            for record in map(spills.decoded, bucket):
+                by_text.add(record.key, record._replace(split=times.split(record.share)))
+        yield from without_leaks(by_text, self._removed)
+
     def _spill(self) -> Spill:
         return Spill(self._folder(), self._memory)
 
@@ -108,6 +130,7 @@ def split_step(steps: list[Step]) -> Split:
     return last
 
 
-def group_field(steps: list[Step]) -> str:
-    """Field of the spec that names the group column."""
-    return f"spec.prepare[{len(steps) - 1}].split.groupBy"
+def column_field(steps: list[Step]) -> str:
+    """Field of the spec that names the column which decides the split, if there is one."""
+    asked = split_step(steps).asked
+    return f"spec.prepare[{len(steps) - 1}].split.{asked[0] if asked else 'groupBy'}"

@@ -15,7 +15,7 @@ from modelyard_trainer.data.notes import EMPTY, Notes
 from modelyard_trainer.data.rows import SPLITS, Record
 from modelyard_trainer.data.shards import Shards
 from modelyard_trainer.data.source import Wanted, read_files
-from modelyard_trainer.data.steps import Steps, group_field, split_step
+from modelyard_trainer.data.steps import Steps, column_field, split_step
 from modelyard_trainer.errors import bad_config
 from modelyard_trainer.run import PrepareRun, Publication
 from modelyard_trainer.tasks import rows_of
@@ -64,9 +64,12 @@ def execute(run: PrepareRun) -> None:
 
 
 def _wanted(config: PrepareConfig) -> Wanted:
-    task, group = TASKS[config.task], split_step(config.steps).group_by
+    task, asked = TASKS[config.task], split_step(config.steps).asked
     picture = "image" if task.reads == "image" else ""
-    return Wanted(config.source.columns.of(config.task), group, group_field(config.steps), picture)
+    field = column_field(config.steps)
+    if asked and config.source.inline:
+        raise bad_config(f"{field} is '{asked[1]}', a column that rows written in the object do not have: use s3")
+    return Wanted(config.source.columns.of(config.task), asked[1] if asked else None, field, picture)
 
 
 def _check_near(config: PrepareConfig) -> None:
