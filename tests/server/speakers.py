@@ -23,6 +23,7 @@ TEMPLATE = (
     "{{ ' </s> ' if message.role == 'assistant' else ' ' }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
 )
 CONTEXT = 20_000
+SAMPLE = {"messages": {"messages": [{"role": "user", "content": "eins"}], "max_tokens": 2}}
 
 
 def graph() -> bytes:
@@ -61,7 +62,7 @@ def write(folder: Path) -> Path:
         dataset="sha256:0",
         base="sha256:0",
         image="trainer",
-        sample={"messages": [{"role": "user", "content": "eins"}], "max_tokens": 4},
+        sample=SAMPLE,
     )
     (folder / "manifest.json").write_bytes(describe(folder, "model", info.dump()).to_bytes())
     return folder

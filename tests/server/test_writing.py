@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from kserve import InferInput, InferRequest, InferResponse
 
 from dev.localcluster.waiting import wait_until
 from tests.server.conftest import Server
-from tests.server.speakers import CONTEXT, write
+from tests.server.speakers import CONTEXT, SAMPLE, write
 from tests.server.test_grpc import grpc_stub
 
 SETTINGS = {"MODELYARD_MAX_WRITING": "3", "MODELYARD_MAX_WAITING": "2", "MODELYARD_MOST_SECONDS": "20"}
@@ -86,6 +85,10 @@ def test_v2_and_grpc(server: Server) -> None:
     assert answer.code == 200, answer
     outputs = {output["name"]: output["data"] for output in answer.body["outputs"]}
     assert outputs["text"] == ["eins zwei drei", "zwei drei vier"] and outputs["tokens"] == [4, 4]
+    data = [json.dumps(value) for value in SAMPLE.values()]  # as the operator asks a new version
+    assert list(SAMPLE) == ["messages"]
+    answer = server.v2({"inputs": [{"name": "messages", "shape": [1], "datatype": "BYTES", "data": data}]})
+    assert {output["name"]: output["data"] for output in answer.body["outputs"]}["text"] == ["zwei drei"]
     request = InferRequest("reviews", [InferInput("messages", [1], "BYTES", [b"vier"])]).to_grpc()
     with grpc_stub(server) as stub:
         found = InferResponse.from_grpc(stub.ModelInfer(request, timeout=10))
@@ -185,9 +188,7 @@ def test_others_are_answered_meanwhile_and_a_place_is_free_once_its_client_left(
     assert writing(server) == 3
     for connection in [*kept, third]:
         leave(connection)
-    began = time.monotonic()
-    wait_until(lambda: writing(server) == 0, "free places", 5)
-    assert time.monotonic() - began < 1
+    wait_until(lambda: writing(server) == 0, "free places", 5)  # the answers would take till their deadline
 
 
 def test_too_many_are_refused_at_once(server: Server) -> None:

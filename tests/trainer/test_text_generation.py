@@ -16,8 +16,10 @@ from modelyard.api.run import ExitCode, TrainConfig
 from modelyard.storage.fetch import fetch_verified
 from modelyard_server.load import load
 from modelyard_server.predictor import Predictor
+from modelyard_trainer.tasks.text_generation.codec import Generator
 from tests.trainer.chats import CHATML, END, answer, conversations, write
 from tests.trainer.harness import BUCKET, TrainerHarness
+from tests.trainer.test_going_on import pin
 
 EXAMPLE = Path(__file__).parents[2] / "examples/11-chat"
 TRAIN = {"epochs": 12, "learningRate": 3e-3, "batchSize": 16, "precision": "fp32"}
@@ -78,6 +80,7 @@ def test_the_example_runs(harness: TrainerHarness, chats: dict[str, str], tmp_pa
 
     predictor = served(harness, config, tmp_path / "served")
     predictor.check()
+    assert list(predictor.info.sample) == [predictor.codec.key]  # the operator sends a tensor per field
     rows = harness.rows(chats["prefix"], "test")
     judged = predictor.predict([{"messages": row["messages"]} for row in rows])
     again = predictor.codec.measure(judged, rows).values["perplexity"]
@@ -88,6 +91,19 @@ def test_the_example_runs(harness: TrainerHarness, chats: dict[str, str], tmp_pa
     assert right > len(rows) / 3
     told = json.loads((tmp_path / "served/tokenizer_config.json").read_text())
     assert told["chat_template"] == CHATML and told["eos_token"] == END
+
+
+@pytest.mark.full
+def test_it_goes_on_from_a_version(harness: TrainerHarness, chats: dict[str, str], tmp_path: Path) -> None:
+    base = harness.put_folder("base/chatter-once/", write("llama", tmp_path / "base"))
+    first = trained(harness, "chats-1", chats, base, method={"full": {}}, train={**TRAIN, "epochs": 4})
+    again = {**TRAIN, "epochs": 1, "learningRate": 1e-4}
+    second = trained(harness, "chats-2", chats, pin(harness, first), method={"lora": {}}, train=again)
+    before, after = harness.report(first).metrics[0].values, harness.report(second)
+    assert after.baselines["untrained"] == pytest.approx(before["perplexity"], rel=1e-3)
+    assert after.metrics[0].values["perplexity"] < before["perplexity"] * 1.05
+    codec = served(harness, second, tmp_path / "served").codec
+    assert isinstance(codec, Generator) and codec.reader.chat.template == CHATML
 
 
 @pytest.mark.full

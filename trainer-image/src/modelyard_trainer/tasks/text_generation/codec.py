@@ -68,6 +68,8 @@ class Generator:
         """{"messages": [...]}, {"prompt": "..."}, JSON of messages, or what the user says; ValueError otherwise."""
         if isinstance(value, str | bytes):
             value = _of_text(texts.parse({texts.KEY: value}))
+        if isinstance(value, dict) and isinstance(value.get(MESSAGES), dict):  # as a V2 tensor holds one
+            value = value[MESSAGES]
         if not isinstance(value, dict) or (MESSAGES in value) == (PROMPT in value):
             raise ValueError(f"must have either '{MESSAGES}' or '{PROMPT}'")
         wish = wish_of(
@@ -176,13 +178,13 @@ class Generator:
         return {**instance, MESSAGES: said}
 
     def sample(self, instance: Instance) -> Instance:
-        """The question alone, of bounded length, for a short answer."""
+        """The question alone, of bounded length, for a short answer; all of it in the one field that a tensor holds."""
         messages = [{**one, "content": one["content"][: texts.SAMPLE_CHARACTERS]} for one in instance[MESSAGES]]
         if messages[-1]["role"] == TEXT:
             words = messages[-1]["content"].split()
-            return {PROMPT: " ".join(words[: max(1, len(words) // 2)]), "max_tokens": SAMPLE_TOKENS}
+            return {MESSAGES: {PROMPT: " ".join(words[: max(1, len(words) // 2)]), "max_tokens": SAMPLE_TOKENS}}
         kept = messages[:1] if messages[0]["role"] == "system" else []
-        return {MESSAGES: [*kept, messages[-2]], "max_tokens": SAMPLE_TOKENS}
+        return {MESSAGES: {MESSAGES: [*kept, messages[-2]], "max_tokens": SAMPLE_TOKENS}}
 
     def odd(self) -> list[Instance]:
         """Questions that no row holds but some request will."""
@@ -228,12 +230,14 @@ def load(folder: Path, settings: dict[str, Any], labels: list[str]) -> Generator
 
 
 def _of_text(text: str) -> dict[str, Any]:
-    """What a tensor or a plain instance holds: JSON of messages, or what the user says."""
-    if text.lstrip().startswith("["):
+    """What a tensor or a plain instance holds: JSON of an instance or of messages, or what the user says."""
+    if text.lstrip()[:1] in ("[", "{"):
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
+        if isinstance(found, dict) and (MESSAGES in found) != (PROMPT in found):
+            return found
         if isinstance(found, list) and found and all(isinstance(one, dict) for one in found):
             return {MESSAGES: found}
     return {MESSAGES: [{"role": "user", "content": text}]}
