@@ -57,6 +57,16 @@ DATASET: list[Bad] = [
         {"source": {"inline": [{**INLINE["inline"][0], "labels": []}]}},
         "each row of text-classification has text and label, and nothing else",
     ),
+    (
+        "Dataset",
+        {"task": "question-answering", "source": INLINE},
+        "each row of question-answering has question and context and answers, and nothing else",
+    ),
+    (
+        "Dataset",
+        {"task": "question-answering", "source": {"inline": [{"question": "a", "context": "b", "answers": [{}]}]}},
+        "spec.source.inline[0].answers[0].text: Required value",
+    ),
     ("Dataset", {"source": {**INLINE, "inline": INLINE["inline"] * 201}}, "spec.source.inline: Too many"),
     ("Dataset", {"prepare": []}, "spec.prepare"),
     ("Dataset", {"prepare": [{"clean": {}}]}, "prepare: needs exactly one split step, as the last one"),

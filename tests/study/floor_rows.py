@@ -20,10 +20,11 @@ EXAMPLES = {
     "titles": "04-translation",
     "digits": "05-digits",
     "digits-on-photos": "06-digits-on-photos",
+    "questions": "08-questions",
     "chat": "11-chat",
 }
 """Floor -> the example whose rows and objects it takes."""
-FETCHED = ("entities", "summaries", "tags", "titles")
+FETCHED = ("entities", "summaries", "tags", "titles", "questions")
 """Of these the script needs apt or spaCy, which the trainer's image lacks; of the others packages are enough."""
 
 

@@ -80,7 +80,7 @@ def test_the_example_runs(harness: TrainerHarness, chats: dict[str, str], tmp_pa
 
     predictor = served(harness, config, tmp_path / "served")
     predictor.check()
-    assert list(predictor.info.sample) == [predictor.codec.key]  # the operator sends a tensor per field
+    assert list(predictor.info.sample) == list(predictor.codec.keys)  # the operator sends a tensor per field
     rows = harness.rows(chats["prefix"], "test")
     judged = predictor.predict([{"messages": row["messages"]} for row in rows])
     again = predictor.codec.measure(judged, rows).values["perplexity"]

@@ -50,7 +50,7 @@ class ServedModel(Model):  # type: ignore[misc]
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""
-        return [{"name": self.codec.key, "datatype": "BYTES", "shape": [-1]}]
+        return [{"name": key, "datatype": "BYTES", "shape": [-1]} for key in self.codec.keys]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """V2 metadata."""

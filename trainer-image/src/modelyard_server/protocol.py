@@ -52,20 +52,22 @@ def callers_fault(call: Callable[..., T], *more: Any, **named: Any) -> T:
 
 def form(codec: Codec) -> str:
     """A V1 body in short."""
-    return f'{{"instances": [{{"{codec.key}": "..."}}, ...]}}'
+    fields = ", ".join(f'"{key}": "..."' for key in codec.keys)
+    return f'{{"instances": [{{{fields}}}, ...]}}'
 
 
 def checked(codec: Codec, instances: list[Any], max_rows: int) -> list[Any]:
     """The instances; InvalidInput names the first row that is none, or that there are none or too many."""
     if not instances:
-        raise InvalidInput(f"the request has no rows: send at least one {codec.key}")
+        raise InvalidInput(f"the request has no rows: send at least one {' with '.join(codec.keys)}")
     if len(instances) > max_rows:
         raise InvalidInput(f"the request has {len(instances)} rows: send at most {max_rows} at once")
+    what = f"the {codec.keys[0]} of " if len(codec.keys) == 1 else ""
     for row, instance in enumerate(instances):
         try:
             codec.parse(instance)
         except ValueError as fault:
-            raise InvalidInput(f"the {codec.key} of row {row} {fault}") from fault
+            raise InvalidInput(f"{what}row {row} {fault}") from fault
     return instances
 
 
@@ -130,11 +132,21 @@ def asked_by(codec: Codec, request: InferRequest) -> Question:
         if wanted.name not in outputs:
             raise InvalidInput(f"there is no output {wanted.name!r}, only {', '.join(outputs)}")
     names = [tensor.name for tensor in request.inputs]
-    if names != [codec.key]:
-        raise InvalidInput(f"expected exactly one input tensor, '{codec.key}', but got {names}")
-    tensor = request.inputs[0]
+    if sorted(names) != sorted(codec.keys):
+        told = "exactly one input tensor" if len(codec.keys) == 1 else "one input tensor each"
+        raise InvalidInput(f"expected {told}, {', '.join(map(repr, codec.keys))}, but got {names}")
+    columns = {tensor.name: _values(tensor) for tensor in request.inputs}
+    rows = {name: len(values) for name, values in columns.items()}
+    if len(set(rows.values())) > 1:
+        raise InvalidInput(f"each input tensor must have as many rows as the others, but they have {rows}")
+    if len(names) == 1:
+        return Question(columns[names[0]], request)
+    return Question([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], request)
+
+
+def _values(tensor: InferInput) -> list[Any]:
     check_datatype(tensor.name, tensor.datatype)
-    return Question([value for value in _array(tensor).flat], request)
+    return [value for value in _array(tensor).flat]
 
 
 def said(errors: Any) -> str:

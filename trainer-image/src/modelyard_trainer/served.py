@@ -72,7 +72,7 @@ def _check_reading(predictor: Predictor, codec: Codec, instances: list[Instance]
         wrong = [row for row, found in enumerate(predictor.read(form)) if not same_reading(found, read[row])]
         if wrong:
             first = wrong[0]
-            shown = str(form[first][codec.key])[:80]
+            shown = _shown(codec, form[first])
             raise _differs(
                 f"the server reads {len(wrong)} of {len(instances)} test rows otherwise than training did, for example "
                 f"{shown!r}: {RELEASE}"
@@ -103,7 +103,7 @@ def _check_answers(
         if answered != wanted:
             raise _differs(
                 "the server answers test rows otherwise than the trained model, for example "
-                f"{str(instance[codec.key])[:80]!r} with {str(answered)[:200]} instead of {str(wanted)[:200]}: "
+                f"{_shown(codec, instance)!r} with {str(answered)[:200]} instead of {str(wanted)[:200]}: "
                 f"{RELEASE}"
             )
 
@@ -111,13 +111,18 @@ def _check_answers(
 def _check_odd(predictor: Predictor, codec: Codec) -> None:
     """A request that may come must not fail in the served model."""
     for instance in codec.odd():
-        told = f"the exported model cannot answer {str(instance[codec.key])[:40]!r}, which a request may hold"
+        told = f"the exported model cannot answer {_shown(codec, instance, 40)!r}, which a request may hold"
         try:
             answer: Any = predictor.predict([instance])[0]
         except Exception as fault:
             raise _differs(f"{told} ({' '.join(str(fault).split())[:200]}): {REMEDY}") from fault
         if not codec.finite(answer):
             raise _differs(f"{told} (its scores are no numbers): {REMEDY}")
+
+
+def _shown(codec: Codec, instance: Instance, characters: int = 80) -> str:
+    """The beginning of what an instance holds."""
+    return " | ".join(str(instance[key])[:characters] for key in codec.keys)
 
 
 def _differs(message: str) -> TrainerError:

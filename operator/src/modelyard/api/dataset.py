@@ -54,6 +54,13 @@ class Columns(ApiModel):
         description="Column with the conversation: a list of {role, content} or {from, value}, or JSON of it. Left "
         "out, the columns of the source tell its form (docs/tasks.md).",
     )
+    question: ColumnName | None = Field(default=None, description="Column with the question.")
+    context: ColumnName | None = Field(default=None, description="Column with the text that may hold its answer.")
+    answers: ColumnName | None = Field(
+        default=None,
+        description="Column with the right answers: {text: [...], answer_start: [...]}, a list of {text, start}, a "
+        "list of texts, JSON of one of these, or one text; nothing where the context has no answer.",
+    )
 
     def of(self, task: str) -> dict[str, str]:
         """Column of the source per column of the task; none where each row tells its form by the columns it has."""
@@ -112,6 +119,15 @@ class S3Source(ApiModel):
     )
 
 
+class InlineAnswer(ApiModel):
+    """A right answer: a part of the row's context."""
+
+    text: str = Field(min_length=1, max_length=4096, description="The answer, as the context has it.")
+    start: int | None = Field(
+        default=None, ge=0, le=4095, description="Character of the context that it begins at; default: the first such."
+    )
+
+
 class InlineRow(ApiModel):
     """One row written in the object itself: it has the columns of the task."""
 
@@ -127,6 +143,13 @@ class InlineRow(ApiModel):
         default=None, min_length=1, max_length=4096, description="The same text in the other language."
     )
     summary: str | None = Field(default=None, min_length=1, max_length=4096, description="The text's summary.")
+    question: str | None = Field(default=None, min_length=1, max_length=4096, description="The question.")
+    context: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="The text that may hold its answer."
+    )
+    answers: list[InlineAnswer] | None = Field(
+        default=None, max_length=16, description="The right answers; an empty list where the context has none."
+    )
 
 
 class Source(ApiModel):

@@ -57,7 +57,7 @@ def _always(*paths: str) -> dict[str, Any]:
     return dict.fromkeys(paths, ALWAYS)
 
 
-COLUMNS = ("text", "label", "labels", "tokens", "tags", "source", "target", "summary")
+COLUMNS = ("text", "label", "labels", "tokens", "tags", "source", "target", "summary", "question", "context")
 DATASET = Table(
     deciding={
         **_always("task", "revision"),
@@ -67,6 +67,7 @@ DATASET = Table(
         **_always("source.format", *(f"source.columns.{name}" for name in COLUMNS)),
         **_always("source.columns.image", "source.columns.objects"),
         **_always("source.columns.messages"),
+        **_always("source.inline[].answers[].text", "source.inline[].answers[].start", "source.columns.answers"),
         **_always("prepare[].clean", "prepare[].clean.minChars", "prepare[].clean.normalize"),
         **_always("prepare[].dedupe", "prepare[].dedupe.method", "prepare[].dedupe.threshold", "prepare[].split"),
         **_always(*(f"prepare[].split.{name}" for name in ("test", "validation", "seed", "groupBy", "column", "time"))),

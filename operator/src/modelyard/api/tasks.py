@@ -129,7 +129,7 @@ TASKS: dict[str, TaskKind] = {
             metrics=OF_CLASSES,
             primary="macro_f1",
             support=tuple(Support(start, TEXT_METHODS, ("safetensors", "onnx")) for start in (BASE, VERSION)),
-            kin=("token-classification",),
+            kin=("token-classification", "question-answering"),
         ),
         TaskKind(
             name="multi-label-classification",
@@ -168,7 +168,7 @@ TASKS: dict[str, TaskKind] = {
             ),
             primary="micro_f1",
             support=tuple(Support(start, TEXT_METHODS, ("safetensors", "onnx")) for start in (BASE, VERSION)),
-            kin=("text-classification",),
+            kin=("text-classification", "question-answering"),
         ),
         TaskKind(
             name="image-classification",
@@ -254,6 +254,31 @@ TASKS: dict[str, TaskKind] = {
                 ("text",),
             ),
             answers_untrained=True,
+        ),
+        TaskKind(
+            name="question-answering",
+            meaning="The part of a text that answers a question, or that none does.",
+            reads="text",
+            columns=(
+                ColumnKind("question", "the question"),
+                ColumnKind("context", "the text that may hold its answer"),
+                ColumnKind(
+                    "answers",
+                    "right answers, each a part of the context: {text: [...], answer_start: [...]} as in SQuAD, a list "
+                    "of {text, start}, a list of texts, or one text; nothing where the context has no answer",
+                    needed=False,
+                ),
+            ),
+            metrics=(
+                MetricKind("f1", "mean overlap of words with the nearest right answer, as SQuAD's script counts it"),
+                MetricKind("exact_match", "share of the rows with a right answer, as SQuAD's script compares them"),
+                MetricKind("answerable_f1", "f1 of the rows that have an answer"),
+                MetricKind("answerable_exact_match", "exact_match of the rows that have an answer"),
+                MetricKind("unanswerable_accuracy", "share of the rows without an answer to which none was given"),
+            ),
+            primary="f1",
+            support=tuple(Support(start, ("full", "lora"), ("safetensors", "onnx")) for start in (BASE, VERSION)),
+            kin=("text-classification", "token-classification"),
         ),
         TaskKind(
             name="custom",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 MOST, PLACES = 10, 3
 EMPTY = "empty"
 WHY = {
+    "misplaced": ("has an answer that its context does not hold", "have answers that their contexts do not hold"),
     "unanswered": ("has no answer", "have no answer"),
     "misordered": (
         "has roles other than user and assistant in turn, after system if there is one,",

@@ -13,7 +13,7 @@ from modelyard_trainer.tasks.protocols import Arrays, Fields, Instance, Packed, 
 class ImageReader:
     """How a version reads pictures; all are read in one size."""
 
-    key = images.KEY
+    keys: tuple[str, ...] = (images.KEY,)
 
     def __init__(self, lens: images.Lens) -> None:
         self.lens = lens

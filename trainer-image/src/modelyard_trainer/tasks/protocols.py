@@ -49,7 +49,7 @@ class Reading:
     inputs: dict[str, np.ndarray]
     """Model inputs of the row, without the batch's axis and without padding."""
     size: int
-    """Cost of the row in its batch: tokens, or pixels / 256. Rows of similar size are put together."""
+    """Cost of the row in its batch: tokens, or pixels / 256, of one pass. Rows of similar size are put together."""
     cut: bool = False
     """Whether the model reads less than the row holds."""
     kept: Any = None
@@ -102,8 +102,10 @@ class Codec(Protocol):
 
     labels: list[str]
     """Classes in the order of the model's outputs; empty where the task has none."""
-    key: str
-    """The one field of an instance and name of the V2 input tensor: text, image."""
+    keys: tuple[str, ...]
+    """Fields of an instance, each the name of a V2 input tensor: text; image; question and context.
+
+    Of an instance with one field its value alone may be sent."""
     tensors: tuple[Tensor, ...]
     """Outputs of the V2 protocol."""
     one_size: int | None
@@ -111,7 +113,10 @@ class Codec(Protocol):
     nothing of them is kept. None where a row is read once, and kept as `packed` says."""
 
     def parse(self, value: Any) -> Any:
-        """One instance of a request, {key: ...} or the value itself, checked; ValueError says what it is instead."""
+        """One instance of a request, {key: ...} or, of a single key, the value itself, checked.
+
+        ValueError says what it is instead.
+        """
 
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Instances as the model reads them: parsed, prepared as the rows were, encoded."""

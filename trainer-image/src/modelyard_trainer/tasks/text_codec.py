@@ -14,7 +14,7 @@ from modelyard_trainer.tasks.texts import TextReader
 class TextCodec:
     """Texts as a version's model reads them."""
 
-    key = texts.KEY
+    keys: tuple[str, ...] = (texts.KEY,)
     one_size: int | None = None
 
     def __init__(self, reader: TextReader) -> None:
@@ -36,7 +36,7 @@ class TextCodec:
 
     def as_sent(self, instance: Instance) -> Instance:
         """The text as people send it."""
-        return {**instance, self.key: self.reader.as_sent(instance[self.key])}
+        return {**instance, texts.KEY: self.reader.as_sent(instance[texts.KEY])}
 
     def sample(self, instance: Instance) -> Instance:
         """The text, of bounded length."""
@@ -44,7 +44,7 @@ class TextCodec:
 
     def odd(self) -> list[Instance]:
         """Texts that no row holds but some request will."""
-        return [{self.key: text} for text in texts.ODD]
+        return [{texts.KEY: text} for text in texts.ODD]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """The tokenizer's files; how texts are read."""

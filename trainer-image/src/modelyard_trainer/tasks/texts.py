@@ -39,6 +39,27 @@ def parse(value: Any) -> str:
         if KEY not in value:
             raise ValueError(f"has no '{KEY}'")
         value = value[KEY]
+    return text_of(value)
+
+
+def fields(value: Any, keys: Sequence[str]) -> dict[str, str]:
+    """The texts of an instance that holds several, by name; ValueError says which is missing or no text."""
+    if not isinstance(value, dict):
+        named = ", ".join(f'"{key}": "..."' for key in keys)
+        raise ValueError(f"must be {{{named}}}, not {type(value).__name__}")
+    found = {}
+    for key in keys:
+        if key not in value:
+            raise ValueError(f"has no '{key}'")
+        try:
+            found[key] = text_of(value[key])
+        except ValueError as fault:
+            raise ValueError(f"is wrong in '{key}': it {fault}") from fault
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A string or its UTF-8 bytes; ValueError says what it is instead."""
     try:
         text = value.decode() if isinstance(value, bytes) else value
         if isinstance(text, str) and text.encode() is not None:

@@ -51,7 +51,7 @@ class Asked:
 class Generator:
     """Codec of a decoder; an output is Generated, or Scored for a conversation with its answer."""
 
-    key = MESSAGES
+    keys: tuple[str, ...] = (MESSAGES,)
     one_size: int | None = None
     labels: list[str] = []
     tensors: tuple[Tensor, ...] = (Tensor("text", "BYTES"), Tensor("logprob", "FP32"), Tensor("tokens", "INT32"))

@@ -62,7 +62,7 @@ class Kept:
 class Tagger:
     """Codec of a model that tags words; an output is logits of shape (words that are read, tags)."""
 
-    key = texts.KEY
+    keys: tuple[str, ...] = (texts.KEY,)
     one_size: int | None = None
     tensors: tuple[Tensor, ...] = (Tensor("entities", "BYTES"), Tensor("score", "FP32"))
 
@@ -77,7 +77,7 @@ class Tagger:
 
         The value alone may be a text, or JSON of a list of words: so the V2 protocol, which has bytes only, gives both.
         """
-        value = value.get(self.key) if isinstance(value, dict) and self.key in value else _words_in(value)
+        value = value.get(texts.KEY) if isinstance(value, dict) and texts.KEY in value else _words_in(value)
         if isinstance(value, list):
             return Asked([texts.parse(word) for word in value])
         text = texts.parse(value)
@@ -146,17 +146,17 @@ class Tagger:
 
     def as_sent(self, instance: Instance) -> Instance:
         """Words as people send them."""
-        return {self.key: [self.reader.as_sent(word) for word in self.parse(instance).words]}
+        return {texts.KEY: [self.reader.as_sent(word) for word in self.parse(instance).words]}
 
     def sample(self, instance: Instance) -> Instance:
         """Words, of bounded number and length."""
         words = [word[: texts.SAMPLE_CHARACTERS // 10] for word in self.parse(instance).words]
-        return {self.key: words[:MOST_WORDS]}
+        return {texts.KEY: words[:MOST_WORDS]}
 
     def odd(self) -> list[Instance]:
         """Texts and words that no row holds but some request will."""
         lists: tuple[list[str], ...] = ([], [""], ["", "\u200b", " "], ["two words", "\n"], ["a"] * 10_000)
-        return [{self.key: text} for text in texts.ODD] + [{self.key: words} for words in lists]
+        return [{texts.KEY: text} for text in texts.ODD] + [{texts.KEY: words} for words in lists]
 
     def extremes(self, readings: Sequence[Reading]) -> list[Reading]:
         """The longest row that is possible and a short one."""
