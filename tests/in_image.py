@@ -22,8 +22,9 @@ TOOLS = (
     "pytest-timeout==2.*",
     "pytest-cov==7.*",
     "hypothesis==6.*",
-    "openai==3.*",
 )
+CLIENT = ("openai==3.*", "jiter==0.*", "sniffio==1.*")
+"""What tests of the server need, without what the image brings: it must not be covered by other releases."""
 
 
 def main() -> int:
@@ -90,7 +91,9 @@ def _tools() -> Path:
     folder = cache_folder() / "in-image-pytest"
     if not all((folder / name).exists() for name in ("pytest", "hypothesis", "openai")):
         uv = next(cache_folder().glob("uv-*/bin/uv"), Path("uv"))
-        run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder, *TOOLS])
+        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", folder]
+        run([*install, *TOOLS])
+        run([*install, "--no-deps", *CLIENT])
     return folder
 
 

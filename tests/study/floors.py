@@ -22,6 +22,7 @@ import yaml
 from dev.localcluster.minio import MinioServer
 from examples.demo.data import minilm
 from examples.demo.shell import ROOT
+from examples.demo.smollm2 import smollm2
 from modelyard.api import layout
 from modelyard.api.dataset import DatasetSpec
 from modelyard.api.finetunejob import FineTuneJobSpec
@@ -33,6 +34,8 @@ from modelyard.storage.store import Store
 from tests.hyperparameters import completed
 from tests.study.floor_rows import EXAMPLES, rows
 from tests.trainer.harness import BUCKET, TrainerHarness
+
+SMOLLM2 = "smollm2-135m-instruct"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def config_of(harness: TrainerHarness, name: str, setting: Setting, dataset: dic
     """What the operator makes of the example's job for so many training rows."""
     job, run = job_of(name), f"floor-{name}-{len(harness.runs)}"
     harness.runs.add(run)
-    base = _base(harness) if job.from_.scratch is None else None
+    base = _base(harness, job.from_.base or "") if job.from_.scratch is None else None
     fields: dict[str, Any] = {
         "name": name, "run": run, "model": name, "prefix": layout.run_prefix("team", name, run),
         "store": harness.location, "task": job.task, "base": base, "dataset": dataset,
@@ -113,7 +116,10 @@ def config_of(harness: TrainerHarness, name: str, setting: Setting, dataset: dic
     return found.model_copy(update={"micro_batch": parts})
 
 
-def _base(harness: TrainerHarness) -> dict[str, str]:
+def _base(harness: TrainerHarness, uri: str) -> dict[str, str]:
+    """The base that the job names, out of the package that has it."""
+    if SMOLLM2 in uri:
+        return harness.put_folder(f"base/{SMOLLM2}/", smollm2())
     for file, content in minilm().items():
         harness.put(f"base/minilm/{file}", content)
     return harness.pin("base/minilm/")
