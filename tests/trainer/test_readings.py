@@ -28,6 +28,8 @@ from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.images import Lens
 from modelyard_trainer.tasks.multi_label_classification.codec import Labeller
 from modelyard_trainer.tasks.protocols import Codec, Fields, Reading
+from modelyard_trainer.tasks.question_answering import rows as questions
+from modelyard_trainer.tasks.question_answering.codec import Answerer, Settings
 from modelyard_trainer.tasks.seq2seq_codec import Ends, Rewriter
 from modelyard_trainer.tasks.summarization.codec import Summarizer
 from modelyard_trainer.tasks.text_classification.codec import TextClassifier
@@ -37,6 +39,7 @@ from modelyard_trainer.tasks.translation.codec import Translator
 from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.labelled import labelled_rows
 from tests.trainer.pictures import classified
+from tests.trainer.questions import question_rows
 from tests.trainer.tagged import tagged_rows
 from tests.trainer.tinybase import write_tokenizer
 from tests.trainer.translators import pairs
@@ -85,12 +88,22 @@ def writer(folder: Path, made: type[Rewriter]) -> tuple[Codec, list[Fields]]:
     return codec, [{made.source: text, made.target: other} for text, other in found]
 
 
+def answerer(folder: Path) -> tuple[Codec, list[Fields]]:
+    columns = {name: name for name in ("question", "context", "answers")}
+    long = question_rows(30, seed=1, words=(20, 60))
+    found = [questions.fields(row, columns) for row in [*question_rows(120), *long]]
+    odd = [{"question": text, "context": other, "answers": []} for text, other in zip(ODD, ODD[::-1], strict=True)]
+    rows = [*odd, *(row for row in found if isinstance(row, dict))]
+    return Answerer(text_reader(folder), Settings(4, True)), rows
+
+
 MADE: dict[str, Callable[[Path], tuple[Codec, list[Fields]]]] = {
     "text-classification": classifier,
     "multi-label-classification": labeller,
     "token-classification": tagger,
     "translation": lambda folder: writer(folder, Translator),
     "summarization": lambda folder: writer(folder, Summarizer),
+    "question-answering": answerer,
 }
 
 
