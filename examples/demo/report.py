@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -11,6 +13,7 @@ from rich.table import Table
 from examples.demo.cluster import Cluster
 from examples.demo.follow import console
 from examples.demo.install import BUCKET, store_client
+from examples.demo.shell import ROOT
 from modelyard.api import layout
 from modelyard.api.modelversion import TEST
 
@@ -40,13 +43,23 @@ def predict(cluster: Cluster, namespace: str, service: str, model: str) -> dict[
 
 
 def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
-    """The run's report out of the version's folder in the store."""
+    """The run's report in the store."""
+    return dict(json.loads(_of_run(cluster, version, layout.report_key)))
+
+
+def save_page(cluster: Cluster, version: dict[str, Any]) -> Path:
+    """The version's page for people, copied out of the store."""
+    path = ROOT / "build" / f"{version['metadata']['name']}.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(_of_run(cluster, version, layout.page_key))
+    return path
+
+
+def _of_run(cluster: Cluster, version: dict[str, Any], key_of: Callable[[str], str]) -> bytes:
     _, prefix = layout.split_uri(version["spec"]["uri"])
-    digest = version["spec"]["digest"]
     with store_client(cluster) as (client, _):
-        manifest = json.loads(client.get_object(bucket_name=BUCKET, object_name=layout.manifest_key(prefix)).read())
-        key = layout.file_key(prefix, digest, layout.REPORT, manifest.get("epoch", ""))
-        return dict(json.loads(client.get_object(bucket_name=BUCKET, object_name=key).read()))
+        key = key_of(layout.run_of_version(prefix))
+        return bytes(client.get_object(bucket_name=BUCKET, object_name=key).read())
 
 
 def show_quality(version: dict[str, Any], report: dict[str, Any]) -> None:

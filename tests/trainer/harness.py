@@ -129,7 +129,9 @@ class TrainerHarness:
 
     def report(self, config: PrepareConfig | TrainConfig) -> RunReport:
         """The report that a run left."""
-        return RunReport.model_validate_json(self.store.get(BUCKET, layout.report_key(config.prefix)))
+        report = RunReport.model_validate_json(self.store.get(BUCKET, layout.report_key(config.prefix)))
+        assert "page_failed" not in report.train, report.train["page_failed"]
+        return report
 
     def start(self, config: TrainConfig, folder: Path) -> subprocess.Popen[bytes]:
         """Start the pod's command; `folder` gets its termination message and log."""

@@ -34,9 +34,9 @@ CORE = {
 WORDS = {
     "gRPC", "kB", "oldSelf", "ownerReference", "resourceVersion", "storageUri", "lastUpdatedTime", "emptyDir",
     "trainerStatus", "progressPercentage", "estimatedRemainingSeconds", "camelCase", "generateName", "mTLS",
-    "runAs", "fsGroup", "chrF",
+    "runAs", "fsGroup", "chrF", "viewBox",
 }  # fmt: skip
-"""Words in camel case that are no fields of ours: of Kubernetes, KServe, the progress protocol and metrics."""
+"""Words in camel case that are no fields of ours: of Kubernetes, KServe, the progress protocol, metrics and SVG."""
 CAMEL = re.compile(r"(?<![\w./-])[a-z]+[A-Z]\w*\b")
 
 

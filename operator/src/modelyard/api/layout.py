@@ -6,7 +6,7 @@ ns/<namespace>/datasets/<dataset>/<prepare id>/   manifest.json + train|validati
 ns/<namespace>/models/<model>/numbers/<n>         claim: {"run": <run id>}, written once, never removed
 ns/<namespace>/models/<model>/numbers/<n>.spent   the version's artifacts were deleted: not even its run gets <n> again
 ns/<namespace>/models/<model>/runs/<run id>/
-    report.json  history.jsonl  tensorboard/
+    report.json  report.html  history.jsonl  tensorboard/
     checkpoints/<step>-<epoch>/                   manifest.json last: the complete marker
     version/                                      manifest.json last, never overwritten
 ns/<namespace>/bases/records/<listing>.json       what the files of a listing of a base model are, by sha256
@@ -73,6 +73,11 @@ def version_prefix(run: str) -> str:
     return f"{run}version/"
 
 
+def run_of_version(prefix: str) -> str:
+    """A run's prefix, by that of what it published."""
+    return prefix.removesuffix("version/")
+
+
 def checkpoints_prefix(run: str) -> str:
     """All checkpoints below a run's prefix."""
     return f"{run}checkpoints/"
@@ -105,6 +110,11 @@ def is_of_epoch(folder: str, epoch: str) -> bool:
 def report_key(run: str) -> str:
     """Full RunReport of the last attempt, also of a failed one."""
     return f"{run}{REPORT}"
+
+
+def page_key(run: str) -> str:
+    """What the run came to, as a page for people."""
+    return f"{run}report.html"
 
 
 def history_key(run: str) -> str:

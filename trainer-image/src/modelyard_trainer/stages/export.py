@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from modelyard.api import layout
 from modelyard.api.run import ExitCode, ModelInfo, Outcome, Written
 from modelyard_trainer.errors import TrainerError, cause_of, out_of_memory
 from modelyard_trainer.graphs import torch_graphs, write_onnx
+from modelyard_trainer.page import page_of
 from modelyard_trainer.predict import outputs_of, size_at_once
 from modelyard_trainer.reports import report_of
 from modelyard_trainer.run import Publication, TrainRun
@@ -18,6 +20,7 @@ from modelyard_trainer.tasks import learner_of, rows_of
 from modelyard_trainer.tasks.protocols import Output
 from modelyard_trainer.warnings import warnings_of
 
+log = logging.getLogger(__name__)
 PRECISION = "fp32"
 """Of the evaluated model, which is the one that is written."""
 
@@ -35,9 +38,19 @@ def execute(run: TrainRun) -> None:
         _export_onnx(run, folder)
         run.differences["onnx"] = compare(run, info, _expected(run))
         info = _info(run, settings)
+    _write_page(run)
     report = report_of(run, Outcome(outcome="published"))
     (folder / layout.REPORT).write_text(json.dumps(report.dump(), indent=1))
     run.publication = Publication(run.target, folder, "model", info.dump())
+
+
+def _write_page(run: TrainRun) -> None:
+    """Best effort: no model is lost because its page could not be made."""
+    try:
+        run.quick.put(run.bucket, layout.page_key(run.config.prefix), page_of(run).encode())
+    except Exception as fault:
+        log.exception("the page of the version was not made")
+        run.figures["page_failed"] = cause_of(fault)
 
 
 def _export_onnx(run: TrainRun, folder: Path) -> None:
