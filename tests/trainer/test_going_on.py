@@ -24,6 +24,7 @@ from tests.trainer import words
 from tests.trainer.harness import BUCKET, TrainerHarness, environment
 from tests.trainer.labelled import labelled_rows
 from tests.trainer.pictures import classified, detected
+from tests.trainer.questions import question_rows
 from tests.trainer.tagged import json_lines_of, tagged_rows
 from tests.trainer.translators import pairs
 
@@ -83,10 +84,16 @@ def loaded(harness: TrainerHarness, config: TrainConfig, folder: Path) -> TrainR
     return run
 
 
+def asked(count: int) -> list[dict[str, Any]]:
+    """Questions, some of them about texts of several windows."""
+    return [*question_rows(count), *question_rows(count // 4, seed=1, words=(30, 60))]
+
+
 ROADS = [
     ("text-classification", None, lambda: words.rows(300), {}),
     ("multi-label-classification", None, lambda: labelled_rows(300), {}),
     ("token-classification", None, lambda: tagged_rows(200), {"train": {**QUICK, "epochs": 8, "learningRate": 1e-2}}),
+    ("question-answering", None, lambda: asked(200), {"train": {**QUICK, "learningRate": 5e-3}}),
     ("image-classification", "cnn", lambda: classified(120), {"input": {}}),
     ("image-classification", "resnet", lambda: classified(120), {"input": {}}),
     ("object-detection", "dense", lambda: detected(90), {"input": {}}),
