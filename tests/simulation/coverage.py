@@ -96,7 +96,7 @@ TOLD_APART = {"wrong-fact", "late-fact", "unanswered-fact", "pod", "server", "re
 def expected() -> set[str]:
     """Every fault, act, fact and reason that a thousand scenarios meet."""
     store = FakeStore()
-    asked = {*StoreFacts(store, BUCKET).questions, *StoreEffects(store, BUCKET).deeds, "prediction"} - RARE
+    asked = {*StoreFacts(store, BUCKET).functions, *StoreEffects(store, BUCKET).functions, "prediction"} - RARE
     return {
         *SINGLE,
         "child/InferenceService",

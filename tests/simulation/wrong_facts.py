@@ -111,13 +111,13 @@ class Questions:
 
     def effects(self) -> dict[str, FactFunction]:
         """Name of the effect -> function: late, in vain, or done without an answer."""
-        deeds = StoreEffects(self._reads, BUCKET).deeds
-        return {name: self._told(name, self._of_store(name, deed)) for name, deed in deeds.items()}
+        functions = StoreEffects(self._reads, BUCKET).functions
+        return {name: self._told(name, self._of_store(name, function)) for name, function in functions.items()}
 
     def facts(self, prediction: FactFunction, **others: FactFunction) -> dict[str, FactFunction]:
         """Name of the fact -> function: all that StoreFacts knows, the prediction, and others that may be late."""
-        questions = StoreFacts(self._reads, BUCKET).questions
-        found = {name: self._of_store(name, question) for name, question in questions.items()}
+        functions = StoreFacts(self._reads, BUCKET).functions
+        found = {name: self._of_store(name, function) for name, function in functions.items()}
         late = {name: self._late(name, function) for name, function in others.items()}
         return {**found, "prediction": self._of_server(prediction), **late}
 

@@ -62,7 +62,7 @@ def test_a_mirror_with_other_part_sizes_is_the_same_base(store: Store, bucket: s
 
 def test_the_operator_finds_the_record_of_its_own_namespace_alone(store: Store, bucket: str, uri: str) -> None:
     record = make_known(store, bucket, "team", uri)
-    ask = StoreFacts(store, bucket).questions
+    ask = StoreFacts(store, bucket).functions
     found = ask["listing"]({"uri": uri})
     assert found["digest"] == record.listing and len(found["files"]) == 3
     assert ask["base_record"]({"namespace": "team", "listing": record.listing}) == record.digest

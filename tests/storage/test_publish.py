@@ -161,6 +161,6 @@ def test_a_manifest_of_another_release_is_whole_by_its_bytes(store: Store, bucke
     for path in contents(folder):
         store.upload(bucket, layout.file_key(PREFIX, digest_of(data), path, ""), folder / path)
     store.put(bucket, layout.manifest_key(PREFIX), data)
-    verified = StoreFacts(store, bucket).questions["verified"]({"prefix": PREFIX, "digest": digest_of(data)})
+    verified = StoreFacts(store, bucket).functions["verified"]({"prefix": PREFIX, "digest": digest_of(data)})
     assert verified["digest"] == digest_of(data)
     assert {entry["path"] for entry in verified["manifest"]["files"]} == set(contents(folder))

@@ -47,11 +47,11 @@ def test_published_files_stay_when_the_manifest_is_read_wrongly(instead: bytes |
 def test_a_number_is_spent_before_its_files_go() -> None:
     async def script() -> None:
         store = FakeStore()
-        number, deeds = StoreFacts(store, BUCKET).questions["number"], StoreEffects(store, BUCKET).deeds
+        number, effects = StoreFacts(store, BUCKET).functions["number"], StoreEffects(store, BUCKET).functions
         asked = {"namespace": "team", "model": "m", "run": "r1", "prefix": RUN}
-        assert (number(asked), deeds["claim_number"](asked), number(asked)) == (None, 1, 1)
-        assert deeds["delete_version"]({**asked, "number": "1"}) is True
+        assert (number(asked), effects["claim_number"](asked), number(asked)) == (None, 1, 1)
+        assert effects["delete_version"]({**asked, "number": "1"}) is True
         assert number(asked) is None
-        assert deeds["claim_number"](asked) == 2
+        assert effects["claim_number"](asked) == 2
 
     clock.run(script())

@@ -36,7 +36,7 @@ class StoreEffects:
         self._store, self._bucket = store, bucket
 
     @property
-    def deeds(self) -> dict[str, Callable[[Args], Any]]:
+    def functions(self) -> dict[str, Callable[[Args], Any]]:
         """Name of the effect -> blocking function."""
         return {"claim_number": self._claim_number, "delete_version": self._delete_version, "sweep": self._sweep}
 

@@ -142,8 +142,8 @@ def _context(kube: Kube, settings: Settings, progress: ProgressStore) -> Context
         timeout=10,
     )
     pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="store")
-    functions = in_threads(pool, StoreFacts(store, platform.store_bucket).questions)
-    effects = Effects(in_threads(pool, StoreEffects(store, platform.store_bucket).deeds))
+    functions = in_threads(pool, StoreFacts(store, platform.store_bucket).functions)
+    effects = Effects(in_threads(pool, StoreEffects(store, platform.store_bucket).functions))
     functions |= {"prediction": prediction, "address": address, "capacity": capacity(kube)}
     functions |= {"refused_pod": refused_pod(kube), "queue_word": queue_word(kube)}
     functions["namespace_labels"] = namespace_labels(kube)

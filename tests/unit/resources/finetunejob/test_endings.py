@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -497,3 +498,14 @@ def test_a_number_that_cannot_be_claimed_is_told_and_tried_again() -> None:
     harness.finish()
     assert (harness.reason, "claiming a version number: away" in harness.message) == (names.STORE_UNAVAILABLE, True)
     assert harness.last.wake_after is not None and harness.run["state"] == "Running"
+
+
+def test_nothing_ends_before_the_store_is_asked() -> None:
+    harness = training()
+    harness.job(Job.failed)
+    seen = harness.observe()
+    facts = {fact: answer for fact, answer in seen.facts.items() if fact.name != "manifest"}
+    assert len(facts) == len(seen.facts) - 1
+    decision = harness.reconciler.decide(harness.obj, replace(seen, facts=facts), harness.now)
+    assert (decision.status or {})["run"]["state"] == "Running"
+    assert (decision.status or {})["phase"] == "Publishing"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard import names
+from modelyard.api.modeldeployment import version_in
 from modelyard.decision import Answer
 from modelyard.resources.modeldeployment import RECONCILER
 from tests.builders_serving import (
@@ -141,6 +142,18 @@ def test_all_replicas_must_be_available() -> None:
     w.deployment(7)["status"].update(availableReplicas=3)
     w.turn(5)
     assert w.traffic == "7"
+
+
+def test_nothing_passes_before_its_answer_is_known() -> None:
+    w = live()
+    w.turn()
+    w.up(8)
+    w.answers(8)
+    seen = w.observe()
+    facts = {fact: answer for fact, answer in seen.facts.items() if fact.name != "prediction"}
+    assert len(facts) == len(seen.facts) - 1
+    status = RECONCILER.decide(w.obj, replace(seen, facts=facts), w.now).status or {}
+    assert "is asked for a prediction" in version_in(status, "candidate")["message"]
 
 
 @pytest.mark.parametrize("answered", ["7", "", "80"])

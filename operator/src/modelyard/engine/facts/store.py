@@ -43,7 +43,7 @@ class StoreFacts:
         self._store, self._bucket = store, bucket
 
     @property
-    def questions(self) -> dict[str, Callable[[Args], Any]]:
+    def functions(self) -> dict[str, Callable[[Args], Any]]:
         """Name of the fact -> blocking function."""
         return {
             "listing": self._listing,
