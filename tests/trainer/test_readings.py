@@ -27,7 +27,7 @@ from modelyard_trainer.tasks import seq2seq_scratch as scratch
 from modelyard_trainer.tasks.image_classification.codec import ImageClassifier
 from modelyard_trainer.tasks.images import Lens
 from modelyard_trainer.tasks.multi_label_classification.codec import Labeller
-from modelyard_trainer.tasks.protocols import Codec, Fields, Reading
+from modelyard_trainer.tasks.protocols import Codec, Fields, KeepingCodec, Reading
 from modelyard_trainer.tasks.question_answering import rows as questions
 from modelyard_trainer.tasks.question_answering.codec import Answerer, Settings
 from modelyard_trainer.tasks.seq2seq_codec import Ends, Rewriter
@@ -63,22 +63,22 @@ def text_reader(folder: Path, length: int = 16) -> TextReader:
     return TextReader(tokenizer, 0, length, [Clean()])
 
 
-def classifier(folder: Path) -> tuple[Codec, list[Fields]]:
+def classifier(folder: Path) -> tuple[KeepingCodec, list[Fields]]:
     found = [*({"label": "good", "text": text} for text in ODD), *({**row} for row in rows(150))]
     return TextClassifier(text_reader(folder), sorted({row["label"] for row in found})), found
 
 
-def labeller(folder: Path) -> tuple[Codec, list[Fields]]:
+def labeller(folder: Path) -> tuple[KeepingCodec, list[Fields]]:
     found = [*({"labels": [], "text": text} for text in ODD), *({**row} for row in labelled_rows(150))]
     return Labeller(text_reader(folder), ["bad", "good", "plain"]), found
 
 
-def tagger(folder: Path) -> tuple[Codec, list[Fields]]:
+def tagger(folder: Path) -> tuple[KeepingCodec, list[Fields]]:
     odd = {"tags": ["O", "B-PER"], "tokens": ["[SEP]", "\u200b"]}
     return Tagger(text_reader(folder), ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]), [odd, *tagged_rows(150)]
 
 
-def writer(folder: Path, made: type[Rewriter]) -> tuple[Codec, list[Fields]]:
+def writer(folder: Path, made: type[Rewriter]) -> tuple[KeepingCodec, list[Fields]]:
     found = [(text, text) for text in ODD] + [(row["source"], row["target"]) for row in pairs(150)]
     folder.mkdir(exist_ok=True)
     scratch.tokenizer(text for text, _ in found).save(str(folder / "tokenizer.json"))
@@ -88,7 +88,7 @@ def writer(folder: Path, made: type[Rewriter]) -> tuple[Codec, list[Fields]]:
     return codec, [{made.source: text, made.target: other} for text, other in found]
 
 
-def answerer(folder: Path) -> tuple[Codec, list[Fields]]:
+def answerer(folder: Path) -> tuple[KeepingCodec, list[Fields]]:
     columns = {name: name for name in ("question", "context", "answers")}
     long = question_rows(30, seed=1, words=(20, 60))
     found = [questions.fields(row, columns) for row in [*question_rows(120), *long]]
@@ -97,7 +97,7 @@ def answerer(folder: Path) -> tuple[Codec, list[Fields]]:
     return Answerer(text_reader(folder), Settings(4, True)), rows
 
 
-MADE: dict[str, Callable[[Path], tuple[Codec, list[Fields]]]] = {
+MADE: dict[str, Callable[[Path], tuple[KeepingCodec, list[Fields]]]] = {
     "text-classification": classifier,
     "multi-label-classification": labeller,
     "token-classification": tagger,

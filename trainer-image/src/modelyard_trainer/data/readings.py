@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 import numpy as np
 
 from modelyard_trainer.data.mapped import Mapped, MappedRows
 from modelyard_trainer.tasks import load_codec, rows_of
-from modelyard_trainer.tasks.protocols import Codec, Fields, Reading
+from modelyard_trainer.tasks.protocols import Codec, Fields, KeepingCodec, Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,8 +86,9 @@ class Anew(Readings):
 class Kept(Readings):
     """All rows are read, and lie in files."""
 
-    def __init__(self, codec: Codec, rows: Sequence[Fields], task: str, files: Sequence[Path]) -> None:
+    def __init__(self, codec: KeepingCodec, rows: Sequence[Fields], task: str, files: Sequence[Path]) -> None:
         super().__init__(codec, rows, task)
+        self._unpacked = codec.unpacked
         self._files = Mapped(files)
         columns = [_columns(batch) for batch in self._files.batches]
         self._columns = [{name: lists for name, lists in one.items() if isinstance(lists, _Lists)} for one in columns]
@@ -98,7 +99,7 @@ class Kept(Readings):
     def _reading(self, row: int) -> Reading:
         batch, at = self._files.place(row)
         packed = {name: lists.of(at) for name, lists in self._columns[batch].items()}
-        found = self._codec.unpacked(packed, lambda: self._instance(self._rows[row]))
+        found = self._unpacked(packed, lambda: self._instance(self._rows[row]))
         return replace(found, cut=True) if self._cut[row] else found
 
 
@@ -130,7 +131,7 @@ class Reader:
     """Reads rows of the splits, in any process."""
 
     task: str
-    codec: Codec
+    codec: KeepingCodec
     rows: Mapping[str, MappedRows]
 
     def read(self, part: Part) -> pa.RecordBatch:
@@ -180,9 +181,9 @@ class Saved:
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(self.folder.iterdir())}
         return _digest(self.settings, files)
 
-    def load(self, task: str) -> Codec:
+    def load(self, task: str) -> KeepingCodec:
         """The codec."""
-        return load_codec(task, self.folder, self.settings, self.labels)
+        return cast(KeepingCodec, load_codec(task, self.folder, self.settings, self.labels))
 
 
 def _digest(*what: Any) -> str:

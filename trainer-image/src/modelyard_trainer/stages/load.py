@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from modelyard_trainer import machine, trial
 from modelyard_trainer.base_config import read_config
@@ -13,6 +13,7 @@ from modelyard_trainer.errors import TrainerError, bad_base, bad_config, out_of_
 from modelyard_trainer.run import TrainRun
 from modelyard_trainer.safe import check_folder
 from modelyard_trainer.tasks import learner_of
+from modelyard_trainer.tasks.protocols import KeepingCodec
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def read(run: TrainRun, processes: int) -> dict[str, Readings]:
         folder = run.folder("codec")
         saved = Saved(folder, codec.save(folder), codec.labels)
         known_as = f"{run.config.dataset.digest} {run.config.image}"
-        found = kept(Reader(task, codec, run.rows), saved, known_as, run.folder("read"), processes, run.stop.check)
+        reader = Reader(task, cast(KeepingCodec, codec), run.rows)
+        found = kept(reader, saved, known_as, run.folder("read"), processes, run.stop.check)
     cut = {split: {"rows": one.cut, "share": round(one.cut / max(1, len(one)), 6)} for split, one in found.items()}
     run.figures["truncated"] = cut
     return dict(found)

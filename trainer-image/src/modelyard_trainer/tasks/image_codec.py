@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from modelyard_trainer.tasks import images
-from modelyard_trainer.tasks.protocols import Arrays, Fields, Instance, Packed, Reading
+from modelyard_trainer.tasks.protocols import Arrays, Instance, Reading
 
 
 class ImageReader:
@@ -27,14 +27,6 @@ class ImageReader:
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Pixels per picture, and where it lies in them."""
         return images.readings(self.lens, values)
-
-    def packed(self, reading: Reading, row: Fields) -> Packed:
-        """Never asked: a picture's file takes less room than its pixels."""
-        raise NotImplementedError
-
-    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
-        """Never asked."""
-        raise NotImplementedError
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """pixel_values of shape (rows, channels, height, width)."""

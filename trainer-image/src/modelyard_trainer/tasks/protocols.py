@@ -110,7 +110,7 @@ class Codec(Protocol):
     """Outputs of the V2 protocol."""
     one_size: int | None
     """Size of every reading, where all have one: such rows (pictures) are read anew whenever they are asked for, and
-    nothing of them is kept. None where a row is read once, and kept as `packed` says."""
+    nothing of them is kept. None where a row is read once, and kept: such a codec is a KeepingCodec."""
 
     def parse(self, value: Any) -> Any:
         """One instance of a request, {key: ...} or, of a single key, the value itself, checked.
@@ -120,12 +120,6 @@ class Codec(Protocol):
 
     def read(self, values: Sequence[Any]) -> list[Reading]:
         """Instances as the model reads them: parsed, prepared as the rows were, encoded."""
-
-    def packed(self, reading: Reading, row: Fields) -> Packed:
-        """All of a row's reading that is costly to have again; of the row itself, what is read as a text is."""
-
-    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
-        """The reading again; `instance` gives what was read, where that is needed."""
 
     def batch(self, readings: Sequence[Reading]) -> Arrays:
         """Model inputs of several rows, padded."""
@@ -168,6 +162,16 @@ class Codec(Protocol):
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Leave the codec's files in a version's folder; the settings that `load` needs, JSON-ready."""
+
+
+class KeepingCodec(Codec, Protocol):
+    """One whose rows are read once, and kept."""
+
+    def packed(self, reading: Reading, row: Fields) -> Packed:
+        """All of a row's reading that is costly to have again; of the row itself, what is read as a text is."""
+
+    def unpacked(self, packed: Packed, instance: Callable[[], Instance]) -> Reading:
+        """The reading again; `instance` gives what was read, where that is needed."""
 
 
 @runtime_checkable
