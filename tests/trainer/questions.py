@@ -28,7 +28,7 @@ def question_row(chance: random.Random, words: int, at: float | None = None) -> 
     asked, kind = chance.choice(list(ASKED.items()))
     answer = chance.choice(TELLING[kind])
     parts = [chance.choice(OTHERS) for _ in range(words)]
-    for other in set(TELLING) - {kind}:
+    for other in sorted(set(TELLING) - {kind}):
         parts.insert(chance.randint(0, words), chance.choice(TELLING[other]))
     question = " ".join([asked, chance.choice(OTHERS), asked, asked])
     if at is None and chance.random() < 0.2:

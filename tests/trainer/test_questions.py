@@ -22,7 +22,7 @@ from tests.trainer.harness import BUCKET, TrainerHarness
 from tests.trainer.questions import question_row, question_rows, write_pair_tokenizer
 from tests.trainer.words import json_lines
 
-TRAIN = {"epochs": 8, "learningRate": 5e-3, "batchSize": 16, "precision": "fp32"}
+TRAIN = {"epochs": 14, "learningRate": 5e-3, "batchSize": 16, "precision": "fp32"}
 EXAMPLE = Path(__file__).parents[2] / "examples/08-questions"
 
 
