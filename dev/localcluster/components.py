@@ -1,5 +1,6 @@
 """The processes of the cluster in the order of their start: command, sign of readiness, way to stop."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ class Component:
     command: Callable[[], list[str]]
     ready: Callable[[], bool]
     grace: float = 5.0
+    tries: int = 1
+    """How often it is started, a second apart, if it ends by itself before it is ready."""
 
     @property
     def daemon(self) -> Daemon:
@@ -37,8 +40,14 @@ class Component:
         if self.ready():
             raise RuntimeError(f"another {self.name} already serves on this machine's port of ours")
         note(f"start {self.name}")
-        self.daemon.start(self.command())
-        wait_until(self._ready_or_dead, f"{self.name} (log {self.daemon.log})", READY_SECONDS)
+        for left in reversed(range(self.tries)):
+            self.daemon.start(self.command())
+            try:
+                return wait_until(self._ready_or_dead, f"{self.name} (log {self.daemon.log})", READY_SECONDS)
+            except NotReadyError:
+                if not left or self.daemon.identity():
+                    raise
+                time.sleep(1)
 
     def stop(self) -> bool:
         """Stop the process; say whether it ran."""
@@ -88,7 +97,8 @@ ALL = (
     ),
     Component("kube-scheduler", controlplane.scheduler_command, _on(layout.SCHEDULER_PORT, scheme="https")),
     Component("containerd", node.containerd_command, _containerd_ready),
-    Component("kubelet", node.kubelet_command, _on(layout.KUBELET_HEALTH_PORT)),
+    # containerd answers before it serves kubelets, which end at once where it does not.
+    Component("kubelet", node.kubelet_command, _on(layout.KUBELET_HEALTH_PORT), tries=10),
     Component("kube-proxy", node.proxy_command, _on(layout.PROXY_HEALTH_PORT)),
 )
 BY_NAME = {component.name: component for component in ALL}
