@@ -267,5 +267,6 @@ LEFT_OUT: list[tuple[Spoil, set[str]]] = [
     (tokenizer_with_code, {"tokenization_evil.py", "tokenizer_config.json: auto_map"}),
     (kernels_from_elsewhere, {"config.json: _attn_implementation", "config.json: attn_implementation"}),
     (weights_from_elsewhere, {"config.json: transformers_weights"}),
-    (template_with_code, {"chat_template.jinja"}),
+    # A template is a program by its nature: it is rendered in a sandbox, and by conversations alone.
+    (template_with_code, set()),
 ]

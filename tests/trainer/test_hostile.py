@@ -58,7 +58,7 @@ def spoiled(harness: TrainerHarness, base_folder: Path, tmp_path: Path, spoil: S
 
 
 @pytest.mark.parametrize(("spoil", "found"), LEFT_OUT, ids=lambda value: getattr(value, "__name__", ""))
-def test_left_out_by_name(
+def test_what_could_bring_code_is_left_out_or_never_run(
     harness: TrainerHarness, base_folder: Path, dataset: dict[str, str], tmp_path: Path, spoil: Spoil, found: set[str]
 ) -> None:
     canary = tmp_path / "canary"
@@ -72,7 +72,7 @@ def test_left_out_by_name(
         finally:
             run.progress.close()
     assert not canary.exists()
-    assert set(run.figures["left_out"]) == found
+    assert set(run.figures.get("left_out", ())) == found
     assert type(run.model).__module__.startswith("transformers.models.bert")
     for path in run.base.glob("*.json"):
         assert "evil" not in path.read_text().replace(str(canary), "") or spoil is template_with_code
