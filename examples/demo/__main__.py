@@ -90,7 +90,7 @@ def show(cluster: Cluster, job: dict[str, Any], served: dict[str, Any]) -> None:
     console.rule("[bold]result[/bold]", align="left")
     report.predict(cluster, NAMESPACE, served["metadata"]["name"], served["spec"]["model"]["name"])
     report.show_quality(version, report.run_report(cluster, version))
-    console.print(f"The version's page, to be opened in a browser: {report.save_page(cluster, version)}")
+    report.save_page(cluster, version)
     console.print(f"version   {version['metadata']['name']}  ({version['status'].get('size')}, gate passed)")
     console.print(f"URL       {served['status']['url']}")
     show_next(cluster)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from minio.error import S3Error
 from rich.table import Table
 
 from examples.demo.cluster import Cluster
@@ -47,12 +47,18 @@ def run_report(cluster: Cluster, version: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(_of_run(cluster, version, layout.report_key)))
 
 
-def save_page(cluster: Cluster, version: dict[str, Any]) -> Path:
-    """The version's page for people, copied out of the store."""
+def save_page(cluster: Cluster, version: dict[str, Any]) -> None:
+    """Copy the version's page for people out of the store; a run of an earlier release has left none."""
     path = ROOT / "build" / f"{version['metadata']['name']}.html"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(_of_run(cluster, version, layout.page_key))
-    return path
+    try:
+        path.write_bytes(_of_run(cluster, version, layout.page_key))
+    except S3Error as fault:
+        if fault.code != "NoSuchKey":
+            raise
+        console.print("This version was made by an earlier release, which wrote no page of it.")
+    else:
+        console.print(f"The version's page, to be opened in a browser: {path}")
 
 
 def _of_run(cluster: Cluster, version: dict[str, Any], key_of: Callable[[str], str]) -> bytes:
