@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.dataset import Clean
@@ -82,6 +82,7 @@ def best_by_trying(scores: np.ndarray, truth: np.ndarray) -> float:
     return max(found)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(20, 80), st.sampled_from([1, 3, 100]))
 def test_a_threshold_has_the_best_f1_of_all(seed: int, count: int, steps: int) -> None:
     """Of scores that are often the same, too: these fall on one side."""

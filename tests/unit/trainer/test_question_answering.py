@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.dataset import Clean
@@ -128,6 +128,7 @@ MARKS = "\u0301\u0323\u00a8\u0f71\u0f72\u0344\u1161\u11ab"
 LETTERS = st.text(st.sampled_from(f"ab \u3000\n\u00e9e{MARKS}\ufb01\uff21\u1112\uac00\u212b\u00bd"))
 
 
+@settings(deadline=None)
 @given(LETTERS | st.text(), st.lists(st.sampled_from(["nfkc", "nfc", "none"]), max_size=2))
 def test_a_prepared_text_is_aligned_with_the_one_that_came(text: str, forms: list[Any]) -> None:
     steps = [Clean(normalize=form) for form in forms]
