@@ -102,17 +102,23 @@ class Steps:
     def _told(self, records: Iterable[Record]) -> Iterator[tuple[str, Fields]]:
         """By the split, or the time, that stands in a column of the rows."""
         field = f"{column_field(self._steps)} ('{self._last.column or self._last.time}')"
-        spill, times, by_text = self._spill(), Times(self._last, field), self._spill()
+        known = (keyed(record, self._kind, self._last) for record in records)
+        by_text = self._spill()
+        for record in self._by_name(known, field) if self._last.column else self._by_time(known, field):
+            by_text.add(record.key, record)
+        yield from without_leaks(by_text, self._removed)
+
+    def _by_name(self, records: Iterable[Record], field: str) -> Iterator[Record]:
+        return (record._replace(split=named_split(record.group, field)) for record in records)
+
+    def _by_time(self, records: Iterable[Record], field: str) -> Iterator[Record]:
+        """Nothing comes before all times are known."""
+        spill, times = self._spill(), Times(self._last, field)
         for record in records:
-            record = keyed(record, self._kind, self._last)
-            if self._last.column:
-                by_text.add(record.key, record._replace(split=named_split(record.group, field)))
-            else:
-                spill.add(record.key, record._replace(share=times.add(record.group)))
+            spill.add(record.key, record._replace(share=times.add(record.group)))
         for bucket in spill.buckets(last=True):
             for record in map(spills.decoded, bucket):
-                by_text.add(record.key, record._replace(split=times.split(record.share)))
-        yield from without_leaks(by_text, self._removed)
+                yield record._replace(split=times.split(record.share))
 
     def _spill(self) -> Spill:
         return Spill(self._folder(), self._memory)
