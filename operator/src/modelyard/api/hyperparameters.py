@@ -54,8 +54,7 @@ class Lora(ApiModel):
     targets: Targets | None = Field(default=None, description=f"Layers that are adapted; {BY_RECIPE}.")
     dora: bool | None = Field(
         default=None,
-        description="Each weight's length is trained apart from its direction (DoRA): slower, often better at a low "
-        "rank. Left out: no.",
+        description="Each weight's length is trained apart from its direction (DoRA). Left out: no.",
     )
     rs_lora: bool | None = Field(
         default=None,
